@@ -1,0 +1,8 @@
+#[cfg(feature = "ssr")]
+pub mod ports;
+
+use leptos::prelude::*;
+#[component]
+pub fn App() -> impl IntoView {
+    "x"
+}

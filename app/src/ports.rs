@@ -1,0 +1,254 @@
+//! What the pages need from the server, as traits. The server fills them in; this crate never
+//! sees a database. Only compiled for the host.
+
+use async_trait::async_trait;
+use shared::auction::Refusal;
+use shared::view::{
+    ChatMessage, CrowdView, FloorView, LadderLine, Person, RoomView, WalletPageView, WalletView,
+};
+use shared::{Currency, IdempotencyKey, LotId, Money, PrincipalId, Region, Timestamp, TransferId};
+use std::sync::Arc;
+
+/// The person a request acts for, and where. Made by the server from the browser's sessions only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actor {
+    /// Who.
+    pub person: Person,
+    /// Where they act.
+    pub region: Region,
+}
+
+/// The viewer of a page: an actor, or a guest somewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Viewer {
+    /// Who acts, `None` for a guest.
+    pub person: Option<Person>,
+    /// Where.
+    pub region: Region,
+    /// Whom this browser may act as: what `?as=` selects among.
+    pub sessions: Vec<Person>,
+}
+
+/// The infrastructure did not do it. Nothing in it is for people but [`Failure::sentence`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// Nothing was decided and nothing happened: try again, with the same key.
+    #[error("the ledger is busy or unreachable")]
+    Unavailable,
+    /// Whether it happened is not known: only the same key may be tried again.
+    #[error("the outcome is unknown")]
+    Unknown,
+    /// The key was used for another command.
+    #[error("the idempotency key belongs to another command")]
+    KeyReused,
+}
+
+impl Failure {
+    /// The failure as one would say it.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::Unavailable => "The house could not answer in time. Nothing happened. Try again.",
+            Self::Unknown => {
+                "We do not know yet whether this went through. Press again: it cannot happen twice."
+            }
+            Self::KeyReused => "This form was used for something else already. Reload the page.",
+        }
+    }
+}
+
+/// A decided answer to a money command: what happened, or the rules' no.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided<T> {
+    /// What happened, or why not.
+    pub outcome: Result<T, Refusal>,
+    /// Whether the key had been decided before and this is that answer again.
+    pub replayed: bool,
+    /// Tries of the transaction, at least 1.
+    pub attempts: u32,
+}
+
+/// An accepted bid.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct BidReceipt {
+    /// The line in the ladder.
+    pub line: LadderLine,
+    /// The lot's version after the bid.
+    pub version: i64,
+    /// When bidding ends now.
+    pub closes_at: Timestamp,
+    /// The least amount of the next bid.
+    pub next_minimum: Money,
+}
+
+/// An accepted claim.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ClaimReceipt {
+    /// The line in the ladder; its amount is the price per unit that was charged.
+    pub line: LadderLine,
+    /// Price × units.
+    pub total: Money,
+    /// The transfer that paid for it.
+    pub transfer: TransferId,
+}
+
+/// A settled lot.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct SettleReceipt {
+    /// The lot.
+    pub lot: LotId,
+    /// How it ended.
+    pub outcome: shared::view::Outcome,
+}
+
+/// A top-up.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct TopUpReceipt {
+    /// What came in.
+    pub amount: Money,
+    /// The wallet after it.
+    pub wallet: WalletView,
+}
+
+/// What a key decided, to be shown after a form that was sent without scripts.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum KeptOutcome {
+    /// A bid.
+    Bid(BidReceipt),
+    /// A claim.
+    Claim(ClaimReceipt),
+    /// A settlement.
+    Settle(SettleReceipt),
+    /// A top-up.
+    TopUp(TopUpReceipt),
+    /// A refusal.
+    Refused(Refusal),
+}
+
+/// Commands and reads of the money plane.
+#[async_trait]
+pub trait Ledger: Send + Sync {
+    /// Bids on an English lot.
+    async fn bid(
+        &self,
+        actor: &Actor,
+        key: IdempotencyKey,
+        lot: LotId,
+        amount: Money,
+    ) -> Result<Decided<BidReceipt>, Failure>;
+
+    /// Claims units of a Dutch lot or a drop, at no more than `max_price` per unit.
+    async fn claim(
+        &self,
+        actor: &Actor,
+        key: IdempotencyKey,
+        lot: LotId,
+        units: u32,
+        max_price: Money,
+    ) -> Result<Decided<ClaimReceipt>, Failure>;
+
+    /// Settles a lot that is due. Anyone may ask; it also happens by itself.
+    async fn settle(
+        &self,
+        actor: &Actor,
+        key: IdempotencyKey,
+        lot: LotId,
+    ) -> Result<Decided<SettleReceipt>, Failure>;
+
+    /// Puts demo money into a wallet.
+    async fn top_up(
+        &self,
+        actor: &Actor,
+        key: IdempotencyKey,
+        amount: Money,
+    ) -> Result<Decided<TopUpReceipt>, Failure>;
+
+    /// What a key of this person decided, if it did.
+    async fn kept_outcome(
+        &self,
+        who: PrincipalId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<KeptOutcome>, Failure>;
+
+    /// The floor.
+    async fn floor(&self) -> Result<FloorView, Failure>;
+
+    /// A lot's room, `None` if there is no such lot.
+    async fn room(&self, lot: LotId) -> Result<Option<RoomView>, Failure>;
+
+    /// A person's wallet in a currency.
+    async fn wallet(
+        &self,
+        who: PrincipalId,
+        currency: Currency,
+    ) -> Result<Option<WalletView>, Failure>;
+
+    /// A person's wallet page.
+    async fn wallet_page(
+        &self,
+        who: PrincipalId,
+        currency: Currency,
+    ) -> Result<Option<WalletPageView>, Failure>;
+}
+
+/// Reads of the social plane that pages render.
+#[async_trait]
+pub trait Social: Send + Sync {
+    /// The latest messages of a room, oldest first.
+    async fn chat(&self, lot: LotId) -> Result<Vec<ChatMessage>, Failure>;
+
+    /// Who is in a room and what they feel.
+    async fn crowd(&self, lot: LotId) -> Result<CrowdView, Failure>;
+}
+
+/// What became of the wish to act as somebody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StepIn {
+    /// This browser may act as them now.
+    Done {
+        /// The `Set-Cookie` value that the response must carry, if the browser had none.
+        cookie: Option<String>,
+    },
+    /// There is no such person, or the house is no demo.
+    Unknown,
+}
+
+/// Who may act, by the browser's cookie.
+#[async_trait]
+pub trait Sessions: Send + Sync {
+    /// Reads the browser's cookie and selects among its sessions by handle. A handle that the
+    /// cookie does not hold selects nobody; without a handle the first session acts. A bad cookie
+    /// is a guest, an unknown Region the default one.
+    async fn viewer(
+        &self,
+        headers: &http::HeaderMap,
+        acting_as: Option<&str>,
+        acting_in: Option<&str>,
+    ) -> Result<Viewer, Failure>;
+
+    /// The people of the demo whom a browser may step in as; empty outside the demo.
+    async fn demo_people(&self) -> Result<Vec<Person>, Failure>;
+
+    /// Lets this browser act as a person of the demo too.
+    async fn step_in(&self, headers: &http::HeaderMap, handle: &str) -> Result<StepIn, Failure>;
+}
+
+/// A fresh random key, for a form.
+pub trait Keys: Send + Sync {
+    /// 128 random bits as text.
+    fn mint(&self) -> IdempotencyKey;
+}
+
+/// Everything a page may ask for; provided as a context of each request.
+#[derive(Clone)]
+pub struct Ports {
+    /// The money plane.
+    pub ledger: Arc<dyn Ledger>,
+    /// The social plane.
+    pub social: Arc<dyn Social>,
+    /// Who may act.
+    pub sessions: Arc<dyn Sessions>,
+    /// Keys for forms.
+    pub keys: Arc<dyn Keys>,
+}

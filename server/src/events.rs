@@ -1,0 +1,194 @@
+//! What a commit tells the world: the outbox row, the event log's item and what the hub hears are
+//! the same value.
+
+use serde::{Deserialize, Serialize};
+use shared::live::{Channel, LotEvent, Position, Push};
+use shared::view::{Activity, LadderLine, LotView, Notice, WalletView};
+use shared::{EventId, LotId, PrincipalId, Timestamp};
+
+/// One event of the money plane, written to the outbox in the commit that it tells of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HouseEvent {
+    /// Unique; a repeat carries the same id.
+    pub id: EventId,
+    /// Database time of the transaction.
+    pub at: Timestamp,
+    /// What happened.
+    pub body: EventBody,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "body", rename_all = "snake_case")]
+pub enum EventBody {
+    /// A lot was put up.
+    Opened {
+        /// The lot as its card shows it.
+        card: Box<LotView>,
+        /// The line for the activity.
+        activity: Activity,
+    },
+    /// A lot's row changed: has a place in the lot's history.
+    Lot {
+        /// The lot.
+        lot: LotId,
+        /// Epoch and the version that was written.
+        position: Position,
+        /// The change.
+        event: LotEvent,
+        /// The lot after the change, as its card shows it.
+        card: Box<LotView>,
+        /// The line for the activity.
+        activity: Activity,
+    },
+    /// Units of a drop were claimed: no place in the history, the fewest units left win.
+    Stock {
+        /// The lot.
+        lot: LotId,
+        /// Units left, as far as the commit knew.
+        units_left: u32,
+        /// The claim.
+        line: LadderLine,
+        /// The lot after the claim, as its card shows it.
+        card: Box<LotView>,
+        /// The line for the activity.
+        activity: Activity,
+    },
+    /// A wallet's row changed.
+    Wallet {
+        /// Whose.
+        owner: PrincipalId,
+        /// The wallet after the change; the highest version wins.
+        wallet: WalletView,
+        /// What its owner should hear.
+        notice: Option<Notice>,
+    },
+    /// News for somebody whose wallet did not change, such as a seller.
+    Notice {
+        /// For whom.
+        owner: PrincipalId,
+        /// What they should hear.
+        notice: Notice,
+    },
+}
+
+/// Where the event log keeps an event together with others of its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Aggregate {
+    /// A lot.
+    Lot(LotId),
+    /// A person's wallet and news.
+    Wallet(PrincipalId),
+}
+
+/// Who hears a push.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Audience {
+    /// Everybody on a channel.
+    Channel(Channel),
+    /// One person's `me` channel.
+    Person(PrincipalId),
+}
+
+/// One push that follows from an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Who hears it.
+    pub audience: Audience,
+    /// Its place, if it must arrive in order.
+    pub position: Option<Position>,
+    /// What they hear.
+    pub push: Push,
+}
+
+impl HouseEvent {
+    /// What the event is about.
+    #[must_use]
+    pub fn aggregate(&self) -> Aggregate {
+        match &self.body {
+            EventBody::Opened { card, .. } => Aggregate::Lot(card.id),
+            EventBody::Lot { lot, .. } | EventBody::Stock { lot, .. } => Aggregate::Lot(*lot),
+            EventBody::Wallet { owner, .. } | EventBody::Notice { owner, .. } => {
+                Aggregate::Wallet(*owner)
+            }
+        }
+    }
+
+    /// Its place in the lot's history, if it has one.
+    #[must_use]
+    pub const fn position(&self) -> Option<Position> {
+        match &self.body {
+            EventBody::Lot { position, .. } => Some(*position),
+            EventBody::Opened { .. }
+            | EventBody::Stock { .. }
+            | EventBody::Wallet { .. }
+            | EventBody::Notice { .. } => None,
+        }
+    }
+
+    /// Everything that sockets hear of it.
+    #[must_use]
+    pub fn deliveries(&self) -> Vec<Delivery> {
+        let free = |audience, push| Delivery {
+            audience,
+            position: None,
+            push,
+        };
+        let floor = |push| free(Audience::Channel(Channel::Floor), push);
+        match &self.body {
+            EventBody::Opened { card, activity } => vec![
+                floor(Push::Card((**card).clone())),
+                floor(Push::Activity(activity.clone())),
+            ],
+            EventBody::Lot {
+                lot,
+                position,
+                event,
+                card,
+                activity,
+            } => vec![
+                Delivery {
+                    audience: Audience::Channel(Channel::Lot(*lot)),
+                    position: Some(*position),
+                    push: Push::Event(event.clone()),
+                },
+                floor(Push::Card((**card).clone())),
+                floor(Push::Activity(activity.clone())),
+            ],
+            EventBody::Stock {
+                lot,
+                units_left,
+                line,
+                card,
+                activity,
+            } => vec![
+                free(
+                    Audience::Channel(Channel::Lot(*lot)),
+                    Push::Stock {
+                        units_left: *units_left,
+                        line: Some(line.clone()),
+                    },
+                ),
+                floor(Push::Card((**card).clone())),
+                floor(Push::Activity(activity.clone())),
+            ],
+            EventBody::Wallet {
+                owner,
+                wallet,
+                notice,
+            } => {
+                let person = Audience::Person(*owner);
+                let mut all = vec![free(person, Push::Wallet(wallet.clone()))];
+                all.extend(
+                    notice
+                        .clone()
+                        .map(|notice| free(person, Push::Notice(notice))),
+                );
+                all
+            }
+            EventBody::Notice { owner, notice } => {
+                vec![free(Audience::Person(*owner), Push::Notice(notice.clone()))]
+            }
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! What touches the world: the ledger, the firehose, the sockets and the command line.
+
+pub mod clock;
+pub mod events;
+pub mod ids;

@@ -1,0 +1,26 @@
+//! The rules of LotZero.
+//!
+//! Everything here is pure: no I/O, no clock, no randomness of its own. The same code decides
+//! in the server and draws in the browser, so it compiles for the host and for wasm. A reader
+//! who knows this crate knows the product.
+
+#![warn(missing_docs)]
+#![warn(clippy::float_arithmetic)]
+
+pub mod auction;
+pub mod id;
+pub mod key;
+pub mod ledger;
+pub mod live;
+pub mod money;
+pub mod region;
+pub mod time;
+pub mod view;
+
+pub use id::{
+    BidId, BrowserSessionId, ClaimId, EventId, HoldId, LotId, MessageId, PrincipalId, TransferId,
+};
+pub use key::IdempotencyKey;
+pub use money::{Currency, Money};
+pub use region::Region;
+pub use time::Timestamp;
