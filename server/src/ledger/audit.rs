@@ -1,0 +1,239 @@
+//! The audits: one query each, 0 rows when the invariant holds. All run in one snapshot.
+//!
+//! The ids are those of the reliability reference; what has no tables yet (mandates, purchases,
+//! tenants, projections) has no audit yet.
+
+use super::transaction::{Command, Tx, TxError};
+use async_trait::async_trait;
+use serde::Serialize;
+
+/// An invariant and the query that finds what breaks it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Audit {
+    /// Its id, such as `A1`.
+    pub id: &'static str,
+    /// What must hold.
+    pub invariant: &'static str,
+    /// Finds violations: each row's text column `what` names one.
+    pub query: &'static str,
+}
+
+/// Rows of evidence kept per audit.
+const MAX_EVIDENCE: usize = 10;
+
+/// Milliseconds that a lot may stay open past its end before audit A17 counts it.
+pub const SETTLEMENT_GRACE_MS: i64 = 10_000;
+
+/// Every audit of the tables that exist.
+pub const AUDITS: [Audit; 15] = [
+    Audit {
+        id: "A1",
+        invariant: "the legs of every transfer sum to zero and are at least two",
+        query: "SELECT transfer_id::text AS what FROM legs GROUP BY transfer_id, currency
+                HAVING sum(amount_minor) <> 0 OR count(*) < 2",
+    },
+    Audit {
+        id: "A2",
+        invariant: "the whole ledger sums to zero in every currency",
+        query: "SELECT currency AS what FROM legs GROUP BY currency HAVING sum(amount_minor) <> 0",
+    },
+    Audit {
+        id: "A3",
+        invariant: "no wallet has more out than came in",
+        query: "SELECT principal_id::text AS what FROM wallets
+                WHERE held_minor + spent_minor > funded_minor",
+    },
+    Audit {
+        id: "A4",
+        invariant: "every wallet equals its legs, and legs of a wallet have one",
+        query: "SELECT coalesce(w.principal_id, g.owner_id)::text AS what
+                FROM wallets w
+                FULL JOIN (
+                    SELECT owner_id, currency,
+                           sum(CASE WHEN account = 'available' THEN amount_minor ELSE 0 END) AS a,
+                           sum(CASE WHEN account = 'held' THEN amount_minor ELSE 0 END) AS h,
+                           sum(CASE WHEN account = 'funding' THEN -amount_minor ELSE 0 END) AS f
+                    FROM legs WHERE account <> 'payable' GROUP BY owner_id, currency) AS g
+                  ON g.owner_id = w.principal_id AND g.currency = w.currency
+                WHERE w.principal_id IS NULL
+                   OR w.funded_minor <> coalesce(g.f, 0)
+                   OR w.held_minor <> coalesce(g.h, 0)
+                   OR w.funded_minor - w.held_minor - w.spent_minor <> coalesce(g.a, 0)",
+    },
+    Audit {
+        id: "A5",
+        invariant: "nothing is negative: held, spent, stock",
+        query: "SELECT principal_id::text AS what FROM wallets
+                WHERE held_minor < 0 OR spent_minor < 0 OR funded_minor < 0
+                UNION ALL
+                SELECT lot_id::text FROM inventory_buckets WHERE available < 0",
+    },
+    Audit {
+        id: "A6",
+        invariant: "units sold plus units left are the units offered",
+        query: "SELECT l.lot_id::text AS what
+                FROM lots l
+                LEFT JOIN (SELECT lot_id, sum(available) AS available FROM inventory_buckets
+                           GROUP BY lot_id) AS b ON b.lot_id = l.lot_id
+                LEFT JOIN (SELECT lot_id, sum(units) AS sold FROM claims GROUP BY lot_id) AS c
+                  ON c.lot_id = l.lot_id
+                WHERE l.mechanism = 'drop'
+                  AND coalesce(b.available, 0) + coalesce(c.sold, 0) <> l.units",
+    },
+    Audit {
+        id: "A7",
+        invariant: "a single lot has one winner, who made the highest bid or the only claim",
+        query: "SELECT l.lot_id::text AS what FROM lots l
+                LEFT JOIN (SELECT lot_id, max(amount_minor) AS top FROM bids GROUP BY lot_id) AS b
+                  ON b.lot_id = l.lot_id
+                LEFT JOIN (SELECT lot_id, count(*) AS n FROM claims GROUP BY lot_id) AS c
+                  ON c.lot_id = l.lot_id
+                WHERE (l.mechanism = 'english' AND l.high_minor IS DISTINCT FROM b.top)
+                   OR (l.mechanism = 'dutch' AND coalesce(c.n, 0) <>
+                       CASE WHEN l.status = 'sold' THEN 1 ELSE 0 END)",
+    },
+    Audit {
+        id: "A8",
+        invariant: "bids rise with the lot's version, at least by the increment, and end at the close",
+        query: "SELECT x.bid_id::text AS what FROM (
+                    SELECT b.bid_id, b.lot_id, b.amount_minor, b.at_ms,
+                           lag(b.amount_minor) OVER (PARTITION BY b.lot_id ORDER BY b.lot_version)
+                             AS before
+                    FROM bids b) AS x
+                JOIN lots l ON l.lot_id = x.lot_id
+                WHERE x.at_ms >= l.closes_at_ms OR x.at_ms < l.opens_at_ms
+                   OR x.amount_minor < l.opening_minor
+                   OR x.amount_minor < x.before + (
+                        SELECT i.increment_minor FROM lot_increments i
+                        WHERE i.lot_id = x.lot_id AND i.from_minor <= x.before
+                        ORDER BY i.from_minor DESC LIMIT 1)",
+    },
+    Audit {
+        id: "A9",
+        invariant: "the leader of an open lot has its one live hold, and nobody else has any",
+        query: "SELECT h.hold_id::text AS what FROM holds h JOIN lots l ON l.lot_id = h.lot_id
+                WHERE h.state = 'live' AND (l.status <> 'open' OR l.high_hold_id <> h.hold_id
+                      OR l.high_minor <> h.amount_minor OR l.high_bidder_id <> h.owner_id)
+                UNION ALL
+                SELECT l.lot_id::text FROM lots l
+                LEFT JOIN holds h ON h.hold_id = l.high_hold_id
+                WHERE l.high_hold_id IS NOT NULL AND l.status = 'open'
+                  AND h.state IS DISTINCT FROM 'live'
+                UNION ALL
+                SELECT w.principal_id::text FROM wallets w
+                LEFT JOIN (SELECT owner_id, currency, sum(amount_minor) AS held FROM holds
+                           WHERE state = 'live' GROUP BY owner_id, currency) AS h
+                  ON h.owner_id = w.principal_id AND h.currency = w.currency
+                WHERE w.held_minor <> coalesce(h.held, 0)",
+    },
+    Audit {
+        id: "A10",
+        invariant: "a key that bought or bid has its one effect",
+        query: "SELECT k.key AS what FROM idempotency_keys k
+                WHERE k.route IN ('bid', 'claim') AND k.outcome NOT LIKE '%\"command\":\"refused\"%'
+                  AND NOT EXISTS (SELECT 1 FROM bids b WHERE b.bidder_id = k.principal_id
+                                  AND k.outcome LIKE '%bid_' || replace(b.bid_id::text, '-', '') || '%')
+                  AND NOT EXISTS (SELECT 1 FROM claims c WHERE c.buyer_id = k.principal_id
+                                  AND k.outcome LIKE '%clm_' || replace(c.claim_id::text, '-', '') || '%')",
+    },
+    Audit {
+        id: "A12",
+        invariant: "a Dutch claim paid the schedule's price at its time, within what was agreed",
+        query: "SELECT c.claim_id::text AS what FROM claims c JOIN lots l ON l.lot_id = c.lot_id
+                WHERE l.mechanism = 'dutch' AND (c.price_minor > c.max_price_minor
+                   OR c.price_minor <> greatest(l.floor_minor, l.start_minor
+                        - ((c.at_ms - l.opens_at_ms) / l.tick_ms) * l.tick_decrease_minor))",
+    },
+    Audit {
+        id: "A13",
+        invariant: "every bid and every version of a lot has its event",
+        query: "SELECT b.bid_id::text AS what FROM bids b
+                WHERE NOT EXISTS (SELECT 1 FROM outbox o
+                    WHERE o.aggregate = 'lot_' || replace(b.lot_id::text, '-', '')
+                      AND o.version = b.lot_version)",
+    },
+    Audit {
+        id: "A14",
+        invariant: "every reference points at a row",
+        query: "SELECT b.bid_id::text AS what FROM bids b LEFT JOIN lots l ON l.lot_id = b.lot_id
+                WHERE l.lot_id IS NULL
+                UNION ALL
+                SELECT c.claim_id::text FROM claims c LEFT JOIN lots l ON l.lot_id = c.lot_id
+                WHERE l.lot_id IS NULL
+                UNION ALL
+                SELECT c.claim_id::text FROM claims c
+                WHERE NOT EXISTS (SELECT 1 FROM legs g WHERE g.transfer_id = c.transfer_id)
+                UNION ALL
+                SELECT h.hold_id::text FROM holds h LEFT JOIN bids b ON b.bid_id = h.bid_id
+                WHERE b.bid_id IS NULL
+                UNION ALL
+                SELECT l.lot_id::text FROM lots l
+                LEFT JOIN principals p ON p.principal_id = l.seller_id
+                WHERE p.principal_id IS NULL",
+    },
+    Audit {
+        id: "A17",
+        invariant: "no lot stays open past its end",
+        query: "SELECT lot_id::text AS what FROM lots WHERE status = 'open'
+                AND closes_at_ms + 10000 < (extract(epoch FROM now()) * 1000)::bigint",
+    },
+    Audit {
+        id: "A18",
+        invariant: "a seller is credited exactly what buyers paid for the lot",
+        query: "SELECT l.lot_id::text AS what FROM lots l
+                LEFT JOIN (SELECT lot_id, sum(price_minor * units) AS due FROM claims
+                           GROUP BY lot_id) AS c ON c.lot_id = l.lot_id
+                LEFT JOIN (SELECT lot_id, owner_id, sum(amount_minor) AS credited FROM legs
+                           WHERE account = 'payable' GROUP BY lot_id, owner_id) AS g
+                  ON g.lot_id = l.lot_id AND g.owner_id = l.seller_id
+                WHERE coalesce(g.credited, 0) <> coalesce(c.due, 0) +
+                      CASE WHEN l.mechanism = 'english' AND l.status = 'sold'
+                           THEN l.high_minor ELSE 0 END",
+    },
+];
+
+/// What one audit found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The audit.
+    #[serde(flatten)]
+    pub audit: Audit,
+    /// Violations in all.
+    pub violations: usize,
+    /// Some of them, by id.
+    pub evidence: Vec<String>,
+}
+
+/// Runs audits in one snapshot.
+pub struct RunAudits;
+
+#[async_trait]
+impl Command for RunAudits {
+    type Answer = Vec<Finding>;
+    const NAME: &'static str = "audit";
+
+    async fn attempt(&self, tx: &mut Tx) -> Result<Vec<Finding>, TxError> {
+        let mut findings = Vec::new();
+        for audit in AUDITS {
+            let rows: Vec<(Option<String>,)> = tx.fetch_all(sqlx::query_as(audit.query)).await?;
+            let violations = rows.len();
+            let evidence = rows
+                .into_iter()
+                .take(MAX_EVIDENCE)
+                .filter_map(|(what,)| what)
+                .collect();
+            findings.push(Finding {
+                audit,
+                violations,
+                evidence,
+            });
+        }
+        Ok(findings)
+    }
+}
+
+/// Violations of all audits together.
+#[must_use]
+pub fn violations(findings: &[Finding]) -> usize {
+    findings.iter().map(|finding| finding.violations).sum()
+}

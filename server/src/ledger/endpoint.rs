@@ -1,0 +1,136 @@
+//! Where the ledger lives: Aurora DSQL by endpoint, or a PostgreSQL by URL. The statements are
+//! the same; the only difference in SQL is [`Dialect::index`].
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Connections of one node. DSQL allows 10,000 a cluster; 2 cores are busy with 16.
+pub const DEFAULT_POOL_SIZE: u32 = 16;
+
+/// The longest wait for a connection; beyond it the caller hears "unavailable".
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// DSQL ends a connection after 60 minutes; ours end before, spread by the pool.
+const MAX_LIFETIME: Duration = Duration::from_secs(45 * 60);
+
+/// Which database this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// Aurora DSQL.
+    Dsql,
+    /// PostgreSQL.
+    Postgres,
+}
+
+impl Dialect {
+    /// The words that begin the creation of an index: the one switch between the two.
+    #[must_use]
+    pub const fn index(self) -> &'static str {
+        match self {
+            Self::Dsql => "INDEX ASYNC",
+            Self::Postgres => "INDEX",
+        }
+    }
+}
+
+/// Why an endpoint could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum EndpointError {
+    /// The URL cannot be read.
+    #[error("DATABASE_URL cannot be read")]
+    Url(#[source] sqlx::Error),
+    /// The database does not answer.
+    #[error("the database does not answer")]
+    Connect(#[source] sqlx::Error),
+    /// DSQL's connector failed.
+    #[error("connecting to Aurora DSQL failed")]
+    Dsql(#[from] aurora_dsql_sqlx_connector::DsqlError),
+    /// The database would lose updates or hide write skew.
+    #[error(
+        "the database's isolation is {0:?}; it must be \"repeatable read\" (ALTER DATABASE … SET default_transaction_isolation)"
+    )]
+    Isolation(String),
+}
+
+/// The ledger's endpoints: the one of this node's Region, then its peers.
+#[derive(Clone, Debug)]
+pub struct Endpoints {
+    pools: Vec<PgPool>,
+    dialect: Dialect,
+}
+
+fn options(size: u32) -> PgPoolOptions {
+    // Dead connections are found by the statement that fails, which is retried: no ping before.
+    PgPoolOptions::new()
+        .max_connections(size)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .max_lifetime(MAX_LIFETIME)
+        .idle_timeout(Duration::from_secs(10 * 60))
+        .test_before_acquire(false)
+}
+
+impl Endpoints {
+    /// A PostgreSQL. Refuses one that does not run at REPEATABLE READ.
+    ///
+    /// # Errors
+    /// When it does not answer or its isolation is another.
+    pub async fn postgres(url: &str, size: u32) -> Result<Self, EndpointError> {
+        let connect = PgConnectOptions::from_str(url).map_err(EndpointError::Url)?;
+        let pool = options(size)
+            .connect_with(connect)
+            .await
+            .map_err(EndpointError::Connect)?;
+        let isolation: String = sqlx::query_scalar("SHOW default_transaction_isolation")
+            .fetch_one(&pool)
+            .await
+            .map_err(EndpointError::Connect)?;
+        if isolation != "repeatable read" {
+            return Err(EndpointError::Isolation(isolation));
+        }
+        Ok(Self {
+            pools: vec![pool],
+            dialect: Dialect::Postgres,
+        })
+    }
+
+    /// Aurora DSQL, by the cluster's endpoint and, if there is one, its peer's.
+    ///
+    /// # Errors
+    /// When a cluster cannot be reached or a token cannot be had.
+    pub async fn dsql(hosts: &[String], size: u32) -> Result<Self, EndpointError> {
+        let mut pools = Vec::new();
+        for host in hosts {
+            let config = aurora_dsql_sqlx_connector::DsqlConnectOptions::from_connection_string(
+                &format!("postgres://admin@{host}/postgres"),
+            )?;
+            pools.push(
+                aurora_dsql_sqlx_connector::pool::connect_with(&config, options(size)).await?,
+            );
+        }
+        Ok(Self {
+            pools,
+            dialect: Dialect::Dsql,
+        })
+    }
+
+    /// The pool for a try: the first endpoint, and the peers in turn once it has failed twice.
+    #[must_use]
+    pub fn pool(&self, attempt: u32) -> &PgPool {
+        let later = usize::try_from(attempt.saturating_sub(1) / 2).unwrap_or(0);
+        &self.pools[later % self.pools.len()]
+    }
+
+    /// Which database this is.
+    #[must_use]
+    pub const fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Closes every connection.
+    pub async fn close(&self) {
+        for pool in &self.pools {
+            pool.close().await;
+        }
+    }
+}

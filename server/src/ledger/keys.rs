@@ -1,0 +1,126 @@
+//! Idempotency keys: the answer to a key is written in the transaction of its effect, before the
+//! effect's own rows, and a repeat reads it back.
+//!
+//! The scope of a key is (person, key, route). Decided outcomes are kept, refusals too;
+//! undecided ones never.
+
+use super::transaction::{Tx, TxError};
+use app::ports::KeptOutcome;
+use sha2::{Digest, Sha256};
+use shared::{IdempotencyKey, PrincipalId, Timestamp};
+
+/// Which command a key was used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// A bid.
+    Bid,
+    /// A claim.
+    Claim,
+    /// A settlement that somebody asked for.
+    Settle,
+    /// A top-up.
+    TopUp,
+}
+
+impl Route {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Bid => "bid",
+            Self::Claim => "claim",
+            Self::Settle => "settle",
+            Self::TopUp => "top_up",
+        }
+    }
+}
+
+/// A key with what it was used for.
+#[derive(Clone, Debug)]
+pub struct Keyed {
+    /// Whose key.
+    pub owner: PrincipalId,
+    /// The caller's key.
+    pub key: IdempotencyKey,
+    /// The command.
+    pub route: Route,
+    /// Hash of the command's meaning: the same key with another one is refused.
+    pub fingerprint: Vec<u8>,
+}
+
+impl Keyed {
+    /// A key for a command whose meaning is `parts`.
+    #[must_use]
+    pub fn new(
+        owner: PrincipalId,
+        key: IdempotencyKey,
+        route: Route,
+        parts: &[&dyn std::fmt::Display],
+    ) -> Self {
+        let mut hash = Sha256::new();
+        for part in parts {
+            hash.update(part.to_string());
+            // A separator that no part contains, so that parts cannot flow into each other.
+            hash.update([0]);
+        }
+        Self {
+            owner,
+            key,
+            route,
+            fingerprint: hash.finalize().to_vec(),
+        }
+    }
+
+    /// The route as stored.
+    #[must_use]
+    pub const fn route_word(&self) -> &'static str {
+        self.route.word()
+    }
+
+    /// What was kept, given the key row's columns as read in the command's own snapshot.
+    ///
+    /// # Errors
+    /// [`TxError::KeyReused`] if the key belongs to another command.
+    pub fn kept(
+        &self,
+        fingerprint: Option<&[u8]>,
+        outcome: Option<&str>,
+    ) -> Result<Option<KeptOutcome>, TxError> {
+        let (Some(fingerprint), Some(outcome)) = (fingerprint, outcome) else {
+            return Ok(None);
+        };
+        if fingerprint != self.fingerprint {
+            return Err(TxError::KeyReused);
+        }
+        read_outcome(outcome).map(Some)
+    }
+
+    /// Writes the answer. A twin that is under way makes this a conflict.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn keep(
+        &self,
+        tx: &mut Tx,
+        outcome: &KeptOutcome,
+        at: Timestamp,
+    ) -> Result<(), TxError> {
+        let text = serde_json::to_string(outcome)
+            .map_err(|_unwritable| TxError::Corrupt("outcome of a key"))?;
+        let query = sqlx::query(
+            "INSERT INTO idempotency_keys
+                (principal_id, route, key, fingerprint, outcome, created_at_ms)
+             VALUES ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind(self.owner.uuid())
+        .bind(self.route.word())
+        .bind(self.key.as_str().to_owned())
+        .bind(self.fingerprint.clone())
+        .bind(text)
+        .bind(at.0);
+        tx.must_write(1, "idempotency key", query).await
+    }
+}
+
+/// Reads an answer that was kept.
+pub fn read_outcome(text: &str) -> Result<KeptOutcome, TxError> {
+    serde_json::from_str(text).map_err(|_unreadable| TxError::Corrupt("outcome of a key"))
+}

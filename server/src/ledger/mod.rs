@@ -1,0 +1,360 @@
+//! The money plane: all SQL is in this room.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `endpoint` | where the database is, and the one dialect switch |
+//! | `error`, `transaction` | failures sorted into four classes; the one way to run a transaction |
+//! | `schema` | tables, indexes, readiness |
+//! | `decision` | the one read a command decides from |
+//! | `bid`, `claim`, `settle`, `top_up`, `lots`, `people` | the commands |
+//! | `keys`, `posting` | idempotency keys; wallets, legs and outbox |
+//! | `read` | what pages read |
+//! | `outbox`, `sweeper`, `lease` | the relay, settlement at the due time, who does what |
+//! | `audit` | the queries that prove it |
+
+pub mod audit;
+pub mod bid;
+pub mod claim;
+mod decision;
+pub mod endpoint;
+pub mod error;
+mod keys;
+pub mod lease;
+pub mod lots;
+pub mod outbox;
+pub mod people;
+mod posting;
+mod read;
+mod rows;
+pub mod schema;
+pub mod settle;
+pub mod sweeper;
+pub mod top_up;
+pub mod transaction;
+
+use crate::clock::Clock;
+use crate::events::HouseEvent;
+use app::ports::{
+    Actor, BidReceipt, ClaimReceipt, Decided, Failure, KeptOutcome, SettleReceipt, TopUpReceipt,
+};
+use async_trait::async_trait;
+use audit::{Finding, RunAudits};
+use endpoint::Endpoints;
+use lots::{NewLot, PutUp};
+use outbox::RelayCounters;
+use shared::live::{LotEvent, Position};
+use shared::view::{FloorView, LotView, Person, RoomView, WalletPageView, WalletView};
+use shared::{Currency, IdempotencyKey, LotId, Money, PrincipalId, Timestamp};
+use sqlx::postgres::PgPool;
+use std::sync::Arc;
+use tokio::sync::Notify;
+use transaction::{Counters, Ran, Runner};
+use uuid::Uuid;
+
+/// One node's ledger.
+pub struct Ledger {
+    runner: Arc<Runner>,
+    clock: Arc<Clock>,
+    node: Uuid,
+    committed: Arc<Notify>,
+    relay_counters: RelayCounters,
+}
+
+impl Ledger {
+    /// A node over endpoints. `hear` is told each commit's events, after COMMIT.
+    #[must_use]
+    pub fn new(
+        endpoints: Endpoints,
+        clock: Arc<Clock>,
+        hear: impl Fn(&[HouseEvent]) + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        let runner = Arc::new(Runner::new(endpoints));
+        let committed = Arc::new(Notify::new());
+        let wake = Arc::clone(&committed);
+        runner.listen(Box::new(move |events| {
+            hear(events);
+            wake.notify_one();
+        }));
+        let node = crate::ids::event().uuid();
+        Arc::new(Self {
+            runner,
+            clock,
+            node,
+            committed,
+            relay_counters: RelayCounters::default(),
+        })
+    }
+
+    /// Runs commands.
+    #[must_use]
+    pub const fn runner(&self) -> &Arc<Runner> {
+        &self.runner
+    }
+
+    /// What transactions met so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.runner.counters()
+    }
+
+    /// What the relay did so far.
+    #[must_use]
+    pub const fn relay_counters(&self) -> &RelayCounters {
+        &self.relay_counters
+    }
+
+    /// Woken after every commit of this node that wrote events.
+    #[must_use]
+    pub fn committed(&self) -> &Notify {
+        &self.committed
+    }
+
+    /// This node's name in leases.
+    #[must_use]
+    pub const fn node(&self) -> Uuid {
+        self.node
+    }
+
+    /// This node's clock.
+    #[must_use]
+    pub const fn clock(&self) -> &Arc<Clock> {
+        &self.clock
+    }
+
+    fn pool(&self) -> &PgPool {
+        self.runner.endpoints().pool(1)
+    }
+
+    /// Sets the clock by the database's.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn measure_clock(&self) -> Result<Timestamp, Failure> {
+        let asked = std::time::Instant::now();
+        let now = read::now(self.pool()).await?;
+        self.clock.set(asked, std::time::Instant::now(), now);
+        Ok(now)
+    }
+
+    /// Whether the database answers and every index is valid.
+    ///
+    /// # Errors
+    /// What is not ready, in words for an operator.
+    pub async fn ready(&self) -> Result<(), String> {
+        match schema::invalid_indexes(self.runner.endpoints()).await {
+            Ok(missing) if missing.is_empty() => Ok(()),
+            Ok(missing) => Err(format!("indexes are not valid: {}", missing.join(", "))),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Puts up a lot; repeating it with the same id changes nothing.
+    ///
+    /// # Errors
+    /// When the ledger cannot answer.
+    pub async fn put_up(&self, lot: NewLot) -> Result<LotView, Failure> {
+        Ok(self.runner.run(PutUp(lot)).await?.answer)
+    }
+
+    /// Registers people by handle and answers them as stored.
+    ///
+    /// # Errors
+    /// When the ledger cannot answer.
+    pub async fn register(&self, people: Vec<Person>, demo: bool) -> Result<Vec<Person>, Failure> {
+        let handles: Vec<String> = people.iter().map(|person| person.handle.clone()).collect();
+        self.runner.run(people::Register { people, demo }).await?;
+        let handles: Vec<&str> = handles.iter().map(String::as_str).collect();
+        self.people(&handles).await
+    }
+
+    /// People by handle.
+    ///
+    /// # Errors
+    /// When the ledger cannot answer.
+    pub async fn people(&self, handles: &[&str]) -> Result<Vec<Person>, Failure> {
+        people::by_handles(self.pool(), handles)
+            .await
+            .map_err(|_| Failure::Unavailable)
+    }
+
+    /// The people of the demo.
+    ///
+    /// # Errors
+    /// When the ledger cannot answer.
+    pub async fn demo_people(&self) -> Result<Vec<Person>, Failure> {
+        people::of_demo(self.pool())
+            .await
+            .map_err(|_| Failure::Unavailable)
+    }
+
+    /// The people a browser may act as.
+    ///
+    /// # Errors
+    /// When the ledger cannot answer.
+    pub async fn people_of_browser(&self, secret_hash: &[u8]) -> Result<Vec<Person>, Failure> {
+        people::of_browser(self.pool(), secret_hash)
+            .await
+            .map_err(|_| Failure::Unavailable)
+    }
+
+    /// Lets a browser act as a person.
+    ///
+    /// # Errors
+    /// When the ledger cannot answer.
+    pub async fn step_in(&self, secret_hash: Vec<u8>, person: PrincipalId) -> Result<(), Failure> {
+        Ok(self
+            .runner
+            .run(people::StepIn {
+                secret_hash,
+                person,
+            })
+            .await?
+            .answer)
+    }
+
+    /// Runs every audit in one snapshot.
+    ///
+    /// # Errors
+    /// When the ledger cannot answer.
+    pub async fn audit(&self) -> Result<Vec<Finding>, Failure> {
+        Ok(self.runner.run(RunAudits).await?.answer)
+    }
+
+    /// A lot's events from the outbox, after one offset and through another.
+    ///
+    /// # Errors
+    /// When the ledger cannot answer.
+    pub async fn lot_events(
+        &self,
+        lot: LotId,
+        after: i64,
+        through: i64,
+    ) -> Result<Vec<(Position, LotEvent)>, Failure> {
+        read::lot_events(self.pool(), lot, after, through).await
+    }
+
+    /// Closes every connection.
+    pub async fn close(&self) {
+        self.runner.endpoints().close().await;
+    }
+}
+
+/// Turns what a key decided into the command's own answer.
+fn decided<T>(
+    ran: Ran<bid::Answer>,
+    own: impl FnOnce(KeptOutcome) -> Option<T>,
+) -> Result<Decided<T>, Failure> {
+    let (outcome, kept) = ran.answer;
+    let outcome = match outcome {
+        KeptOutcome::Refused(refusal) => Err(refusal),
+        other => Ok(own(other).ok_or(Failure::KeyReused)?),
+    };
+    // An answer that this very call committed, but had to look up, is not a replay.
+    Ok(Decided {
+        outcome,
+        replayed: kept && !ran.was_unknown,
+        attempts: ran.attempts,
+    })
+}
+
+#[async_trait]
+impl app::ports::Ledger for Ledger {
+    async fn bid(
+        &self,
+        actor: &Actor,
+        key: IdempotencyKey,
+        lot: LotId,
+        amount: Money,
+    ) -> Result<Decided<BidReceipt>, Failure> {
+        let command = bid::PlaceBid::new(actor.clone(), key, lot, amount);
+        decided(self.runner.run(command).await?, |outcome| match outcome {
+            KeptOutcome::Bid(receipt) => Some(receipt),
+            KeptOutcome::Claim(_)
+            | KeptOutcome::Settle(_)
+            | KeptOutcome::TopUp(_)
+            | KeptOutcome::Refused(_) => None,
+        })
+    }
+
+    async fn claim(
+        &self,
+        actor: &Actor,
+        key: IdempotencyKey,
+        lot: LotId,
+        units: u32,
+        max_price: Money,
+    ) -> Result<Decided<ClaimReceipt>, Failure> {
+        let command = claim::PlaceClaim::new(actor.clone(), key, lot, units, max_price);
+        decided(self.runner.run(command).await?, |outcome| match outcome {
+            KeptOutcome::Claim(receipt) => Some(receipt),
+            KeptOutcome::Bid(_)
+            | KeptOutcome::Settle(_)
+            | KeptOutcome::TopUp(_)
+            | KeptOutcome::Refused(_) => None,
+        })
+    }
+
+    async fn settle(
+        &self,
+        actor: &Actor,
+        key: IdempotencyKey,
+        lot: LotId,
+    ) -> Result<Decided<SettleReceipt>, Failure> {
+        let command = settle::Settle::asked(actor.person.id, key, lot);
+        decided(self.runner.run(command).await?, |outcome| match outcome {
+            KeptOutcome::Settle(receipt) => Some(receipt),
+            KeptOutcome::Bid(_)
+            | KeptOutcome::Claim(_)
+            | KeptOutcome::TopUp(_)
+            | KeptOutcome::Refused(_) => None,
+        })
+    }
+
+    async fn top_up(
+        &self,
+        actor: &Actor,
+        key: IdempotencyKey,
+        amount: Money,
+    ) -> Result<Decided<TopUpReceipt>, Failure> {
+        let command = top_up::TopUp::new(actor, key, amount);
+        decided(self.runner.run(command).await?, |outcome| match outcome {
+            KeptOutcome::TopUp(receipt) => Some(receipt),
+            KeptOutcome::Bid(_)
+            | KeptOutcome::Claim(_)
+            | KeptOutcome::Settle(_)
+            | KeptOutcome::Refused(_) => None,
+        })
+    }
+
+    async fn kept_outcome(
+        &self,
+        who: PrincipalId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<KeptOutcome>, Failure> {
+        read::kept_outcome(self.pool(), who, key).await
+    }
+
+    async fn floor(&self) -> Result<FloorView, Failure> {
+        read::floor(self.pool()).await
+    }
+
+    async fn room(&self, lot: LotId) -> Result<Option<RoomView>, Failure> {
+        read::room(self.pool(), lot).await
+    }
+
+    async fn wallet(
+        &self,
+        who: PrincipalId,
+        currency: Currency,
+    ) -> Result<Option<WalletView>, Failure> {
+        read::wallet(self.pool(), who, currency).await
+    }
+
+    async fn wallet_page(
+        &self,
+        who: PrincipalId,
+        currency: Currency,
+    ) -> Result<Option<WalletPageView>, Failure> {
+        read::wallet_page(self.pool(), who, currency).await
+    }
+}

@@ -1,0 +1,143 @@
+//! The relay: outbox rows → event log. Woken by this node's commits and by a timer, owned by one
+//! node at a time, it rescans what is unpublished (never a cursor: a transaction that began
+//! earlier may commit later), appends with a condition so that a repeat has no effect, then marks.
+
+use super::Ledger;
+use super::lease::{GiveBack, TakeLease};
+use super::transaction::{Command, Tx, TxError};
+use crate::events::HouseEvent;
+use async_trait::async_trait;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// Rows of one round; DSQL allows 3,000 changed rows a transaction, maintenance takes 1,000.
+const MAX_ROWS: i64 = 500;
+
+/// How long a node owns the relay without renewing.
+const LEASE_LIFE_MS: i64 = 5_000;
+
+/// The longest sleep without a wake-up: another node's commits are found within it.
+const IDLE: Duration = Duration::from_millis(250);
+
+/// The pause after a failed round.
+const AFTER_FAILURE: Duration = Duration::from_millis(500);
+
+const LEASE: &str = "outbox";
+
+/// Where events are appended.
+#[async_trait]
+pub trait EventLog: Send + Sync {
+    /// Appends events, keeping the order of each aggregate; a repeat has no effect. Answers which
+    /// of them are in the log now.
+    async fn append(&self, events: &[HouseEvent]) -> Vec<bool>;
+}
+
+/// What the relay did.
+#[derive(Debug, Default)]
+pub struct RelayCounters {
+    /// Events appended and marked.
+    pub published: AtomicU64,
+    /// Rounds in which something could not be appended.
+    pub failed_rounds: AtomicU64,
+    /// Age of the oldest row of the last round, in milliseconds.
+    pub lag_ms: AtomicI64,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    event_id: Uuid,
+    payload: String,
+}
+
+struct Mark(Vec<Uuid>);
+
+#[async_trait]
+impl Command for Mark {
+    type Answer = ();
+    const NAME: &'static str = "mark_published";
+
+    async fn attempt(&self, tx: &mut Tx) -> Result<(), TxError> {
+        let query = sqlx::query("UPDATE outbox SET published = true WHERE event_id = ANY($1)")
+            .bind(self.0.clone());
+        tx.execute(query).await.map(|_written| ())
+    }
+}
+
+/// Runs the relay until cancelled.
+pub async fn relay(ledger: Arc<Ledger>, log: Arc<dyn EventLog>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        let pause = match round(&ledger, log.as_ref()).await {
+            Some(published) if published > 0 => continue,
+            Some(_) => IDLE,
+            None => AFTER_FAILURE,
+        };
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = ledger.committed().notified() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+    let back = GiveBack {
+        name: LEASE,
+        owner: ledger.node(),
+    };
+    if ledger.runner().run(back).await.is_err() {
+        tracing::debug!("the outbox lease expires by itself");
+    }
+}
+
+/// One round: how many events were published, `None` after a failure.
+async fn round(ledger: &Ledger, log: &dyn EventLog) -> Option<usize> {
+    let take = TakeLease {
+        name: LEASE,
+        owner: ledger.node(),
+        life_ms: LEASE_LIFE_MS,
+    };
+    if ledger.runner().run(take).await.ok()?.answer.is_none() {
+        return Some(0);
+    }
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT event_id, payload FROM outbox WHERE published = false
+         ORDER BY created_at_ms, version LIMIT $1",
+    )
+    .bind(MAX_ROWS)
+    .fetch_all(ledger.pool())
+    .await
+    .inspect_err(|error| tracing::warn!(%error, "reading the outbox failed"))
+    .ok()?;
+    let mut events = Vec::with_capacity(rows.len());
+    for row in &rows {
+        match serde_json::from_str::<HouseEvent>(&row.payload) {
+            Ok(event) => events.push(event),
+            // Left in the table: it holds up nobody, and an audit names it.
+            Err(error) => tracing::error!(event = %row.event_id, %error, "an unreadable event"),
+        }
+    }
+    let Some(oldest) = events.first() else {
+        return Some(0);
+    };
+    let counters = ledger.relay_counters();
+    let age = ledger.clock().now().since_ms(oldest.at);
+    counters.lag_ms.store(age, Ordering::Relaxed);
+    let appended = log.append(&events).await;
+    let done: Vec<Uuid> = events
+        .iter()
+        .zip(&appended)
+        .filter_map(|(event, done)| done.then_some(event.id.uuid()))
+        .collect();
+    let published = done.len();
+    if published > 0 {
+        ledger.runner().run(Mark(done)).await.ok()?;
+        counters
+            .published
+            .fetch_add(u64::try_from(published).unwrap_or(0), Ordering::Relaxed);
+    }
+    if published < events.len() {
+        counters.failed_rounds.fetch_add(1, Ordering::Relaxed);
+        return None;
+    }
+    Some(published)
+}

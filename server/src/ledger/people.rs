@@ -1,0 +1,146 @@
+//! People and the browser sessions that may act for them.
+
+use super::rows::now_ms;
+use super::transaction::{Command, Tx, TxError};
+use async_trait::async_trait;
+use shared::PrincipalId;
+use shared::view::Person;
+use sqlx::postgres::PgPool;
+use uuid::Uuid;
+
+/// How long a browser keeps its demo sessions: 30 days.
+pub const SESSION_LIFE_MS: i64 = 30 * 86_400_000;
+
+#[derive(sqlx::FromRow)]
+pub(super) struct PersonRow {
+    principal_id: Uuid,
+    handle: String,
+    name: String,
+    simulated: bool,
+}
+
+impl From<PersonRow> for Person {
+    fn from(row: PersonRow) -> Self {
+        Self {
+            id: PrincipalId::from_uuid(row.principal_id),
+            handle: row.handle,
+            name: row.name,
+            simulated: row.simulated,
+        }
+    }
+}
+
+/// Registers people, once each: the handle is the key.
+pub struct Register {
+    /// Who.
+    pub people: Vec<Person>,
+    /// Whether a browser of the demo may step in as them.
+    pub demo: bool,
+}
+
+#[async_trait]
+impl Command for Register {
+    type Answer = ();
+    const NAME: &'static str = "register";
+
+    async fn attempt(&self, tx: &mut Tx) -> Result<(), TxError> {
+        let column = |get: fn(&Person) -> String| self.people.iter().map(get).collect::<Vec<_>>();
+        let query = sqlx::query(concat!(
+            "INSERT INTO principals (principal_id, handle, name, simulated, demo, created_at_ms)
+             SELECT p, h, n, s, $5, ",
+            now_ms!(),
+            " FROM unnest($1::uuid[], $2::text[], $3::text[], $4::boolean[]) AS d(p, h, n, s)
+             ON CONFLICT (handle) DO NOTHING"
+        ))
+        .bind(
+            self.people
+                .iter()
+                .map(|person| person.id.uuid())
+                .collect::<Vec<_>>(),
+        )
+        .bind(column(|person| person.handle.clone()))
+        .bind(column(|person| person.name.clone()))
+        .bind(
+            self.people
+                .iter()
+                .map(|person| person.simulated)
+                .collect::<Vec<_>>(),
+        )
+        .bind(self.demo);
+        tx.execute(query).await.map(|_written| ())
+    }
+}
+
+/// Lets a browser act as a person of the demo; repeating it changes nothing.
+pub struct StepIn {
+    /// Hash of the cookie's secret.
+    pub secret_hash: Vec<u8>,
+    /// Whom it may act as.
+    pub person: PrincipalId,
+}
+
+#[async_trait]
+impl Command for StepIn {
+    type Answer = ();
+    const NAME: &'static str = "step_in";
+
+    async fn attempt(&self, tx: &mut Tx) -> Result<(), TxError> {
+        let query = sqlx::query(concat!(
+            "INSERT INTO browser_sessions (secret_hash, principal_id, created_at_ms, expires_at_ms)
+             SELECT $1, $2, t.now_ms, t.now_ms + $3 FROM (SELECT ",
+            now_ms!(),
+            " AS now_ms) AS t
+             ON CONFLICT (secret_hash, principal_id) DO NOTHING"
+        ))
+        .bind(self.secret_hash.clone())
+        .bind(self.person.uuid())
+        .bind(SESSION_LIFE_MS);
+        tx.execute(query).await.map(|_written| ())
+    }
+}
+
+/// The people a browser may act as, in the order it stepped in.
+///
+/// # Errors
+/// What the database says.
+pub async fn of_browser(pool: &PgPool, secret_hash: &[u8]) -> Result<Vec<Person>, sqlx::Error> {
+    let rows: Vec<PersonRow> = sqlx::query_as(concat!(
+        "SELECT p.principal_id, p.handle, p.name, p.simulated
+         FROM browser_sessions s JOIN principals p ON p.principal_id = s.principal_id
+         WHERE s.secret_hash = $1 AND s.expires_at_ms > ",
+        now_ms!(),
+        " ORDER BY s.created_at_ms, p.handle"
+    ))
+    .bind(secret_hash.to_vec())
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(Person::from).collect())
+}
+
+/// The people whom a browser of the demo may step in as.
+///
+/// # Errors
+/// What the database says.
+pub async fn of_demo(pool: &PgPool) -> Result<Vec<Person>, sqlx::Error> {
+    let rows: Vec<PersonRow> = sqlx::query_as(
+        "SELECT principal_id, handle, name, simulated FROM principals WHERE demo ORDER BY handle",
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(Person::from).collect())
+}
+
+/// People by handle; those who do not exist are left out.
+///
+/// # Errors
+/// What the database says.
+pub async fn by_handles(pool: &PgPool, handles: &[&str]) -> Result<Vec<Person>, sqlx::Error> {
+    let handles: Vec<String> = handles.iter().map(|&handle| handle.to_owned()).collect();
+    let rows: Vec<PersonRow> = sqlx::query_as(
+        "SELECT principal_id, handle, name, simulated FROM principals WHERE handle = ANY($1)",
+    )
+    .bind(handles)
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(Person::from).collect())
+}

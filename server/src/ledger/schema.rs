@@ -1,0 +1,306 @@
+//! The tables, and the runner that creates them: one statement a transaction, indexes built
+//! asynchronously where the database does so, and no traffic before every index is valid.
+//!
+//! Columns are final when created: Aurora DSQL cannot add NOT NULL or DEFAULT later. There are no
+//! foreign keys, sequences or JSON columns; references are written in the transaction that tests
+//! them, and audited.
+
+use super::endpoint::{Dialect, Endpoints};
+use super::error::{Class, Phase, classify, sqlstate};
+use sqlx::AssertSqlSafe;
+use std::time::Duration;
+
+/// How long the indexes may take before start-up gives up.
+const INDEX_DEADLINE: Duration = Duration::from_secs(15 * 60);
+
+/// Tries of one statement; two nodes that start together collide on the catalogue.
+const MAX_TRIES: u32 = 8;
+
+/// Every table.
+pub const TABLES: [&str; 15] = [
+    "CREATE TABLE IF NOT EXISTS principals (
+        principal_id uuid PRIMARY KEY,
+        handle text NOT NULL,
+        name text NOT NULL,
+        simulated boolean NOT NULL,
+        demo boolean NOT NULL,
+        created_at_ms bigint NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS browser_sessions (
+        secret_hash bytea NOT NULL,
+        principal_id uuid NOT NULL,
+        created_at_ms bigint NOT NULL,
+        expires_at_ms bigint NOT NULL,
+        PRIMARY KEY (secret_hash, principal_id))",
+    "CREATE TABLE IF NOT EXISTS wallets (
+        principal_id uuid NOT NULL,
+        currency text NOT NULL,
+        funded_minor bigint NOT NULL,
+        held_minor bigint NOT NULL,
+        spent_minor bigint NOT NULL,
+        version bigint NOT NULL,
+        PRIMARY KEY (principal_id, currency),
+        CONSTRAINT wallet_held CHECK (held_minor >= 0),
+        CONSTRAINT wallet_spent CHECK (spent_minor >= 0),
+        CONSTRAINT wallet_covered CHECK (held_minor + spent_minor <= funded_minor))",
+    "CREATE TABLE IF NOT EXISTS lots (
+        lot_id uuid PRIMARY KEY,
+        seller_id uuid NOT NULL,
+        title text NOT NULL,
+        description text NOT NULL,
+        art text NOT NULL,
+        mechanism text NOT NULL,
+        currency text NOT NULL,
+        opens_at_ms bigint NOT NULL,
+        closes_at_ms bigint NOT NULL,
+        status text NOT NULL,
+        version bigint NOT NULL,
+        epoch bigint NOT NULL,
+        listed boolean NOT NULL,
+        created_at_ms bigint NOT NULL,
+        settled_at_ms bigint,
+        opening_minor bigint,
+        reserve_minor bigint,
+        extension_window_ms bigint,
+        hard_end_ms bigint,
+        high_bid_id uuid,
+        high_bidder_id uuid,
+        high_hold_id uuid,
+        high_minor bigint,
+        start_minor bigint,
+        floor_minor bigint,
+        tick_decrease_minor bigint,
+        tick_ms bigint,
+        winning_claim_id uuid,
+        price_minor bigint,
+        units integer,
+        limit_units integer,
+        CONSTRAINT lot_mechanism CHECK (mechanism IN ('english', 'dutch', 'drop')),
+        CONSTRAINT lot_status CHECK (status IN ('open', 'sold', 'passed', 'cancelled')),
+        CONSTRAINT lot_span CHECK (opens_at_ms < closes_at_ms),
+        CONSTRAINT lot_hard_end CHECK (hard_end_ms IS NULL OR closes_at_ms <= hard_end_ms),
+        CONSTRAINT lot_leader CHECK ((high_bid_id IS NULL) = (high_minor IS NULL)),
+        CONSTRAINT lot_dutch CHECK (start_minor IS NULL OR floor_minor <= start_minor),
+        CONSTRAINT lot_units CHECK (units IS NULL OR units > 0))",
+    "CREATE TABLE IF NOT EXISTS lot_increments (
+        lot_id uuid NOT NULL,
+        from_minor bigint NOT NULL,
+        increment_minor bigint NOT NULL,
+        PRIMARY KEY (lot_id, from_minor),
+        CONSTRAINT increment_positive CHECK (increment_minor > 0))",
+    "CREATE TABLE IF NOT EXISTS inventory_buckets (
+        lot_id uuid NOT NULL,
+        bucket integer NOT NULL,
+        available integer NOT NULL,
+        open boolean NOT NULL,
+        version bigint NOT NULL,
+        PRIMARY KEY (lot_id, bucket),
+        CONSTRAINT bucket_available CHECK (available >= 0))",
+    "CREATE TABLE IF NOT EXISTS purchase_limits (
+        lot_id uuid NOT NULL,
+        buyer_id uuid NOT NULL,
+        units integer NOT NULL,
+        PRIMARY KEY (lot_id, buyer_id),
+        CONSTRAINT limit_units CHECK (units > 0))",
+    "CREATE TABLE IF NOT EXISTS bids (
+        bid_id uuid PRIMARY KEY,
+        lot_id uuid NOT NULL,
+        lot_version bigint NOT NULL,
+        bidder_id uuid NOT NULL,
+        hold_id uuid NOT NULL,
+        region text NOT NULL,
+        currency text NOT NULL,
+        amount_minor bigint NOT NULL,
+        at_ms bigint NOT NULL,
+        CONSTRAINT bid_amount CHECK (amount_minor > 0))",
+    "CREATE TABLE IF NOT EXISTS claims (
+        claim_id uuid PRIMARY KEY,
+        lot_id uuid NOT NULL,
+        buyer_id uuid NOT NULL,
+        transfer_id uuid NOT NULL,
+        region text NOT NULL,
+        currency text NOT NULL,
+        units integer NOT NULL,
+        price_minor bigint NOT NULL,
+        max_price_minor bigint NOT NULL,
+        at_ms bigint NOT NULL,
+        CONSTRAINT claim_units CHECK (units > 0),
+        CONSTRAINT claim_price CHECK (price_minor > 0 AND price_minor <= max_price_minor))",
+    "CREATE TABLE IF NOT EXISTS holds (
+        hold_id uuid PRIMARY KEY,
+        lot_id uuid NOT NULL,
+        bid_id uuid NOT NULL,
+        owner_id uuid NOT NULL,
+        currency text NOT NULL,
+        amount_minor bigint NOT NULL,
+        state text NOT NULL,
+        created_at_ms bigint NOT NULL,
+        ended_at_ms bigint,
+        CONSTRAINT hold_amount CHECK (amount_minor > 0),
+        CONSTRAINT hold_state CHECK (state IN ('live', 'captured', 'voided')),
+        CONSTRAINT hold_ended CHECK ((state = 'live') = (ended_at_ms IS NULL)))",
+    "CREATE TABLE IF NOT EXISTS legs (
+        transfer_id uuid NOT NULL,
+        leg smallint NOT NULL,
+        kind text NOT NULL,
+        owner_id uuid NOT NULL,
+        account text NOT NULL,
+        currency text NOT NULL,
+        amount_minor bigint NOT NULL,
+        lot_id uuid,
+        at_ms bigint NOT NULL,
+        PRIMARY KEY (transfer_id, leg),
+        CONSTRAINT leg_amount CHECK (amount_minor <> 0),
+        CONSTRAINT leg_account CHECK (account IN ('funding', 'available', 'held', 'payable')))",
+    "CREATE TABLE IF NOT EXISTS idempotency_keys (
+        principal_id uuid NOT NULL,
+        route text NOT NULL,
+        key text NOT NULL,
+        fingerprint bytea NOT NULL,
+        outcome text NOT NULL,
+        created_at_ms bigint NOT NULL,
+        PRIMARY KEY (principal_id, key, route))",
+    "CREATE TABLE IF NOT EXISTS outbox (
+        event_id uuid PRIMARY KEY,
+        aggregate text NOT NULL,
+        version bigint NOT NULL,
+        payload text NOT NULL,
+        created_at_ms bigint NOT NULL,
+        published boolean NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS leases (
+        name text PRIMARY KEY,
+        owner uuid NOT NULL,
+        fence bigint NOT NULL,
+        expires_at_ms bigint NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS audit_runs (
+        run_id uuid PRIMARY KEY,
+        at_ms bigint NOT NULL,
+        violations bigint NOT NULL,
+        report text NOT NULL)",
+];
+
+/// An index: its name, whether it is unique, and what it is on.
+pub const INDEXES: [(&str, bool, &str); 10] = [
+    ("principals_by_handle", true, "principals (handle)"),
+    ("lots_by_status", false, "lots (status, closes_at_ms)"),
+    ("lots_by_settlement", false, "lots (listed, settled_at_ms)"),
+    ("bids_by_lot", true, "bids (lot_id, lot_version)"),
+    ("claims_by_lot", false, "claims (lot_id, at_ms)"),
+    ("holds_by_owner", false, "holds (owner_id, state)"),
+    ("legs_by_owner", false, "legs (owner_id, currency, at_ms)"),
+    ("outbox_by_time", false, "outbox (created_at_ms)"),
+    ("outbox_by_aggregate", false, "outbox (aggregate, version)"),
+    (
+        "outbox_unpublished",
+        false,
+        "outbox (created_at_ms) WHERE published = false",
+    ),
+];
+
+/// Why the schema is not ready.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// A statement failed for good.
+    #[error("applying the schema failed at: {statement}")]
+    Statement {
+        /// The statement's first words.
+        statement: String,
+        /// What the database says.
+        source: sqlx::Error,
+    },
+    /// Reading the catalogue failed.
+    #[error("reading the catalogue failed")]
+    Catalogue(#[source] sqlx::Error),
+    /// Some indexes never became valid.
+    #[error("these indexes are not valid: {0}")]
+    Indexes(String),
+}
+
+/// What applying did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// Tables that must exist.
+    pub tables: usize,
+    /// Indexes that are valid.
+    pub indexes: usize,
+}
+
+/// The statement that creates an index.
+#[must_use]
+pub fn index_statement(dialect: Dialect, index: (&str, bool, &str)) -> String {
+    let (name, unique, on) = index;
+    let unique = if unique { "UNIQUE " } else { "" };
+    let words = dialect.index();
+    format!("CREATE {unique}{words} IF NOT EXISTS {name} ON {on}")
+}
+
+async fn statement(endpoints: &Endpoints, sql: String) -> Result<(), SchemaError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        // Autocommit: one DDL statement is one transaction, as DSQL demands.
+        let result = sqlx::raw_sql(AssertSqlSafe(sql.clone()))
+            .execute(endpoints.pool(1))
+            .await;
+        let Err(error) = result else { return Ok(()) };
+        // Another node that creates the same object first shows as a duplicate in the catalogue.
+        let raced = sqlstate(&error).is_some_and(|code| code == "23505" || code == "42P07");
+        let again = raced || classify(&error, Phase::BeforeCommit) != Class::Final;
+        if !again || tries == MAX_TRIES {
+            let statement = sql.lines().next().unwrap_or_default().to_owned();
+            return Err(SchemaError::Statement {
+                statement,
+                source: error,
+            });
+        }
+        tokio::time::sleep(Duration::from_millis(20 << tries)).await;
+    }
+}
+
+/// Creates what is missing and waits until every index is valid. Harmless to repeat.
+///
+/// # Errors
+/// [`SchemaError`] when a statement fails for good or an index does not become valid in time.
+pub async fn apply(endpoints: &Endpoints) -> Result<Applied, SchemaError> {
+    for table in TABLES {
+        statement(endpoints, table.to_owned()).await?;
+    }
+    for index in INDEXES {
+        statement(endpoints, index_statement(endpoints.dialect(), index)).await?;
+    }
+    let deadline = tokio::time::Instant::now() + INDEX_DEADLINE;
+    loop {
+        let missing = invalid_indexes(endpoints).await?;
+        if missing.is_empty() {
+            return Ok(Applied {
+                tables: TABLES.len(),
+                indexes: INDEXES.len(),
+            });
+        }
+        if tokio::time::Instant::now() > deadline {
+            return Err(SchemaError::Indexes(missing.join(", ")));
+        }
+        tracing::info!(waiting_for = missing.join(", "), "indexes are being built");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// The names of the indexes that are missing or not yet valid. Only `indisvalid` counts: a job
+/// that says "completed" may have failed.
+///
+/// # Errors
+/// When the catalogue cannot be read.
+pub async fn invalid_indexes(endpoints: &Endpoints) -> Result<Vec<&'static str>, SchemaError> {
+    let valid: Vec<String> = sqlx::query_scalar(
+        "SELECT c.relname::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+         WHERE i.indisvalid",
+    )
+    .fetch_all(endpoints.pool(1))
+    .await
+    .map_err(SchemaError::Catalogue)?;
+    let missing = |name: &&str| !valid.iter().any(|known| known == name);
+    Ok(INDEXES
+        .iter()
+        .map(|(name, ..)| *name)
+        .filter(missing)
+        .collect())
+}

@@ -1,0 +1,389 @@
+//! The one way to run a transaction.
+//!
+//! Each command runs in a task of its own, so that a browser that goes away cannot leave a
+//! transaction half done. An attempt is BEGIN, the command's statements, COMMIT; a failure is
+//! sorted by [`classify`] and retried from BEGIN with full jitter, within bounds. After a COMMIT
+//! whose outcome is unknown the command simply runs again: every command begins by looking up its
+//! key (or tests the version it read), so it finds its own answer or does the work for the first
+//! time, and a transaction that was still under way loses on the key row.
+
+use super::endpoint::Endpoints;
+use super::error::{Class, Phase, classify, sqlstate};
+use crate::events::HouseEvent;
+use app::ports::Failure;
+use async_trait::async_trait;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgArguments, PgRow, Postgres};
+use sqlx::query::{Query, QueryAs};
+use sqlx::{Executor, FromRow};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+/// Tries of one command. A hot lot loses most races to its neighbours, not to bad luck, so the
+/// bound is above the six or seven tries that a queue of 32 writers needs.
+pub const MAX_ATTEMPTS: u32 = 12;
+
+/// The longest a command may take before it is answered "unavailable".
+pub const MAX_ELAPSED: Duration = Duration::from_secs(4);
+
+/// The first back-off's upper bound; it doubles with each attempt.
+const BACKOFF_BASE_MS: u64 = 2;
+
+/// The upper bound of any back-off.
+const BACKOFF_CAP_MS: u64 = 100;
+
+/// Work that one transaction does. It may run several times; only the last run is committed.
+#[async_trait]
+pub trait Command: Send + Sync + 'static {
+    /// What the caller learns.
+    type Answer: Send + 'static;
+
+    /// A name for logs and counters.
+    const NAME: &'static str;
+
+    /// One try: reads, decides, writes. Nothing outside `tx` may be touched.
+    async fn attempt(&self, tx: &mut Tx) -> Result<Self::Answer, TxError>;
+}
+
+/// Why a try did not come to COMMIT.
+#[derive(Debug, thiserror::Error)]
+pub enum TxError {
+    /// The database refused or was lost.
+    #[error("running a statement failed")]
+    Database(#[from] sqlx::Error),
+    /// A conditional write met another version than the one read.
+    #[error("lost a race on {0}")]
+    Lost(&'static str),
+    /// The key was used for another command.
+    #[error("the idempotency key belongs to another command")]
+    KeyReused,
+    /// A row holds what the program never writes.
+    #[error("a row cannot be read: {0}")]
+    Corrupt(&'static str),
+}
+
+/// An open transaction. A statement that failed poisons it: it can only be rolled back.
+pub struct Tx {
+    connection: PoolConnection<Postgres>,
+    events: Vec<HouseEvent>,
+    poisoned: bool,
+    ended: bool,
+}
+
+impl Drop for Tx {
+    fn drop(&mut self) {
+        // A connection whose transaction was not ended must never serve anybody else.
+        if !self.ended {
+            self.connection.close_on_drop();
+        }
+    }
+}
+
+impl Tx {
+    async fn begin(endpoints: &Endpoints, attempt: u32) -> Result<Self, sqlx::Error> {
+        let connection = endpoints.pool(attempt).acquire().await?;
+        let mut tx = Self {
+            connection,
+            events: Vec::new(),
+            poisoned: false,
+            ended: false,
+        };
+        tx.connection.execute("BEGIN").await?;
+        Ok(tx)
+    }
+
+    fn note<T>(&mut self, result: Result<T, sqlx::Error>) -> Result<T, TxError> {
+        self.poisoned |= result.is_err();
+        Ok(result?)
+    }
+
+    /// Runs a statement and answers how many rows it wrote.
+    ///
+    /// # Errors
+    /// What the database says; the transaction is then poisoned.
+    pub async fn execute(
+        &mut self,
+        query: Query<'_, Postgres, PgArguments>,
+    ) -> Result<u64, TxError> {
+        let result = query.execute(&mut *self.connection).await;
+        self.note(result).map(|done| done.rows_affected())
+    }
+
+    /// Runs a statement and answers its rows.
+    ///
+    /// # Errors
+    /// What the database says; the transaction is then poisoned.
+    pub async fn fetch_all<T>(
+        &mut self,
+        query: QueryAs<'_, Postgres, T, PgArguments>,
+    ) -> Result<Vec<T>, TxError>
+    where
+        T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        let result = query.fetch_all(&mut *self.connection).await;
+        self.note(result)
+    }
+
+    /// Runs a statement that answers exactly one row.
+    ///
+    /// # Errors
+    /// What the database says; the transaction is then poisoned.
+    pub async fn fetch_one<T>(
+        &mut self,
+        query: QueryAs<'_, Postgres, T, PgArguments>,
+    ) -> Result<T, TxError>
+    where
+        T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        let result = query.fetch_one(&mut *self.connection).await;
+        self.note(result)
+    }
+
+    /// Runs a conditional write of `expected` rows: anything else means that another transaction
+    /// was first.
+    ///
+    /// # Errors
+    /// [`TxError::Lost`] naming `what`, or what the database says.
+    pub async fn must_write(
+        &mut self,
+        expected: usize,
+        what: &'static str,
+        query: Query<'_, Postgres, PgArguments>,
+    ) -> Result<(), TxError> {
+        let written = self.execute(query).await?;
+        if u64::try_from(expected).is_ok_and(|expected| expected == written) {
+            return Ok(());
+        }
+        Err(TxError::Lost(what))
+    }
+
+    /// Remembers an event that is told after COMMIT; its outbox row is the caller's to write.
+    pub fn tell(&mut self, event: HouseEvent) {
+        self.events.push(event);
+    }
+
+    async fn commit(mut self) -> Result<Vec<HouseEvent>, sqlx::Error> {
+        self.connection.execute("COMMIT").await?;
+        self.ended = true;
+        Ok(std::mem::take(&mut self.events))
+    }
+
+    async fn roll_back(mut self) {
+        if self.connection.execute("ROLLBACK").await.is_ok() {
+            self.ended = true;
+        }
+    }
+}
+
+/// How often each thing happened; counters only grow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Committed transactions.
+    pub committed: u64,
+    /// Retries by cause: a class, with the SQLSTATE or the row that was lost.
+    pub retries: BTreeMap<String, u64>,
+    /// COMMITs whose outcome was unknown at first.
+    pub unknown_commits: u64,
+    /// Commands given up.
+    pub given_up: u64,
+}
+
+impl Counters {
+    /// Retries of all causes.
+    #[must_use]
+    pub fn all_retries(&self) -> u64 {
+        self.retries.values().sum()
+    }
+
+    /// Retries because another transaction was first.
+    #[must_use]
+    pub fn conflicts(&self) -> u64 {
+        let conflict = |(cause, _): &(&String, &u64)| cause.starts_with("conflict");
+        self.retries
+            .iter()
+            .filter(conflict)
+            .map(|(_, count)| count)
+            .sum()
+    }
+}
+
+/// An answer, and what it took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ran<T> {
+    /// The command's answer.
+    pub answer: T,
+    /// Tries, at least 1.
+    pub attempts: u32,
+    /// Whether a COMMIT of this command was lost and had to be resolved.
+    pub was_unknown: bool,
+}
+
+/// Hears events after their COMMIT.
+pub type Listener = Box<dyn Fn(&[HouseEvent]) + Send + Sync>;
+
+/// Runs commands.
+pub struct Runner {
+    endpoints: Endpoints,
+    counters: Mutex<Counters>,
+    listener: OnceLock<Listener>,
+}
+
+impl Runner {
+    /// A runner over endpoints.
+    #[must_use]
+    pub fn new(endpoints: Endpoints) -> Self {
+        Self {
+            endpoints,
+            counters: Mutex::default(),
+            listener: OnceLock::new(),
+        }
+    }
+
+    /// Sets who hears events after COMMIT; the first call counts.
+    pub fn listen(&self, listener: Listener) {
+        // A second listener would be a wiring mistake; the first one stays.
+        let _already_set = self.listener.set(listener);
+    }
+
+    /// The endpoints, for reads that need no transaction of their own.
+    #[must_use]
+    pub const fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
+    }
+
+    /// What happened so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters
+            .lock()
+            .map_or_else(|poisoned| poisoned.into_inner().clone(), |c| c.clone())
+    }
+
+    fn count(&self, change: impl FnOnce(&mut Counters)) {
+        if let Ok(mut counters) = self.counters.lock() {
+            change(&mut counters);
+        }
+    }
+
+    /// Runs a command to its end, whether or not the caller still waits.
+    ///
+    /// # Errors
+    /// [`Failure`] when no answer could be had within [`MAX_ATTEMPTS`] and [`MAX_ELAPSED`].
+    pub async fn run<C: Command>(self: &Arc<Self>, command: C) -> Result<Ran<C::Answer>, Failure> {
+        let runner = Arc::clone(self);
+        let task = tokio::spawn(async move { runner.run_here(&command).await });
+        task.await.unwrap_or_else(|panicked| {
+            tracing::error!(command = C::NAME, error = %panicked, "a command panicked");
+            Err(Failure::Unknown)
+        })
+    }
+
+    async fn run_here<C: Command>(&self, command: &C) -> Result<Ran<C::Answer>, Failure> {
+        let started = Instant::now();
+        let mut was_unknown = false;
+        for attempt in 1..=MAX_ATTEMPTS {
+            let (class, cause) = match self.attempt(command, attempt).await {
+                Ok(answer) => {
+                    return Ok(Ran {
+                        answer,
+                        attempts: attempt,
+                        was_unknown,
+                    });
+                }
+                Err((_, TxError::KeyReused)) => return Err(Failure::KeyReused),
+                Err((phase, error)) => self.sort(C::NAME, phase, &error),
+            };
+            was_unknown |= class == Class::Unknown;
+            if class == Class::Final {
+                break;
+            }
+            let backoff = jitter(attempt);
+            if started.elapsed() + backoff > MAX_ELAPSED || attempt == MAX_ATTEMPTS {
+                break;
+            }
+            self.count(|c| *c.retries.entry(cause).or_default() += 1);
+            tokio::time::sleep(backoff).await;
+        }
+        self.count(|c| c.given_up += 1);
+        Err(if was_unknown {
+            Failure::Unknown
+        } else {
+            Failure::Unavailable
+        })
+    }
+
+    async fn attempt<C: Command>(
+        &self,
+        command: &C,
+        attempt: u32,
+    ) -> Result<C::Answer, (Phase, TxError)> {
+        let before = |error: TxError| (Phase::BeforeCommit, error);
+        let mut tx = Tx::begin(&self.endpoints, attempt)
+            .await
+            .map_err(|e| before(e.into()))?;
+        let answer = match command.attempt(&mut tx).await {
+            // A command that went on after a failed statement must not commit: COMMIT would
+            // answer ROLLBACK, and the driver would not complain.
+            Ok(_) if tx.poisoned => Err(TxError::Corrupt("a failed statement was ignored")),
+            other => other,
+        };
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => {
+                tx.roll_back().await;
+                return Err(before(error));
+            }
+        };
+        match tx.commit().await {
+            Ok(events) => {
+                self.count(|c| c.committed += 1);
+                if let (false, Some(listener)) = (events.is_empty(), self.listener.get()) {
+                    listener(&events);
+                }
+                Ok(answer)
+            }
+            Err(error) => Err((Phase::AtCommit, error.into())),
+        }
+    }
+
+    fn sort(&self, command: &'static str, phase: Phase, error: &TxError) -> (Class, String) {
+        let (class, detail) = match error {
+            TxError::Database(error) => (
+                classify(error, phase),
+                sqlstate(error).unwrap_or_else(|| "connection".into()),
+            ),
+            TxError::Lost(what) => (Class::Conflict, (*what).to_owned()),
+            TxError::KeyReused | TxError::Corrupt(_) => (Class::Final, error.to_string()),
+        };
+        match class {
+            Class::Conflict => tracing::debug!(command, detail, "conflict"),
+            Class::Transient => tracing::warn!(command, detail, ?error, "transient failure"),
+            Class::Unknown => {
+                self.count(|c| c.unknown_commits += 1);
+                tracing::warn!(
+                    command,
+                    detail,
+                    ?error,
+                    "the outcome of a COMMIT is unknown"
+                );
+            }
+            Class::Final => tracing::error!(command, detail, ?error, "final failure"),
+        }
+        let name = match class {
+            Class::Conflict => "conflict",
+            Class::Transient => "transient",
+            Class::Unknown => "unknown",
+            Class::Final => "final",
+        };
+        (class, format!("{name} {detail}"))
+    }
+}
+
+/// Full jitter: anything between nothing and the bound, which doubles with each attempt.
+fn jitter(attempt: u32) -> Duration {
+    let bound = BACKOFF_BASE_MS
+        .saturating_mul(1 << attempt.min(10))
+        .min(BACKOFF_CAP_MS);
+    Duration::from_micros(rand::random_range(0..=bound * 1000))
+}
