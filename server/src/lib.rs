@@ -3,3 +3,5 @@
 pub mod clock;
 pub mod events;
 pub mod ids;
+#[cfg(feature = "local")]
+pub mod local;
