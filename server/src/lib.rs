@@ -4,3 +4,5 @@ pub mod clock;
 pub mod events;
 pub mod ids;
 pub mod ledger;
+#[cfg(feature = "local")]
+pub mod local;

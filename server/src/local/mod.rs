@@ -1,0 +1,23 @@
+//! The stores of one machine: a private PostgreSQL and an embedded DynamoDB in a process of their
+//! own, which ends with its last user, and the gates that inject faults in tests.
+//!
+//! Nothing here is reachable once `DSQL_CLUSTER_ENDPOINT` or `DATABASE_URL` says otherwise.
+
+mod binaries;
+mod cluster;
+mod control;
+mod folder;
+mod os;
+mod record;
+mod user;
+
+pub mod attach;
+pub mod dynamodb;
+pub mod postgres;
+pub mod stores;
+
+pub use attach::{
+    AttachError, Attached, attach, attach_running, attach_temporary, attach_temporary_with,
+    attach_with,
+};
+pub use stores::{StoresError, StoresOptions, run_stores};
