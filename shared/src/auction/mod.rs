@@ -18,6 +18,8 @@ pub mod drop;
 pub mod dutch;
 pub mod english;
 mod refusal;
+#[cfg(test)]
+mod tests;
 
 pub use drop::{Bucket, Drop, Take, allocate, bucket_count, split_stock};
 pub use dutch::Dutch;
