@@ -110,3 +110,6 @@ fn insert_line(ladder: &mut Vec<LadderLine>, line: &LadderLine) {
     ladder.insert(place, line.clone());
     ladder.truncate(MAX_LADDER_LINES);
 }
+
+#[cfg(test)]
+mod tests;
