@@ -56,15 +56,22 @@ impl Drop {
         self.units.saturating_sub(self.units_left)
     }
 
+    /// Price × units, for a number of units that can be asked for.
+    pub(super) fn total(&self, units: u32) -> Result<Money, Refusal> {
+        if units == 0 || units > MAX_UNITS {
+            return Err(Refusal::InvalidAmount);
+        }
+        let total = self.price.checked_mul(units);
+        total.map_err(|_out_of_range| Refusal::InvalidAmount)
+    }
+
     pub(super) fn accept(
         &self,
         claim: &Claim,
+        total: Money,
         available: Money,
         bought: u32,
     ) -> Result<ClaimAccepted, Refusal> {
-        if claim.units == 0 || claim.units > MAX_UNITS {
-            return Err(Refusal::InvalidAmount);
-        }
         if self.units_left < claim.units {
             return Err(Refusal::SoldOut {
                 units_left: self.units_left,
@@ -78,8 +85,6 @@ impl Drop {
         if claim.max_price.minor() < self.price.minor() {
             return Err(Refusal::PriceMoved { price: self.price });
         }
-        let total = self.price.checked_mul(claim.units);
-        let total = total.map_err(|_out_of_range| Refusal::InvalidAmount)?;
         if available.minor() < total.minor() {
             return Err(Refusal::Insufficient {
                 needed: total,

@@ -62,9 +62,6 @@ impl Dutch {
         available: Money,
         now: Timestamp,
     ) -> Result<ClaimAccepted, Refusal> {
-        if claim.units != 1 {
-            return Err(Refusal::InvalidAmount);
-        }
         let price = self.price_at(lot.opens_at, now);
         if claim.max_price.minor() < price.minor() {
             return Err(Refusal::PriceMoved { price });

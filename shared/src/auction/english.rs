@@ -129,10 +129,17 @@ impl English {
         closes_at.max(wanted)
     }
 
+    /// The least bid over a bid of `amount`. A price so high that no one could raise it would
+    /// end the auction by arithmetic, so it is no valid amount.
+    pub(super) fn minimum_after(&self, amount: Money) -> Result<Money, Refusal> {
+        self.above(amount).ok_or(Refusal::InvalidAmount)
+    }
+
     pub(super) fn accept(
         &self,
         lot: &Lot,
         bid: &Bid,
+        next_minimum: Money,
         available: Money,
         now: Timestamp,
     ) -> Result<BidAccepted, Refusal> {
@@ -140,18 +147,18 @@ impl English {
         if bid.amount.minor() < minimum.minor() {
             return Err(Refusal::TooLow { minimum });
         }
-        // A price so high that no one could raise it would end the auction by arithmetic.
-        let next_minimum = self.above(bid.amount).ok_or(Refusal::InvalidAmount)?;
         // Raising one's own bid costs only the difference: the own hold is voided in this commit.
         let own_hold = self.high.filter(|high| high.bidder == bid.bidder);
-        let usable = own_hold.map_or(Ok(available), |high| available.checked_add(high.amount));
-        let usable = usable.map_err(|_other_currency| Refusal::CurrencyMismatch {
+        let cost = own_hold.map_or(Ok(bid.amount), |high| bid.amount.checked_sub(high.amount));
+        let cost = cost.map_err(|_other_currency| Refusal::CurrencyMismatch {
             expected: lot.currency,
         })?;
-        if usable.minor() < bid.amount.minor() {
+        if available.minor() < cost.minor() {
+            let usable = own_hold.map_or(Ok(available), |high| available.checked_add(high.amount));
             return Err(Refusal::Insufficient {
                 needed: bid.amount,
-                available: usable,
+                // Below the bid, so in range, and the fallback is never taken.
+                available: usable.unwrap_or(available),
             });
         }
         let closes_at = self.end_after_bid(lot.closes_at, now);

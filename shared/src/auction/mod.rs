@@ -7,7 +7,8 @@
 //! 1. `not_found`: by the caller that reads the row
 //! 2. `wrong_mechanism`: a bid on a Dutch lot or a drop, a claim on an English lot
 //! 3. `own_lot`: sellers cannot buy their own lots
-//! 4. `currency_mismatch`, `invalid_amount`: the offer cannot be compared with the lot
+//! 4. `currency_mismatch`, `invalid_amount`: the offer, or the money behind it, cannot be
+//!    compared with the lot
 //! 5. `not_live`, then `ended`
 //! 6. `sold_out`, `limit_reached`: what is scarce
 //! 7. `too_low` or `price_moved`: the price
@@ -17,6 +18,8 @@ pub mod drop;
 pub mod dutch;
 pub mod english;
 mod refusal;
+#[cfg(test)]
+mod tests;
 
 pub use drop::{Bucket, Drop, Take, allocate, bucket_count, split_stock};
 pub use dutch::Dutch;
@@ -200,12 +203,13 @@ impl Lot {
         }
     }
 
-    /// The checks that come before price and money: steps 3 to 5 of the module's order.
-    fn admit(&self, who: PrincipalId, offer: Money, now: Timestamp) -> Result<(), Refusal> {
+    /// Steps 3 and 4 of the module's order, without what only the mechanism can check.
+    fn admit(&self, who: PrincipalId, offer: Money, available: Money) -> Result<(), Refusal> {
         if who == self.seller {
             return Err(Refusal::OwnLot);
         }
-        if offer.currency() != self.currency {
+        // Numbers of two currencies must never be compared, the wallet's included.
+        if [offer, available].map(Money::currency) != [self.currency; 2] {
             return Err(Refusal::CurrencyMismatch {
                 expected: self.currency,
             });
@@ -213,6 +217,11 @@ impl Lot {
         if offer.minor() <= 0 {
             return Err(Refusal::InvalidAmount);
         }
+        Ok(())
+    }
+
+    /// Step 5 of the module's order.
+    fn live(&self, now: Timestamp) -> Result<(), Refusal> {
         match self.phase(now) {
             Phase::Scheduled => Err(Refusal::NotLive {
                 opens_at: self.opens_at,
@@ -232,8 +241,10 @@ impl Lot {
                 mechanism: self.book.mechanism(),
             });
         };
-        self.admit(bid.bidder, bid.amount, now)?;
-        english.accept(self, bid, available, now)
+        self.admit(bid.bidder, bid.amount, available)?;
+        let next_minimum = english.minimum_after(bid.amount)?;
+        self.live(now)?;
+        english.accept(self, bid, next_minimum, available, now)
     }
 
     /// Decides a claim. `bought` is how many units of this lot the buyer has already.
@@ -247,17 +258,24 @@ impl Lot {
         bought: u32,
         now: Timestamp,
     ) -> Result<ClaimAccepted, Refusal> {
-        let wrong = Refusal::WrongMechanism {
-            mechanism: self.book.mechanism(),
-        };
-        if matches!(self.book, Book::English(_)) {
-            return Err(wrong);
-        }
-        self.admit(claim.buyer, claim.max_price, now)?;
         match &self.book {
-            Book::English(_) => Err(wrong),
-            Book::Dutch(dutch) => dutch.accept(self, claim, available, now),
-            Book::Drop(drop) => drop.accept(claim, available, bought),
+            Book::English(_) => Err(Refusal::WrongMechanism {
+                mechanism: Mechanism::English,
+            }),
+            Book::Dutch(dutch) => {
+                self.admit(claim.buyer, claim.max_price, available)?;
+                if claim.units != 1 {
+                    return Err(Refusal::InvalidAmount);
+                }
+                self.live(now)?;
+                dutch.accept(self, claim, available, now)
+            }
+            Book::Drop(drop) => {
+                self.admit(claim.buyer, claim.max_price, available)?;
+                let total = drop.total(claim.units)?;
+                self.live(now)?;
+                drop.accept(claim, total, available, bought)
+            }
         }
     }
 

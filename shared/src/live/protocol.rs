@@ -255,6 +255,7 @@ pub enum ErrorCode {
 /// The whole state of a channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "a message holds it boxed")]
 pub enum Snapshot {
     /// Of a `lot:` channel; its position is the view's epoch and offset.
     Room(RoomView),
@@ -277,6 +278,7 @@ pub enum Snapshot {
 /// A change on a channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "a message holds it boxed")]
 pub enum Push {
     /// On `lot:`, in order, each once.
     Event(LotEvent),

@@ -52,11 +52,14 @@ pub fn apply(room: &mut RoomView, position: Position, event: &LotEvent) -> Appli
         }
         LotEvent::Closed { status, outcome } => {
             room.lot.status = *status;
-            // A Dutch sale is its only claim; an English winner is in the ladder already.
-            if let Outcome::Sold { line } = outcome
-                && room.lot.mechanism() == Mechanism::Dutch
-            {
-                push_line(&mut room.ladder, line);
+            match outcome {
+                // A Dutch sale is its only claim; an English winner is in the ladder already.
+                Outcome::Sold { line } if room.lot.mechanism() == Mechanism::Dutch => {
+                    push_line(&mut room.ladder, line);
+                }
+                // The end is in order, stock is not: what it says holds if a push was lost.
+                Outcome::DropEnded { units_sold, .. } => settle_units(room, *units_sold),
+                Outcome::Sold { .. } | Outcome::Passed { .. } | Outcome::Cancelled => {}
             }
             room.lot.outcome = Some(outcome.clone());
         }
@@ -74,10 +77,20 @@ pub fn apply_units_left(room: &mut RoomView, units_left: u32, line: Option<&Ladd
         *left = units_left.min(*left);
     }
     if let Some(line) = line {
-        push_line(&mut room.ladder, line);
+        insert_line(&mut room.ladder, line);
     }
 }
 
+fn settle_units(room: &mut RoomView, units_sold: u32) {
+    if let Terms::Drop {
+        units, units_left, ..
+    } = &mut room.lot.terms
+    {
+        *units_left = units.saturating_sub(units_sold).min(*units_left);
+    }
+}
+
+/// Puts a line that came in order on top.
 fn push_line(ladder: &mut Vec<LadderLine>, line: &LadderLine) {
     if ladder.iter().any(|known| known.id == line.id) {
         return;
@@ -85,3 +98,18 @@ fn push_line(ladder: &mut Vec<LadderLine>, line: &LadderLine) {
     ladder.insert(0, line.clone());
     ladder.truncate(MAX_LADDER_LINES);
 }
+
+/// Puts a line that came in no order where its time belongs, newest first and by id among equals:
+/// so a late one does not pass for news, and one that has left the ladder does not come back.
+fn insert_line(ladder: &mut Vec<LadderLine>, line: &LadderLine) {
+    if ladder.iter().any(|known| known.id == line.id) {
+        return;
+    }
+    let older = |known: &LadderLine| (known.at, &known.id) < (line.at, &line.id);
+    let place = ladder.iter().position(older).unwrap_or(ladder.len());
+    ladder.insert(place, line.clone());
+    ladder.truncate(MAX_LADDER_LINES);
+}
+
+#[cfg(test)]
+mod tests;
