@@ -14,7 +14,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Build the wasm bundle and the server, then serve http://localhost:3000
+    /// Build the wasm bundle and the server, then serve <http://localhost:3000>
     Run(RunArgs),
     /// Build the wasm bundle and the server
     Build(BuildArgs),
@@ -48,7 +48,11 @@ struct RunArgs {
 
 impl BuildArgs {
     fn profile(&self) -> Profile {
-        if self.release { Profile::Release } else { Profile::Dev }
+        if self.release {
+            Profile::Release
+        } else {
+            Profile::Dev
+        }
     }
 }
 

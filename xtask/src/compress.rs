@@ -7,8 +7,17 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Kinds of files that shrink; pictures and fonts are compressed already.
-const SHRINKING: [&str; 9] =
-    ["css", "html", "js", "json", "svg", "txt", "wasm", "webmanifest", "xml"];
+const SHRINKING: [&str; 9] = [
+    "css",
+    "html",
+    "js",
+    "json",
+    "svg",
+    "txt",
+    "wasm",
+    "webmanifest",
+    "xml",
+];
 
 /// Brotli's window, as a power of two: its largest without the large-window format.
 const BROTLI_WINDOW: u32 = 22;
@@ -57,7 +66,11 @@ impl Compressor {
             .into_iter()
             .filter_map(|(name, value)| Some((name, value.as_str()?.to_owned())))
             .collect();
-        Self { memory, known, effort }
+        Self {
+            memory,
+            known,
+            effort,
+        }
     }
 
     /// Tells whether a file gets compressed copies.
@@ -76,14 +89,18 @@ impl Compressor {
             .into_iter()
             .filter(|done| done.brotli_quality() >= self.effort.brotli_quality())
             .map(|done| remembered(&content, done));
-        let current = self.known.get(name).is_some_and(|k| acceptable.into_iter().any(|a| &a == k));
+        let current = self
+            .known
+            .get(name)
+            .is_some_and(|k| acceptable.into_iter().any(|a| &a == k));
         if current && copies.iter().all(|copy| copy.is_file()) {
             return Ok(());
         }
         let [brotli_copy, gzip_copy] = copies;
         write_file(&brotli_copy, &brotli(&bytes, self.effort)?)?;
         write_file(&gzip_copy, &gzip(&bytes, self.effort)?)?;
-        self.known.insert(name.to_owned(), remembered(&content, self.effort));
+        self.known
+            .insert(name.to_owned(), remembered(&content, self.effort));
         Ok(())
     }
 
@@ -97,8 +114,12 @@ impl Compressor {
 /// Compresses with brotli.
 pub fn brotli(bytes: &[u8], effort: Effort) -> Result<Vec<u8>> {
     let mut small = Vec::new();
-    let mut writer =
-        brotli::CompressorWriter::new(&mut small, 64 * 1024, effort.brotli_quality(), BROTLI_WINDOW);
+    let mut writer = brotli::CompressorWriter::new(
+        &mut small,
+        64 * 1024,
+        effort.brotli_quality(),
+        BROTLI_WINDOW,
+    );
     writer.write_all(bytes).context("compressing with brotli")?;
     writer.flush().context("compressing with brotli")?;
     drop(writer);
@@ -142,11 +163,15 @@ mod tests {
 
         let mut unpacked = String::new();
         let packed = std::fs::read(folder.path().join("a.css.br")).unwrap();
-        brotli::Decompressor::new(packed.as_slice(), 4096).read_to_string(&mut unpacked).unwrap();
+        brotli::Decompressor::new(packed.as_slice(), 4096)
+            .read_to_string(&mut unpacked)
+            .unwrap();
         assert_eq!(unpacked, text);
         unpacked.clear();
         let packed = std::fs::read(folder.path().join("a.css.gz")).unwrap();
-        flate2::read::GzDecoder::new(packed.as_slice()).read_to_string(&mut unpacked).unwrap();
+        flate2::read::GzDecoder::new(packed.as_slice())
+            .read_to_string(&mut unpacked)
+            .unwrap();
         assert_eq!(unpacked, text);
     }
 

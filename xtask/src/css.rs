@@ -12,7 +12,10 @@ pub fn bundle(main: &Path) -> Result<String> {
         let path = folder.join(&part);
         let text = read(&path)?;
         if without_comments(&text).contains("@import") {
-            bail!("{} imports another stylesheet: only main.css may", path.display());
+            bail!(
+                "{} imports another stylesheet: only main.css may",
+                path.display()
+            );
         }
         joined.push_str(&minified(&text));
     }
@@ -42,7 +45,11 @@ fn imported(statement: &str) -> Result<String> {
 /// Drops comments, indentation and empty lines: all of it that is safe without a parser.
 pub fn minified(text: &str) -> String {
     let mut lines = String::new();
-    for line in without_comments(text).lines().map(str::trim).filter(|line| !line.is_empty()) {
+    for line in without_comments(text)
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+    {
         lines.push_str(line);
         lines.push('\n');
     }
@@ -97,12 +104,19 @@ mod tests {
     #[test]
     fn imports_keep_their_order() {
         let listing = "/* @import \"./no.css\"; */\n@import \"./tokens.css\";\n@import \"./base.css\";\n@import \"./a/b.css\";";
-        assert_eq!(imports(listing).unwrap(), ["tokens.css", "base.css", "a/b.css"]);
+        assert_eq!(
+            imports(listing).unwrap(),
+            ["tokens.css", "base.css", "a/b.css"]
+        );
     }
 
     #[test]
     fn anything_but_a_relative_import_is_refused() {
-        for listing in ["@import url(x.css);", "@import \"x.css\";", "a { color: red; }"] {
+        for listing in [
+            "@import url(x.css);",
+            "@import \"x.css\";",
+            "a { color: red; }",
+        ] {
             assert!(imports(listing).is_err(), "{listing}");
         }
     }
@@ -134,6 +148,9 @@ mod tests {
     #[test]
     fn strings_survive() {
         let text = "a::after { content: \"/* kept */ \\\" /* too */\"; } /* gone */";
-        assert_eq!(minified(text), "a::after { content: \"/* kept */ \\\" /* too */\"; }\n");
+        assert_eq!(
+            minified(text),
+            "a::after { content: \"/* kept */ \\\" /* too */\"; }\n"
+        );
     }
 }

@@ -39,7 +39,10 @@ pub fn build(workspace: &Workspace, bundle: &Path, profile: Profile) -> Result<(
 fn collect(workspace: &Workspace, bundle: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
     let mut files = BTreeMap::new();
     for path in files_below(bundle)? {
-        files.insert(format!("pkg/{}", name_below(bundle, &path)?), read_file(&path)?);
+        files.insert(
+            format!("pkg/{}", name_below(bundle, &path)?),
+            read_file(&path)?,
+        );
     }
     let sheet = css::bundle(&workspace.root.join("style/main.css"))?;
     files.insert(format!("pkg/{}.css", wasm::NAME), sheet.into_bytes());
@@ -70,7 +73,9 @@ pub fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
         for entry in
             std::fs::read_dir(&next).with_context(|| format!("listing {}", next.display()))?
         {
-            let path = entry.with_context(|| format!("listing {}", next.display()))?.path();
+            let path = entry
+                .with_context(|| format!("listing {}", next.display()))?
+                .path();
             if path.is_dir() {
                 waiting.push(path);
             } else {
@@ -90,7 +95,9 @@ pub fn name_below(folder: &Path, path: &Path) -> Result<String> {
         .iter()
         .map(|part| part.to_str())
         .collect();
-    Ok(parts.with_context(|| format!("{} is not UTF-8", path.display()))?.join("/"))
+    Ok(parts
+        .with_context(|| format!("{} is not UTF-8", path.display()))?
+        .join("/"))
 }
 
 fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<()> {
@@ -103,8 +110,7 @@ fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<()> {
 fn remove_strays(site: &Path, expected: &BTreeSet<PathBuf>) -> Result<()> {
     for path in files_below(site)? {
         if !expected.contains(&path) {
-            std::fs::remove_file(&path)
-                .with_context(|| format!("removing {}", path.display()))?;
+            std::fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
         }
     }
     Ok(())
@@ -136,6 +142,10 @@ mod tests {
             .map(|path| name_below(folder.path(), path).unwrap())
             .collect();
         assert_eq!(names, ["art/a.svg", "favicon.svg"]);
-        assert!(files_below(&folder.path().join("missing")).unwrap().is_empty());
+        assert!(
+            files_below(&folder.path().join("missing"))
+                .unwrap()
+                .is_empty()
+        );
     }
 }

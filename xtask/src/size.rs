@@ -20,7 +20,10 @@ pub fn report(workspace: &Workspace) -> Result<usize> {
         println!("{name:<14} {:>10} {small:>10}", bytes.len());
         total += small;
     }
-    println!("{:<14} {:>10} {total:>10}  (budget {MAX_BUNDLE_BYTES})", "first page", "");
+    println!(
+        "{:<14} {:>10} {total:>10}  (budget {MAX_BUNDLE_BYTES})",
+        "first page", ""
+    );
     Ok(total)
 }
 

@@ -15,7 +15,10 @@ pub struct Stamp {
 impl Stamp {
     /// Makes the stamp of a step from everything its result depends on.
     pub fn new<'a>(file: PathBuf, inputs: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        Self { file, wanted: digest(inputs) }
+        Self {
+            file,
+            wanted: digest(inputs),
+        }
     }
 
     /// Tells whether the step was finished with these very inputs.
@@ -73,10 +76,16 @@ mod tests {
     #[test]
     fn a_stamp_holds_until_its_input_changes() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(!stamp(folder.path(), "one").is_current(), "nothing was done yet");
+        assert!(
+            !stamp(folder.path(), "one").is_current(),
+            "nothing was done yet"
+        );
         stamp(folder.path(), "one").write().unwrap();
         assert!(stamp(folder.path(), "one").is_current());
-        assert!(!stamp(folder.path(), "two").is_current(), "the lock changed");
+        assert!(
+            !stamp(folder.path(), "two").is_current(),
+            "the lock changed"
+        );
     }
 
     #[test]
@@ -91,6 +100,9 @@ mod tests {
 
     #[test]
     fn inputs_do_not_run_into_each_other() {
-        assert_ne!(digest([b"ab".as_slice(), b"c"]), digest([b"a".as_slice(), b"bc"]));
+        assert_ne!(
+            digest([b"ab".as_slice(), b"c"]),
+            digest([b"a".as_slice(), b"bc"])
+        );
     }
 }

@@ -47,7 +47,10 @@ pub fn capture(command: &mut Command) -> Result<String> {
     let output = finish(command)?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+        let last = said
+            .lines()
+            .rfind(|line| !line.trim().is_empty())
+            .unwrap_or_default();
         bail!("{} ended with {}: {last}", name(command), output.status);
     }
     String::from_utf8(output.stdout).with_context(|| format!("output of {}", name(command)))
@@ -55,7 +58,11 @@ pub fn capture(command: &mut Command) -> Result<String> {
 
 /// Tells whether a program can be started and succeeds.
 pub fn succeeds(command: &mut Command) -> bool {
-    command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
+    command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|s| s.success())
 }
 
 /// Writes a duration the way people say it.
@@ -69,7 +76,10 @@ pub fn seconds(elapsed: Duration) -> String {
 }
 
 fn finish(command: &mut Command) -> Result<Output> {
-    command.stdin(Stdio::null()).output().with_context(|| starting(command))
+    command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| starting(command))
 }
 
 fn starting(command: &Command) -> String {
@@ -78,7 +88,11 @@ fn starting(command: &Command) -> String {
 
 fn name(command: &Command) -> String {
     let program = std::path::Path::new(command.get_program());
-    program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned()
+    program
+        .file_name()
+        .unwrap_or(program.as_os_str())
+        .to_string_lossy()
+        .into_owned()
 }
 
 #[cfg(test)]
@@ -93,10 +107,14 @@ mod tests {
 
     #[test]
     fn a_failing_program_fails_in_one_line_with_its_last_words() {
-        let error = capture(Command::new("sh").args(["-c", "echo first >&2; echo last >&2; exit 3"]))
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("last") && !error.contains("first"), "{error}");
+        let error =
+            capture(Command::new("sh").args(["-c", "echo first >&2; echo last >&2; exit 3"]))
+                .unwrap_err()
+                .to_string();
+        assert!(
+            error.contains("last") && !error.contains("first"),
+            "{error}"
+        );
         assert_eq!(error.lines().count(), 1);
     }
 }

@@ -23,16 +23,56 @@ struct Step {
 }
 
 const STEPS: [Step; 10] = [
-    Step { name: "format", about: "rustfmt", run: check::format },
-    Step { name: "rules", about: "house rules by text", run: check::house_rules },
-    Step { name: "dependencies", about: "licences, single copies", run: check::dependencies },
-    Step { name: "lint", about: "clippy, host", run: check::lint_host },
-    Step { name: "lint-wasm", about: "clippy, browser", run: check::lint_wasm },
-    Step { name: "bundle", about: "wasm bundle and site", run: bundle },
-    Step { name: "size", about: "first page's budget", run: size::gate },
-    Step { name: "server", about: "the server's binary", run: server },
-    Step { name: "rust", about: "unit and database tests", run: rust },
-    Step { name: "browser", about: "Playwright and axe", run: browser_step },
+    Step {
+        name: "format",
+        about: "rustfmt",
+        run: check::format,
+    },
+    Step {
+        name: "rules",
+        about: "house rules by text",
+        run: check::house_rules,
+    },
+    Step {
+        name: "dependencies",
+        about: "licences, single copies",
+        run: check::dependencies,
+    },
+    Step {
+        name: "lint",
+        about: "clippy, host",
+        run: check::lint_host,
+    },
+    Step {
+        name: "lint-wasm",
+        about: "clippy, browser",
+        run: check::lint_wasm,
+    },
+    Step {
+        name: "bundle",
+        about: "wasm bundle and site",
+        run: bundle,
+    },
+    Step {
+        name: "size",
+        about: "first page's budget",
+        run: size::gate,
+    },
+    Step {
+        name: "server",
+        about: "the server's binary",
+        run: server,
+    },
+    Step {
+        name: "rust",
+        about: "unit and database tests",
+        run: rust,
+    },
+    Step {
+        name: "browser",
+        about: "Playwright and axe",
+        run: browser_step,
+    },
 ];
 
 /// The last step: it compares with the state before the first, so it stands outside the list.
@@ -51,7 +91,9 @@ pub fn run(workspace: &Workspace, arguments: &TestArgs) -> Result<()> {
     let mut table = Vec::new();
     let mut outcome = Ok(());
     for chosen in STEPS.iter().filter(|step| arguments.wants(step.name)) {
-        outcome = record(&mut table, chosen.name, chosen.about, || (chosen.run)(workspace));
+        outcome = record(&mut table, chosen.name, chosen.about, || {
+            (chosen.run)(workspace)
+        });
         if outcome.is_err() {
             break;
         }
@@ -84,7 +126,11 @@ pub fn browser(workspace: &Workspace, profile: Profile, arguments: &[String]) ->
 impl TestArgs {
     fn wants(&self, name: &str) -> bool {
         let among = |names: &[String]| names.iter().any(|chosen| chosen == name);
-        if self.only.is_empty() { !among(&self.skip) } else { among(&self.only) }
+        if self.only.is_empty() {
+            !among(&self.skip)
+        } else {
+            among(&self.only)
+        }
     }
 }
 
@@ -100,15 +146,29 @@ fn record(
 ) -> Result<()> {
     let start = Instant::now();
     let outcome = work().with_context(|| format!("step {name} failed"));
-    table.push(Done { name, about, elapsed: start.elapsed(), passed: outcome.is_ok() });
+    table.push(Done {
+        name,
+        about,
+        elapsed: start.elapsed(),
+        passed: outcome.is_ok(),
+    });
     outcome
 }
 
 fn print_table(table: &[Done]) {
     println!("\n{:<14} {:<26} {:>12}", "step", "", "time");
-    for Done { name, about, elapsed, passed } in table {
+    for Done {
+        name,
+        about,
+        elapsed,
+        passed,
+    } in table
+    {
         let mark = if *passed { "" } else { "  FAILED" };
-        println!("{name:<14} {about:<26} {:>12}{mark}", step::seconds(*elapsed));
+        println!(
+            "{name:<14} {about:<26} {:>12}{mark}",
+            step::seconds(*elapsed)
+        );
     }
     let total = table.iter().map(|done| done.elapsed).sum();
     println!("{:<14} {:<26} {:>12}", "total", "", step::seconds(total));
@@ -136,12 +196,17 @@ fn rust(workspace: &Workspace) -> Result<()> {
     if step::succeeds(workspace.cargo().args(["nextest", "--version"])) {
         cargo.args(["nextest", "run", "--profile", "ci"]);
     } else {
-        step::note("cargo-nextest is not installed: `cargo test` it is (cargo install --locked cargo-nextest)");
+        step::note(
+            "cargo-nextest is not installed: `cargo test` it is (cargo install --locked cargo-nextest)",
+        );
         cargo.args(["test", "--no-fail-fast", "--bins", "--lib", "--tests"]);
     }
     step::run("unit and database tests", cargo.args(check::HOST_PACKAGES))?;
     let mut cargo = workspace.cargo();
-    step::run_quietly("examples in the rules' docs", cargo.args(["test", "--doc", "-p", "shared"]))
+    step::run_quietly(
+        "examples in the rules' docs",
+        cargo.args(["test", "--doc", "-p", "shared"]),
+    )
 }
 
 /// What git says about the tree; `None` where this is not a git checkout.
@@ -155,8 +220,10 @@ fn compare_trees(before: Option<&str>, after: Option<&str>) -> Result<()> {
         step::note("not a git checkout: the clean-tree check has nothing to compare");
         return Ok(());
     };
-    let fresh: Vec<&str> =
-        after.lines().filter(|line| !before.lines().any(|known| &known == line)).collect();
+    let fresh: Vec<&str> = after
+        .lines()
+        .filter(|line| !before.lines().any(|known| &known == line))
+        .collect();
     if !fresh.is_empty() {
         bail!("the tests changed the tree: {}", fresh.join(", "));
     }
@@ -169,7 +236,10 @@ mod tests {
 
     fn arguments(only: &[&str], skip: &[&str]) -> TestArgs {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        TestArgs { only: owned(only), skip: owned(skip) }
+        TestArgs {
+            only: owned(only),
+            skip: owned(skip),
+        }
     }
 
     #[test]

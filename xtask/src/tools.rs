@@ -30,7 +30,12 @@ pub fn for_build(workspace: &Workspace) -> Result<()> {
 /// Installs what the browser tests need and returns the path of Chromium.
 pub fn for_browser_tests(workspace: &Workspace) -> Result<PathBuf> {
     let folder = workspace.end2end();
-    npm_ci(workspace, &folder, "end2end", "the browser tests' packages from npm")?;
+    npm_ci(
+        workspace,
+        &folder,
+        "end2end",
+        "the browser tests' packages from npm",
+    )?;
     chromium()
 }
 
@@ -64,13 +69,22 @@ pub fn node(workspace: &Workspace) -> Result<Command> {
         bail!("node --version answered `{}`", version.trim());
     };
     if major < MIN_NODE_MAJOR {
-        bail!("Node.js {} is too old: install {MIN_NODE_MAJOR} or newer", version.trim());
+        bail!(
+            "Node.js {} is too old: install {MIN_NODE_MAJOR} or newer",
+            version.trim()
+        );
     }
     Ok(workspace.command("node", &workspace.root))
 }
 
 fn node_major(version: &str) -> Option<u32> {
-    version.trim().strip_prefix('v')?.split('.').next()?.parse().ok()
+    version
+        .trim()
+        .strip_prefix('v')?
+        .split('.')
+        .next()?
+        .parse()
+        .ok()
 }
 
 fn wasm_target(workspace: &Workspace) -> Result<()> {
@@ -96,7 +110,12 @@ fn npm_packages(workspace: &Workspace) -> Result<()> {
         std::fs::copy(npm_folder(workspace).join(name), folder.join(name))
             .with_context(|| format!("copying {name} to {}", folder.display()))?;
     }
-    if npm_ci(workspace, &folder, "tools", "wasm-opt, PostgreSQL 16 and fonts from npm")? {
+    if npm_ci(
+        workspace,
+        &folder,
+        "tools",
+        "wasm-opt, PostgreSQL 16 and fonts from npm",
+    )? {
         link_postgres_libraries(workspace)?;
     }
     Ok(())
@@ -108,15 +127,24 @@ fn npm_packages(workspace: &Workspace) -> Result<()> {
 /// one that is needed is called by name.
 fn npm_ci(workspace: &Workspace, folder: &Path, name: &str, what: &str) -> Result<bool> {
     let lock = read_file(&folder.join("package-lock.json"))?;
-    let stamp = Stamp::new(workspace.state().join(format!("npm-{name}.stamp")), [lock.as_slice()]);
+    let stamp = Stamp::new(
+        workspace.state().join(format!("npm-{name}.stamp")),
+        [lock.as_slice()],
+    );
     if stamp.is_current() && folder.join("node_modules").is_dir() {
         return Ok(false);
     }
     node(workspace)?;
     stamp.clear()?;
     let mut npm = workspace.command("npm", folder);
-    npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"])
-        .env("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1");
+    npm.args([
+        "ci",
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+        "--loglevel=error",
+    ])
+    .env("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1");
     step::run_quietly(&format!("installing {what}"), &mut npm)?;
     stamp.write()?;
     Ok(true)
@@ -131,9 +159,12 @@ fn link_postgres_libraries(workspace: &Workspace) -> Result<()> {
         return Ok(());
     };
     for entry in entries {
-        let package = entry.with_context(|| format!("listing {}", packages.display()))?.path();
+        let package = entry
+            .with_context(|| format!("listing {}", packages.display()))?
+            .path();
         let mut node = node(workspace)?;
-        node.current_dir(&package).arg("scripts/hydrate-symlinks.js");
+        node.current_dir(&package)
+            .arg("scripts/hydrate-symlinks.js");
         step::run_quietly("linking PostgreSQL's libraries", &mut node)?;
     }
     Ok(())
@@ -142,7 +173,10 @@ fn link_postgres_libraries(workspace: &Workspace) -> Result<()> {
 fn chromium() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("LOTZERO_CHROMIUM").map(PathBuf::from) {
         if !path.is_file() {
-            bail!("LOTZERO_CHROMIUM names {}, which is not there", path.display());
+            bail!(
+                "LOTZERO_CHROMIUM names {}, which is not there",
+                path.display()
+            );
         }
         return Ok(path);
     }
@@ -156,7 +190,10 @@ fn chromium() -> Result<PathBuf> {
 }
 
 fn installed_chromium() -> Option<PathBuf> {
-    CHROMIUM_PATHS.into_iter().map(PathBuf::from).find(|path| path.is_file())
+    CHROMIUM_PATHS
+        .into_iter()
+        .map(PathBuf::from)
+        .find(|path| path.is_file())
 }
 
 /// Installs Debian packages; only root on Debian can.
@@ -174,7 +211,10 @@ fn install_on_debian(packages: &[&str]) -> Result<()> {
         .args(["install", "--yes", "--no-install-recommends"])
         .args(packages)
         .env("DEBIAN_FRONTEND", "noninteractive");
-    step::run_quietly(&format!("apt-get install {}", packages.join(" ")), &mut install)
+    step::run_quietly(
+        &format!("apt-get install {}", packages.join(" ")),
+        &mut install,
+    )
 }
 
 fn is_root() -> Result<bool> {

@@ -23,8 +23,14 @@ const WASM_FEATURES: [&str; 6] = [
 ];
 
 /// Text that only the server has; in the browser's bundle it would mean that server code leaked.
-const SERVER_TEXT: [&str; 6] =
-    ["postgres://", "INSERT INTO", "aws_sdk", "dynamodb", "sqlx", "rustls"];
+const SERVER_TEXT: [&str; 6] = [
+    "postgres://",
+    "INSERT INTO",
+    "aws_sdk",
+    "dynamodb",
+    "sqlx",
+    "rustls",
+];
 
 /// How the bundle and the server are built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,22 +61,44 @@ impl Profile {
 pub fn bundle(workspace: &Workspace, profile: Profile) -> Result<PathBuf> {
     let name = profile.cargo_name();
     let mut cargo = workspace.cargo();
-    cargo.args(["build", "--package", "browser", "--lib", "--target", TARGET, "--profile", name]);
-    step::run(&format!("compiling the browser's side ({name})"), &mut cargo)?;
+    cargo.args([
+        "build",
+        "--package",
+        "browser",
+        "--lib",
+        "--target",
+        TARGET,
+        "--profile",
+        name,
+    ]);
+    step::run(
+        &format!("compiling the browser's side ({name})"),
+        &mut cargo,
+    )?;
 
-    let compiled = workspace.target.join(TARGET).join(name).join("browser.wasm");
+    let compiled = workspace
+        .target
+        .join(TARGET)
+        .join(name)
+        .join("browser.wasm");
     let wasm = read_file(&compiled)?;
     let folder = workspace.state().join(name);
     let lock = read_file(&tools::npm_folder(workspace).join("package-lock.json"))?;
     let stamp = Stamp::new(
         workspace.state().join(format!("{name}.stamp")),
-        [wasm.as_slice(), lock.as_slice(), WASM_FEATURES.concat().as_bytes()],
+        [
+            wasm.as_slice(),
+            lock.as_slice(),
+            WASM_FEATURES.concat().as_bytes(),
+        ],
     );
     if stamp.is_current() && folder.join(wasm_file()).is_file() {
         return Ok(folder);
     }
     stamp.clear()?;
-    step::timed("binding wasm to JavaScript", || bind(wasm, &folder, profile))?;
+    step::timed("binding wasm to JavaScript", || {
+        bind(wasm, &folder, profile)
+    })?;
     if profile == Profile::Release {
         optimise(workspace, &folder)?;
     }
@@ -98,13 +126,17 @@ pub fn refuse_server_text(wasm: &[u8]) -> Result<()> {
 }
 
 fn leaked_text(wasm: &[u8]) -> Vec<&'static str> {
-    let holds = |text: &str| wasm.windows(text.len()).any(|window| window == text.as_bytes());
+    let holds = |text: &str| {
+        wasm.windows(text.len())
+            .any(|window| window == text.as_bytes())
+    };
     SERVER_TEXT.into_iter().filter(|text| holds(text)).collect()
 }
 
 fn bind(wasm: Vec<u8>, folder: &Path, profile: Profile) -> Result<()> {
     if folder.exists() {
-        std::fs::remove_dir_all(folder).with_context(|| format!("emptying {}", folder.display()))?;
+        std::fs::remove_dir_all(folder)
+            .with_context(|| format!("emptying {}", folder.display()))?;
     }
     let release = profile == Profile::Release;
     let mut bindgen = wasm_bindgen_cli_support::Bindgen::new();
@@ -168,6 +200,9 @@ mod tests {
 
         adopt_page_names(folder.path()).unwrap();
         assert!(path("lotzero.wasm").is_file() && !path("lotzero_bg.wasm").exists());
-        assert_eq!(std::fs::read_to_string(path("lotzero.js")).unwrap(), "new URL('lotzero.wasm', x)");
+        assert_eq!(
+            std::fs::read_to_string(path("lotzero.js")).unwrap(),
+            "new URL('lotzero.wasm', x)"
+        );
     }
 }

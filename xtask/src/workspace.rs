@@ -18,7 +18,10 @@ impl Workspace {
     pub fn find() -> Result<Self> {
         let here = std::env::current_dir().context("reading the current folder")?;
         let root = root_above(&here).with_context(|| {
-            format!("no Cargo.toml with [workspace] at or above {}", here.display())
+            format!(
+                "no Cargo.toml with [workspace] at or above {}",
+                here.display()
+            )
         })?;
         let target = target_folder(&root)?;
         Ok(Self { root, target })
@@ -56,7 +59,10 @@ impl Workspace {
 }
 
 fn root_above(start: &Path) -> Option<PathBuf> {
-    start.ancestors().find(|folder| is_root(folder)).map(Path::to_path_buf)
+    start
+        .ancestors()
+        .find(|folder| is_root(folder))
+        .map(Path::to_path_buf)
 }
 
 fn is_root(folder: &Path) -> bool {
@@ -66,7 +72,13 @@ fn is_root(folder: &Path) -> bool {
 
 fn target_folder(root: &Path) -> Result<PathBuf> {
     let mut cargo = cargo_in(root);
-    cargo.args(["metadata", "--no-deps", "--offline", "--format-version", "1"]);
+    cargo.args([
+        "metadata",
+        "--no-deps",
+        "--offline",
+        "--format-version",
+        "1",
+    ]);
     let metadata: serde_json::Value = serde_json::from_str(&step::capture(&mut cargo)?)
         .context("reading the answer of cargo metadata")?;
     let folder = metadata
@@ -94,8 +106,13 @@ fn clean_command(program: &Path, folder: &Path) -> Command {
 
 fn is_set_by_cargo_run(name: &str) -> bool {
     name.starts_with("CARGO_PKG_")
-        || ["CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "CARGO_BIN_NAME", "CARGO_CRATE_NAME"]
-            .contains(&name)
+        || [
+            "CARGO_MANIFEST_DIR",
+            "CARGO_MANIFEST_PATH",
+            "CARGO_BIN_NAME",
+            "CARGO_CRATE_NAME",
+        ]
+        .contains(&name)
 }
 
 #[cfg(test)]
@@ -107,7 +124,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let member = folder.path().join("member/src");
         std::fs::create_dir_all(&member).unwrap();
-        std::fs::write(folder.path().join("Cargo.toml"), "[workspace]\nmembers = []\n").unwrap();
+        std::fs::write(
+            folder.path().join("Cargo.toml"),
+            "[workspace]\nmembers = []\n",
+        )
+        .unwrap();
         std::fs::write(folder.path().join("member/Cargo.toml"), "[package]\n").unwrap();
 
         assert_eq!(root_above(&member).as_deref(), Some(folder.path()));

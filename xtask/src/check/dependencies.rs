@@ -8,8 +8,9 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What would take I/O, clocks or randomness into the rules.
-const NEVER_IN_SHARED: [&str; 8] =
-    ["chrono", "leptos", "rand", "regex", "reqwest", "sqlx", "time", "tokio"];
+const NEVER_IN_SHARED: [&str; 8] = [
+    "chrono", "leptos", "rand", "regex", "reqwest", "sqlx", "time", "tokio",
+];
 
 /// Checks what cargo resolved against `deny.toml`.
 pub fn findings(workspace: &Workspace) -> Result<Vec<String>> {
@@ -17,14 +18,18 @@ pub fn findings(workspace: &Workspace) -> Result<Vec<String>> {
     cargo.args(["metadata", "--format-version", "1", "--locked"]);
     let metadata: Value = serde_json::from_str(&step::capture(&mut cargo)?)
         .context("reading the answer of cargo metadata")?;
-    let packages =
-        metadata.get("packages").and_then(Value::as_array).context("cargo metadata: packages")?;
+    let packages = metadata
+        .get("packages")
+        .and_then(Value::as_array)
+        .context("cargo metadata: packages")?;
     let settings = String::from_utf8(read_file(&workspace.root.join("deny.toml"))?)?;
     let allowed = quoted_list(&settings, "[licenses]", "allow")?;
     let single = single_copies(&settings)?;
 
-    let mut found: Vec<String> =
-        packages.iter().filter_map(|package| unwelcome(package, &allowed)).collect();
+    let mut found: Vec<String> = packages
+        .iter()
+        .filter_map(|package| unwelcome(package, &allowed))
+        .collect();
     found.extend(repeated(packages, &single));
     found.extend(impure(packages));
     Ok(found)
@@ -35,11 +40,15 @@ fn unwelcome(package: &Value, allowed: &[String]) -> Option<String> {
     let origin = text(package, "source")?;
     let name = text(package, "name")?;
     if !origin.starts_with("registry+") {
-        return Some(format!("{name} does not come from the registry but from {origin}"));
+        return Some(format!(
+            "{name} does not come from the registry but from {origin}"
+        ));
     }
     match text(package, "license") {
         Some(expression) if licence::is_allowed(expression, allowed) => None,
-        Some(expression) => Some(format!("{name} is under {expression}, which deny.toml lacks")),
+        Some(expression) => Some(format!(
+            "{name} is under {expression}, which deny.toml lacks"
+        )),
         None => Some(format!("{name} names no licence")),
     }
 }
@@ -54,9 +63,14 @@ fn repeated(packages: &[Value], single: &[String]) -> Vec<String> {
     single
         .iter()
         .filter_map(|name| {
-            let copies = versions.get(name.as_str()).filter(|copies| copies.len() > 1)?;
+            let copies = versions
+                .get(name.as_str())
+                .filter(|copies| copies.len() > 1)?;
             let copies: Vec<&str> = copies.iter().copied().collect();
-            Some(format!("{name} is there more than once: {}", copies.join(", ")))
+            Some(format!(
+                "{name} is there more than once: {}",
+                copies.join(", ")
+            ))
         })
         .collect()
 }
@@ -87,7 +101,12 @@ fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
 /// Reads the strings of `KEY = [ … ]` in a section of deny.toml, whose shape is known.
 fn quoted_list(settings: &str, section: &str, key: &str) -> Result<Vec<String>> {
     let list = list_text(settings, section, key)?;
-    Ok(list.split('"').skip(1).step_by(2).map(str::to_owned).collect())
+    Ok(list
+        .split('"')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect())
 }
 
 /// Reads the crates of `[bans] deny` of which there may be one version.
@@ -122,7 +141,10 @@ mod tests {
 
     #[test]
     fn the_lists_are_read_from_the_settings() {
-        assert_eq!(quoted_list(SETTINGS, "[licenses]", "allow").unwrap(), ["MIT", "ISC"]);
+        assert_eq!(
+            quoted_list(SETTINGS, "[licenses]", "allow").unwrap(),
+            ["MIT", "ISC"]
+        );
         assert_eq!(single_copies(SETTINGS).unwrap(), ["leptos"]);
         assert!(quoted_list(SETTINGS, "[sources]", "allow").is_err());
     }
@@ -130,10 +152,11 @@ mod tests {
     #[test]
     fn foreign_licences_and_origins_are_named() {
         let allowed = ["MIT".to_owned()];
-        let package = |source: &str, license: Value| {
-            json!({ "name": "x", "version": "1.0.0", "source": source, "license": license })
-        };
-        assert_eq!(unwelcome(&package("registry+a", json!("MIT")), &allowed), None);
+        let package = |source: &str, license: Value| json!({ "name": "x", "version": "1.0.0", "source": source, "license": license });
+        assert_eq!(
+            unwelcome(&package("registry+a", json!("MIT")), &allowed),
+            None
+        );
         assert!(unwelcome(&package("registry+a", json!("GPL-3.0")), &allowed).is_some());
         assert!(unwelcome(&package("registry+a", Value::Null), &allowed).is_some());
         assert!(unwelcome(&package("git+a", json!("MIT")), &allowed).is_some());

@@ -2,8 +2,14 @@
 
 /// Tells whether an expression can be met with allowed licences alone.
 pub fn is_allowed(expression: &str, allowed: &[String]) -> bool {
-    let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
-    let mut words = Words { left: spaced.split_whitespace().collect(), allowed };
+    let spaced = expression
+        .replace('/', " OR ")
+        .replace('(', " ( ")
+        .replace(')', " ) ");
+    let mut words = Words {
+        left: spaced.split_whitespace().collect(),
+        allowed,
+    };
     let met = words.alternatives();
     met && words.left.is_empty()
 }

@@ -10,8 +10,18 @@ use anyhow::{Result, bail};
 
 /// The packages of the host's side. `app` is compiled with `ssr` here; the browser's side has a
 /// cargo call of its own, because `ssr` and `hydrate` must never meet in one.
-pub const HOST_PACKAGES: [&str; 10] =
-    ["-p", "shared", "-p", "app", "-p", "server", "-p", "xtask", "--features", "app/ssr"];
+pub const HOST_PACKAGES: [&str; 10] = [
+    "-p",
+    "shared",
+    "-p",
+    "app",
+    "-p",
+    "server",
+    "-p",
+    "xtask",
+    "--features",
+    "app/ssr",
+];
 
 /// Folders whose Rust and SQL the house rules read.
 const SOURCE_FOLDERS: [&str; 3] = ["app", "server", "shared"];
@@ -29,14 +39,20 @@ pub fn run(workspace: &Workspace) -> Result<()> {
 pub fn format(workspace: &Workspace) -> Result<()> {
     tools::for_lints(workspace)?;
     let mut cargo = workspace.cargo();
-    step::run("checking the format", cargo.args(["fmt", "--all", "--", "--check"]))
+    step::run(
+        "checking the format",
+        cargo.args(["fmt", "--all", "--", "--check"]),
+    )
 }
 
 /// Runs clippy over the host's packages and their tests.
 pub fn lint_host(workspace: &Workspace) -> Result<()> {
     tools::for_lints(workspace)?;
     let mut cargo = workspace.cargo();
-    cargo.arg("clippy").args(HOST_PACKAGES).args(["--all-targets", "--", "-D", "warnings"]);
+    cargo
+        .arg("clippy")
+        .args(HOST_PACKAGES)
+        .args(["--all-targets", "--", "-D", "warnings"]);
     step::run("clippy, host", &mut cargo)
 }
 
@@ -45,7 +61,15 @@ pub fn lint_wasm(workspace: &Workspace) -> Result<()> {
     tools::for_lints(workspace)?;
     let mut cargo = workspace.cargo();
     cargo.args(["clippy", "-p", "browser", "-p", "app", "-p", "shared"]);
-    cargo.args(["--features", "app/hydrate", "--target", wasm::TARGET, "--", "-D", "warnings"]);
+    cargo.args([
+        "--features",
+        "app/hydrate",
+        "--target",
+        wasm::TARGET,
+        "--",
+        "-D",
+        "warnings",
+    ]);
     step::run("clippy, browser", &mut cargo)
 }
 

@@ -36,7 +36,12 @@ const SQL_PHRASES: [&str; 8] = [
 
 /// Code that only some rooms may hold: rule, text, where it is looked for, where it may be.
 const ROOMS: [(&str, &str, &str, &[&str]); 5] = [
-    ("sqlx", "sqlx::", "server/src/", &["server/src/ledger/", "server/src/local/"]),
+    (
+        "sqlx",
+        "sqlx::",
+        "server/src/",
+        &["server/src/ledger/", "server/src/local/"],
+    ),
     ("aws-sdk", "aws_sdk", "", &["server/src/firehose/"]),
     ("begin", ".begin(", "", &["server/src/ledger/transaction"]),
     ("sockets", "extract::ws", "", &["server/src/live/"]),
@@ -45,18 +50,28 @@ const ROOMS: [(&str, &str, &str, &[&str]); 5] = [
 
 /// Reads one file and returns what breaks a rule, as lines for a person.
 pub fn findings(name: &str, text: &str) -> Vec<String> {
-    let source = if name.ends_with(".sql") { Source::sql(text) } else { Source::rust(text) };
+    let source = if name.ends_with(".sql") {
+        Source::sql(text)
+    } else {
+        Source::rust(text)
+    };
     let mut found = Vec::new();
     for (rule, needle, scope, rooms) in ROOMS {
         if name.starts_with(scope) && !rooms.iter().any(|room| name.starts_with(room)) {
-            let lines = source.code.iter().enumerate().filter(|(_, code)| code.contains(needle));
+            let lines = source
+                .code
+                .iter()
+                .enumerate()
+                .filter(|(_, code)| code.contains(needle));
             found.extend(lines.map(|(line, _)| (line, rule, needle)));
         }
     }
     let may_hold_sql = ["server/src/ledger/", "server/src/local/", "server/tests/"];
     for (line, literal) in &source.strings {
         if name.starts_with("server/src/ledger/") {
-            let words = FORBIDDEN_SQL.into_iter().filter(|word| has_word(literal, word));
+            let words = FORBIDDEN_SQL
+                .into_iter()
+                .filter(|word| has_word(literal, word));
             found.extend(words.map(|word| (*line, "sql-words", word)));
         }
         if !may_hold_sql.iter().any(|room| name.starts_with(room)) && is_sql(literal) {
@@ -76,7 +91,12 @@ pub fn lock_findings(name: &str, text: &str) -> Vec<String> {
     text.lines()
         .enumerate()
         .filter(|(_, line)| line.contains("\"resolved\""))
-        .map(|(line, _)| format!("{name}:{}: a registry's address (house rule lock)", line + 1))
+        .map(|(line, _)| {
+            format!(
+                "{name}:{}: a registry's address (house rule lock)",
+                line + 1
+            )
+        })
         .collect()
 }
 
@@ -105,7 +125,9 @@ fn has_word(text: &str, word: &str) -> bool {
     let is_part = |character: char| character.is_alphanumeric() || character == '_';
     text.match_indices(word).any(|(start, _)| {
         let before = text.get(..start).and_then(|head| head.chars().next_back());
-        let after = text.get(start + word.len()..).and_then(|tail| tail.chars().next());
+        let after = text
+            .get(start + word.len()..)
+            .and_then(|tail| tail.chars().next());
         !before.is_some_and(is_part) && !after.is_some_and(is_part)
     })
 }
@@ -117,7 +139,14 @@ mod tests {
     fn rules_of(name: &str, text: &str) -> Vec<String> {
         findings(name, text)
             .iter()
-            .filter_map(|line| Some(line.split_once("house rule ")?.1.trim_end_matches(')').to_owned()))
+            .filter_map(|line| {
+                Some(
+                    line.split_once("house rule ")?
+                        .1
+                        .trim_end_matches(')')
+                        .to_owned(),
+                )
+            })
             .collect()
     }
 
@@ -125,16 +154,44 @@ mod tests {
     fn each_room_keeps_to_its_own() {
         let cases = [
             ("server/src/api/mod.rs", "q(\"SELECT 1\");", "sql"),
-            ("server/src/api/mod.rs", "q(\"UPDATE lots SET x = 1\");", "sql"),
+            (
+                "server/src/api/mod.rs",
+                "q(\"UPDATE lots SET x = 1\");",
+                "sql",
+            ),
             ("app/src/lib.rs", "q(\"INSERT INTO bids\");", "sql"),
             ("server/src/router.rs", "sqlx::query(x);", "sqlx"),
-            ("server/src/live/hub.rs", "use aws_sdk_dynamodb::Client;", "aws-sdk"),
-            ("server/src/ledger/auctions/repo.rs", "pool.begin().await", "begin"),
-            ("server/src/router.rs", "use axum::extract::ws::WebSocketUpgrade;", "sockets"),
+            (
+                "server/src/live/hub.rs",
+                "use aws_sdk_dynamodb::Client;",
+                "aws-sdk",
+            ),
+            (
+                "server/src/ledger/auctions/repo.rs",
+                "pool.begin().await",
+                "begin",
+            ),
+            (
+                "server/src/router.rs",
+                "use axum::extract::ws::WebSocketUpgrade;",
+                "sockets",
+            ),
             ("app/src/pages/lot.rs", "<p inner_html=x/>", "inner-html"),
-            ("server/src/ledger/lots.rs", "q(\"SELECT 1 FOR\n  UPDATE\")", "sql-words"),
-            ("server/src/ledger/lots.rs", "q(\"SELECT pg_advisory_lock(1)\")", "sql-words"),
-            ("server/src/ledger/schema/a.sql", "id BIGSERIAL PRIMARY KEY", "sql-words"),
+            (
+                "server/src/ledger/lots.rs",
+                "q(\"SELECT 1 FOR\n  UPDATE\")",
+                "sql-words",
+            ),
+            (
+                "server/src/ledger/lots.rs",
+                "q(\"SELECT pg_advisory_lock(1)\")",
+                "sql-words",
+            ),
+            (
+                "server/src/ledger/schema/a.sql",
+                "id BIGSERIAL PRIMARY KEY",
+                "sql-words",
+            ),
         ];
         for (name, text, rule) in cases {
             assert_eq!(rules_of(name, text), [rule], "{name}: {text}");
@@ -144,14 +201,26 @@ mod tests {
     #[test]
     fn what_is_allowed_is_not_found() {
         let cases = [
-            ("server/src/ledger/lots.rs", "sqlx::query(\"SELECT id FROM lots\")"),
-            ("server/src/ledger/lots.rs", "let e = \"SERIALIZABLE\"; // never FOR UPDATE"),
+            (
+                "server/src/ledger/lots.rs",
+                "sqlx::query(\"SELECT id FROM lots\")",
+            ),
+            (
+                "server/src/ledger/lots.rs",
+                "let e = \"SERIALIZABLE\"; // never FOR UPDATE",
+            ),
             ("server/src/ledger/transaction.rs", "pool.begin().await"),
             ("server/src/ledger/transaction/run.rs", "pool.begin().await"),
-            ("server/src/firehose/table.rs", "use aws_sdk_dynamodb::Client;"),
+            (
+                "server/src/firehose/table.rs",
+                "use aws_sdk_dynamodb::Client;",
+            ),
             ("server/src/local/gate.rs", "starts_with(\"SELECT \")"),
             ("server/tests/bids.rs", "q(\"SELECT count(*) FROM bids\")"),
-            ("app/src/pages/lot.rs", "\"Select a lot from the floor, update and set\""),
+            (
+                "app/src/pages/lot.rs",
+                "\"Select a lot from the floor, update and set\"",
+            ),
         ];
         for (name, text) in cases {
             assert_eq!(rules_of(name, text), Vec::<String>::new(), "{name}: {text}");
@@ -163,14 +232,23 @@ mod tests {
         let name = "server/src/router.rs";
         let excused = "// house-rule sqlx: the pool is only passed on\nsqlx::f();";
         assert!(findings(name, excused).is_empty());
-        assert_eq!(rules_of(name, &format!("{excused}\n\nsqlx::g();")), ["sqlx"]);
-        assert_eq!(rules_of(name, "// house-rule begin: no\nsqlx::f();"), ["sqlx"]);
+        assert_eq!(
+            rules_of(name, &format!("{excused}\n\nsqlx::g();")),
+            ["sqlx"]
+        );
+        assert_eq!(
+            rules_of(name, "// house-rule begin: no\nsqlx::f();"),
+            ["sqlx"]
+        );
     }
 
     #[test]
     fn a_finding_names_file_line_and_rule() {
         let found = findings("app/src/a.rs", "\n\nlet x = inner_html;");
-        assert_eq!(found, ["app/src/a.rs:3: inner_html (house rule inner-html)"]);
+        assert_eq!(
+            found,
+            ["app/src/a.rs:3: inner_html (house rule inner-html)"]
+        );
     }
 
     #[test]

@@ -38,9 +38,16 @@ struct Reader {
 
 impl Reader {
     fn new(text: &str) -> Self {
-        let source =
-            Source { code: vec![String::new()], comments: vec![String::new()], ..Source::default() };
-        Self { characters: text.chars().collect(), at: 0, source }
+        let source = Source {
+            code: vec![String::new()],
+            comments: vec![String::new()],
+            ..Source::default()
+        };
+        Self {
+            characters: text.chars().collect(),
+            at: 0,
+            source,
+        }
     }
 
     fn read(mut self) -> Source {
@@ -134,7 +141,10 @@ impl Reader {
                 '"' => break,
                 // A continued line counts as white space, an escaped character as itself.
                 '\\' => {
-                    text.extend(self.peek(1).map(|next| if next == '\n' { ' ' } else { next }));
+                    text.extend(
+                        self.peek(1)
+                            .map(|next| if next == '\n' { ' ' } else { next }),
+                    );
                     self.skip(2);
                 }
                 _ => {
@@ -149,22 +159,28 @@ impl Reader {
 
     /// Tells a raw string from an identifier that ends in `r` and from a raw identifier.
     fn starts_raw_string(&self) -> bool {
-        let before = self.at.checked_sub(1).and_then(|index| self.characters.get(index));
-        let ends_a_word = before
-            .is_some_and(|c| (c.is_alphanumeric() || *c == '_') && !matches!(c, 'b' | 'c'));
-        let after_hashes =
-            (1..).map(|ahead| self.peek(ahead)).find(|character| *character != Some('#'));
+        let before = self
+            .at
+            .checked_sub(1)
+            .and_then(|index| self.characters.get(index));
+        let ends_a_word =
+            before.is_some_and(|c| (c.is_alphanumeric() || *c == '_') && !matches!(c, 'b' | 'c'));
+        let after_hashes = (1..)
+            .map(|ahead| self.peek(ahead))
+            .find(|character| *character != Some('#'));
         !ends_a_word && after_hashes == Some(Some('"'))
     }
 
     fn raw_string(&mut self) {
         let line = self.line();
         let mut text = String::new();
-        let hashes = (1..).take_while(|ahead| self.peek(*ahead) == Some('#')).count();
+        let hashes = (1..)
+            .take_while(|ahead| self.peek(*ahead) == Some('#'))
+            .count();
         self.at += hashes + 2;
         while let Some(character) = self.peek(0) {
-            let closes = character == '"'
-                && (1..=hashes).all(|ahead| self.peek(ahead) == Some('#'));
+            let closes =
+                character == '"' && (1..=hashes).all(|ahead| self.peek(ahead) == Some('#'));
             if closes {
                 break;
             }
@@ -207,12 +223,16 @@ mod tests {
     fn lines_and_strings_that_span_them_are_counted() {
         let source = Source::rust("\n\"a \\\n   b\"\nr#\"c\n\"d\"\"#\n\"e\"");
         let expected = [(1, "a b"), (3, "c \"d\""), (5, "e")];
-        assert_eq!(source.strings, expected.map(|(line, text)| (line, text.to_owned())));
+        assert_eq!(
+            source.strings,
+            expected.map(|(line, text)| (line, text.to_owned()))
+        );
     }
 
     #[test]
     fn characters_lifetimes_and_raw_identifiers_open_no_string() {
-        let source = Source::rust("fn f<'a>(r#type: &'a str) { g('\"', '\\'', '\\u{22}', \"x\", b\"y\") }");
+        let source =
+            Source::rust("fn f<'a>(r#type: &'a str) { g('\"', '\\'', '\\u{22}', \"x\", b\"y\") }");
         assert_eq!(source.strings, [(0, "x".to_owned()), (0, "y".to_owned())]);
         assert!(source.code[0].contains("r#type: &'a str"));
     }
