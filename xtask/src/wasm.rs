@@ -1,0 +1,208 @@
+//! The wasm bundle: cargo, then wasm-bindgen as a library, then wasm-opt for release.
+
+use crate::stamp::{Stamp, read_file, write_file};
+use crate::{compress::Effort, step, tools, workspace::Workspace};
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+
+/// The name of the bundle's files. The page asks for `NAME.js` and `NAME.wasm`, because
+/// `LEPTOS_OUTPUT_NAME` is set at compile time (`.cargo/config.toml`).
+pub const NAME: &str = "lotzero";
+
+pub const TARGET: &str = "wasm32-unknown-unknown";
+
+/// The features rustc uses. With `--all-features` wasm-opt writes what browsers refuse
+/// ("Invalid import kind 127").
+const WASM_FEATURES: [&str; 6] = [
+    "--enable-bulk-memory",
+    "--enable-nontrapping-float-to-int",
+    "--enable-sign-ext",
+    "--enable-mutable-globals",
+    "--enable-reference-types",
+    "--enable-multivalue",
+];
+
+/// Text that only the server has; in the browser's bundle it would mean that server code leaked.
+const SERVER_TEXT: [&str; 6] = [
+    "postgres://",
+    "INSERT INTO",
+    "aws_sdk",
+    "dynamodb",
+    "sqlx",
+    "rustls",
+];
+
+/// How the bundle and the server are built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    Dev,
+    Release,
+}
+
+impl Profile {
+    /// The cargo profile of the wasm crate.
+    fn cargo_name(self) -> &'static str {
+        match self {
+            Self::Dev => "wasm-dev",
+            Self::Release => "wasm-release",
+        }
+    }
+
+    /// How hard the site's files are compressed.
+    pub fn effort(self) -> Effort {
+        match self {
+            Self::Dev => Effort::Quick,
+            Self::Release => Effort::Smallest,
+        }
+    }
+}
+
+/// Builds the bundle and returns the folder that holds its files.
+pub fn bundle(workspace: &Workspace, profile: Profile) -> Result<PathBuf> {
+    let name = profile.cargo_name();
+    let mut cargo = workspace.cargo();
+    cargo.args([
+        "build",
+        "--package",
+        "browser",
+        "--lib",
+        "--target",
+        TARGET,
+        "--profile",
+        name,
+    ]);
+    step::run(
+        &format!("compiling the browser's side ({name})"),
+        &mut cargo,
+    )?;
+
+    let compiled = workspace
+        .target
+        .join(TARGET)
+        .join(name)
+        .join("browser.wasm");
+    let wasm = read_file(&compiled)?;
+    let folder = workspace.state().join(name);
+    let lock = read_file(&tools::npm_folder(workspace).join("package-lock.json"))?;
+    let stamp = Stamp::new(
+        workspace.state().join(format!("{name}.stamp")),
+        [
+            wasm.as_slice(),
+            lock.as_slice(),
+            WASM_FEATURES.concat().as_bytes(),
+        ],
+    );
+    if stamp.is_current() && folder.join(wasm_file()).is_file() {
+        return Ok(folder);
+    }
+    stamp.clear()?;
+    step::timed("binding wasm to JavaScript", || {
+        bind(wasm, &folder, profile)
+    })?;
+    if profile == Profile::Release {
+        optimise(workspace, &folder)?;
+    }
+    stamp.write()?;
+    Ok(folder)
+}
+
+/// The file name of the wasm module.
+pub fn wasm_file() -> String {
+    format!("{NAME}.wasm")
+}
+
+/// The file name of its JavaScript glue.
+pub fn glue_file() -> String {
+    format!("{NAME}.js")
+}
+
+/// Fails if the bundle holds text that only the server should have.
+pub fn refuse_server_text(wasm: &[u8]) -> Result<()> {
+    let leaked = leaked_text(wasm);
+    if !leaked.is_empty() {
+        bail!("the wasm bundle holds server text: {}", leaked.join(", "));
+    }
+    Ok(())
+}
+
+fn leaked_text(wasm: &[u8]) -> Vec<&'static str> {
+    let holds = |text: &str| {
+        wasm.windows(text.len())
+            .any(|window| window == text.as_bytes())
+    };
+    SERVER_TEXT.into_iter().filter(|text| holds(text)).collect()
+}
+
+fn bind(wasm: Vec<u8>, folder: &Path, profile: Profile) -> Result<()> {
+    if folder.exists() {
+        std::fs::remove_dir_all(folder)
+            .with_context(|| format!("emptying {}", folder.display()))?;
+    }
+    let release = profile == Profile::Release;
+    let mut bindgen = wasm_bindgen_cli_support::Bindgen::new();
+    bindgen
+        .input_bytes(NAME, wasm)
+        .web(true)?
+        .typescript(false)
+        .remove_name_section(release)
+        .remove_producers_section(release)
+        .generate(folder)
+        .context("wasm-bindgen")?;
+    adopt_page_names(folder)
+}
+
+/// Gives the module the name the page asks for; wasm-bindgen always appends `_bg`.
+fn adopt_page_names(folder: &Path) -> Result<()> {
+    let written = format!("{NAME}_bg.wasm");
+    std::fs::rename(folder.join(&written), folder.join(wasm_file()))
+        .with_context(|| format!("renaming {written}"))?;
+    let glue_path = folder.join(glue_file());
+    let glue = std::fs::read_to_string(&glue_path)
+        .with_context(|| format!("reading {}", glue_path.display()))?;
+    if !glue.contains(&written) {
+        bail!("the JavaScript glue does not name {written}: has wasm-bindgen changed?");
+    }
+    write_file(&glue_path, glue.replace(&written, &wasm_file()).as_bytes())
+}
+
+fn optimise(workspace: &Workspace, folder: &Path) -> Result<()> {
+    let wasm = folder.join(wasm_file());
+    let smaller = folder.join("optimised.wasm");
+    let mut command = tools::node(workspace)?;
+    command
+        .arg(workspace.tools().join("node_modules/binaryen/bin/wasm-opt"))
+        .arg("-Oz")
+        .args(WASM_FEATURES)
+        .arg(&wasm)
+        .arg("-o")
+        .arg(&smaller);
+    step::run_quietly("shrinking the wasm (wasm-opt -Oz)", &mut command)?;
+    std::fs::rename(&smaller, &wasm).context("taking over what wasm-opt wrote")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn server_text_in_the_bundle_is_found() {
+        assert_eq!(leaked_text(b"\0asm place your bid"), Vec::<&str>::new());
+        assert_eq!(leaked_text(b"\0asm..INSERT INTO bids.."), ["INSERT INTO"]);
+        assert!(refuse_server_text(b"postgres://x").is_err());
+    }
+
+    #[test]
+    fn the_glue_and_the_module_get_the_names_the_page_asks_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("lotzero_bg.wasm"), "wasm").unwrap();
+        std::fs::write(path("lotzero.js"), "new URL('lotzero_bg.wasm', x)").unwrap();
+
+        adopt_page_names(folder.path()).unwrap();
+        assert!(path("lotzero.wasm").is_file() && !path("lotzero_bg.wasm").exists());
+        assert_eq!(
+            std::fs::read_to_string(path("lotzero.js")).unwrap(),
+            "new URL('lotzero.wasm', x)"
+        );
+    }
+}
