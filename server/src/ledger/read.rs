@@ -186,7 +186,7 @@ async fn ladder(pool: &PgPool, read: &LotRead) -> Result<Vec<LadderLine>, Failur
                     c.price_minor AS amount_minor, c.units, c.at_ms
              FROM claims c JOIN principals p ON p.principal_id = c.buyer_id
              WHERE c.lot_id = $1 AND $3 >= 0
-             ORDER BY c.at_ms DESC, c.claim_id LIMIT $2",
+             ORDER BY c.at_ms DESC, c.claim_id DESC LIMIT $2",
         ),
     };
     let rows: Vec<LineRow> = query

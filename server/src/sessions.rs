@@ -1,0 +1,152 @@
+//! Who may act: the browser's cookie holds one secret, the ledger knows its hash and the people
+//! it may act as. `?as=` selects among them and can name nobody else.
+
+use crate::ledger::Ledger;
+use app::ports::{Failure, StepIn, Viewer};
+use async_trait::async_trait;
+use http::HeaderMap;
+use http::header::COOKIE;
+use sha2::{Digest, Sha256};
+use shared::Region;
+use shared::view::Person;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// How long a node trusts what it read: the longest that an ended session still acts.
+const CACHE_LIFE: Duration = Duration::from_secs(5);
+
+/// Browsers remembered at once; beyond it the cache starts anew.
+const MAX_CACHED: usize = 10_000;
+
+/// The Region of somebody who did not choose one.
+pub const DEFAULT_REGION: Region = Region::Frankfurt;
+
+/// The browsers' sessions.
+pub struct BrowserSessions {
+    ledger: Arc<Ledger>,
+    /// Whether people reach us by https only: then the cookie is Secure and `__Host-`.
+    secure: bool,
+    demo: bool,
+    cache: Mutex<BTreeMap<Vec<u8>, (Instant, Vec<Person>)>>,
+}
+
+impl BrowserSessions {
+    /// Sessions over a ledger.
+    #[must_use]
+    pub fn new(ledger: Arc<Ledger>, secure: bool, demo: bool) -> Self {
+        Self { ledger, secure, demo, cache: Mutex::default() }
+    }
+
+    const fn cookie_name(&self) -> &'static str {
+        if self.secure { "__Host-lotzero" } else { "lotzero_browser" }
+    }
+
+    /// The hash of the secret in the request's cookie, if it has a well-formed one.
+    fn secret_hash(&self, headers: &HeaderMap) -> Option<Vec<u8>> {
+        let cookies = headers.get_all(COOKIE).into_iter().filter_map(|value| value.to_str().ok());
+        let pairs = cookies.flat_map(|text| text.split(';')).filter_map(|pair| pair.split_once('='));
+        let mut values = pairs.filter(|(name, _)| name.trim() == self.cookie_name());
+        let (_, secret) = values.next()?;
+        let secret = secret.trim();
+        let well_formed = secret.len() == SECRET_HEX && secret.bytes().all(|b| b.is_ascii_hexdigit());
+        well_formed.then(|| Sha256::digest(secret).to_vec())
+    }
+
+    async fn people(&self, secret_hash: &[u8]) -> Result<Vec<Person>, Failure> {
+        if let Ok(cache) = self.cache.lock()
+            && let Some((read, people)) = cache.get(secret_hash)
+            && read.elapsed() < CACHE_LIFE
+        {
+            return Ok(people.clone());
+        }
+        let people = self.ledger.people_of_browser(secret_hash).await?;
+        if let Ok(mut cache) = self.cache.lock() {
+            if cache.len() >= MAX_CACHED {
+                cache.clear();
+            }
+            cache.insert(secret_hash.to_vec(), (Instant::now(), people.clone()));
+        }
+        Ok(people)
+    }
+
+    fn forget(&self, secret_hash: &[u8]) {
+        if let Ok(mut cache) = self.cache.lock() {
+            cache.remove(secret_hash);
+        }
+    }
+}
+
+/// Hexadecimal digits of a secret: 256 random bits.
+const SECRET_HEX: usize = 64;
+
+fn fresh_secret() -> String {
+    let mut text = String::with_capacity(SECRET_HEX);
+    for byte in rand::random::<[u8; SECRET_HEX / 2]>() {
+        // Writing to a string cannot fail.
+        let _written = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+#[async_trait]
+impl app::ports::Sessions for BrowserSessions {
+    async fn viewer(
+        &self,
+        headers: &HeaderMap,
+        acting_as: Option<&str>,
+        acting_in: Option<&str>,
+    ) -> Result<Viewer, Failure> {
+        let sessions = match self.secret_hash(headers) {
+            Some(hash) => self.people(&hash).await?,
+            None => Vec::new(),
+        };
+        let person = match acting_as {
+            Some(handle) => sessions.iter().find(|person| person.handle == handle).cloned(),
+            None => sessions.first().cloned(),
+        };
+        let region = acting_in.and_then(|code| code.parse().ok()).unwrap_or(DEFAULT_REGION);
+        Ok(Viewer { person, region, sessions })
+    }
+
+    async fn demo_people(&self) -> Result<Vec<Person>, Failure> {
+        if self.demo { self.ledger.demo_people().await } else { Ok(Vec::new()) }
+    }
+
+    async fn step_in(&self, headers: &HeaderMap, handle: &str) -> Result<StepIn, Failure> {
+        let people = self.demo_people().await?;
+        let Some(person) = people.into_iter().find(|person| person.handle == handle) else {
+            return Ok(StepIn::Unknown);
+        };
+        if let Some(hash) = self.secret_hash(headers) {
+            let known = self.people(&hash).await?;
+            if known.iter().any(|one| one.id == person.id) {
+                return Ok(StepIn::Done { cookie: None });
+            }
+            // A secret that we never gave out (a fixed or a forgotten one) is not adopted.
+            if !known.is_empty() {
+                self.ledger.step_in(hash.clone(), person.id).await?;
+                self.forget(&hash);
+                return Ok(StepIn::Done { cookie: None });
+            }
+        }
+        let secret = fresh_secret();
+        self.ledger.step_in(Sha256::digest(&secret).to_vec(), person.id).await?;
+        let life = crate::ledger::people::SESSION_LIFE_MS / 1000;
+        let secure = if self.secure { "; Secure" } else { "" };
+        let name = self.cookie_name();
+        let cookie =
+            format!("{name}={secret}; Path=/; HttpOnly; SameSite=Lax; Max-Age={life}{secure}");
+        Ok(StepIn::Done { cookie: Some(cookie) })
+    }
+}
+
+/// Keys for forms.
+pub struct FormKeys;
+
+impl app::ports::Keys for FormKeys {
+    fn mint(&self) -> shared::IdempotencyKey {
+        crate::ids::key()
+    }
+}
