@@ -21,7 +21,7 @@ const PASSWORD_FILE: &str = "lotzero.password";
 const ELSEWHERE: &str = "/var/lib/lotzero/data";
 
 /// How long a server left behind may take for each way of stopping.
-const LEFT_BEHIND_STOPS_WITHIN: Duration = Duration::from_secs(3);
+const LEFT_BEHIND_STOPS_WITHIN: Duration = Duration::from_secs(2);
 
 /// A cluster on disk that nobody runs.
 #[derive(Clone, Debug)]

@@ -13,6 +13,7 @@ mod user;
 
 pub mod attach;
 pub mod dynamodb;
+pub mod gate;
 pub mod postgres;
 pub mod stores;
 
@@ -20,4 +21,5 @@ pub use attach::{
     AttachError, Attached, attach, attach_running, attach_temporary, attach_temporary_with,
     attach_with,
 };
+pub use gate::Gate;
 pub use stores::{StoresError, StoresOptions, run_stores};
