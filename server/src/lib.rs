@@ -2,4 +2,5 @@
 
 pub mod clock;
 pub mod events;
+pub mod firehose;
 pub mod ids;
