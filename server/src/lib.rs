@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod events;
+pub mod firehose;
 pub mod ids;
 pub mod ledger;
 #[cfg(feature = "local")]

@@ -1,0 +1,96 @@
+//! From a record of the stream to what it means.
+
+use super::keys::{self, Item};
+use super::stream::StreamItem;
+use super::{FirehoseError, chat, events};
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodbstreams::types::{AttributeValue as StreamValue, OperationType, Record};
+use shared::LotId;
+use std::collections::{BTreeSet, HashMap};
+
+/// The user that DynamoDB names when an item goes by its time to live.
+const EXPIRY: &str = "dynamodb.amazonaws.com";
+
+/// What a page of records means, in their order. A room whose crowd changed is named once.
+/// Records that cannot be read are reported and left out: one bad item must not stop the rest.
+pub(super) fn items_of(records: &[Record]) -> Vec<StreamItem> {
+    let mut items = Vec::with_capacity(records.len());
+    let mut crowds = BTreeSet::new();
+    for record in records {
+        match item_of(record) {
+            Ok(Some(StreamItem::CrowdChanged(lot))) => {
+                if crowds.insert(lot) {
+                    items.push(StreamItem::CrowdChanged(lot));
+                }
+            }
+            Ok(Some(item)) => items.push(item),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "a record of the stream was left out"),
+        }
+    }
+    items
+}
+
+fn item_of(record: &Record) -> Result<Option<StreamItem>, FirehoseError> {
+    let Some(change) = record.dynamodb() else {
+        return Ok(None);
+    };
+    match record.event_name() {
+        Some(OperationType::Insert | OperationType::Modify) => {
+            let Some(image) = change.new_image() else {
+                return Ok(None);
+            };
+            meaning(&plain(image))
+        }
+        Some(OperationType::Remove) => {
+            let by_expiry = record
+                .user_identity()
+                .is_some_and(|user| user.principal_id() == Some(EXPIRY));
+            let pk = change.keys().and_then(|keys| keys.get(keys::PK));
+            let lot = pk
+                .and_then(|pk| pk.as_s().ok())
+                .and_then(|pk| keys::lot_of_presence(pk));
+            // A watcher that expires stopped counting long before.
+            Ok(lot.filter(|_| !by_expiry).map(StreamItem::CrowdChanged))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn meaning(item: &Item) -> Result<Option<StreamItem>, FirehoseError> {
+    let lot = || -> Result<LotId, FirehoseError> {
+        let lot = keys::text_of(item, keys::LOT).and_then(|lot| lot.parse().ok());
+        lot.ok_or(FirehoseError::Unreadable {
+            what: "the lot of an item",
+        })
+    };
+    Ok(match keys::text_of(item, keys::KIND) {
+        Some(keys::KIND_EVENT) => Some(StreamItem::Event(Box::new(events::event_of(item)?))),
+        Some(keys::KIND_CHAT) => {
+            let message = Box::new(chat::message_of(item)?);
+            Some(StreamItem::Chat(lot()?, message))
+        }
+        Some(keys::KIND_REACTIONS) => Some(StreamItem::CrowdChanged(lot()?)),
+        Some(keys::KIND_PRESENCE) => {
+            let joined = item.get(keys::JOINED).and_then(|j| j.as_bool().ok());
+            let joined = joined.copied().unwrap_or(true);
+            joined.then(lot).transpose()?.map(StreamItem::CrowdChanged)
+        }
+        _ => None,
+    })
+}
+
+/// The stream's SDK has attribute values of its own; only the kinds that this program writes are
+/// carried over.
+fn plain(image: &HashMap<String, StreamValue>) -> Item {
+    let carried = image.iter().filter_map(|(name, value)| {
+        let value = match value {
+            StreamValue::S(text) => AttributeValue::S(text.clone()),
+            StreamValue::N(number) => AttributeValue::N(number.clone()),
+            StreamValue::Bool(flag) => AttributeValue::Bool(*flag),
+            _ => return None,
+        };
+        Some((name.clone(), value))
+    });
+    carried.collect()
+}

@@ -1,0 +1,328 @@
+//! The firehose against an embedded DynamoDB, spoken to through the AWS SDK over loopback.
+//! Each test starts a store of its own; waits have deadlines.
+
+#[path = "support/store.rs"]
+mod store;
+
+use server::clock::Clock;
+use server::events::{EventBody, HouseEvent};
+use server::firehose::{Firehose, FirehoseConfig, StreamItem};
+use server::ids;
+use shared::auction::Status;
+use shared::live::{LotEvent, Position};
+use shared::view::{
+    Activity, ActivityKind, ChatMessage, LotView, Notice, Outcome, Person, Reaction, Terms,
+};
+use shared::{Currency, LotId, Money, Region, Timestamp};
+use std::sync::Arc;
+use std::time::Duration;
+use store::Store;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+fn person(n: u128, handle: &str) -> Person {
+    Person {
+        id: shared::PrincipalId::from_uuid(Uuid::from_u128(n)),
+        handle: handle.to_owned(),
+        name: handle.to_uppercase(),
+        simulated: false,
+    }
+}
+
+fn money(minor: i64) -> Money {
+    Money::new(minor, Currency::Usd).expect("in range")
+}
+
+fn card(lot: LotId, offset: i64) -> Box<LotView> {
+    Box::new(LotView {
+        id: lot,
+        title: "Lamp".to_owned(),
+        art: "lamp".to_owned(),
+        seller: person(9, "sora"),
+        currency: Currency::Usd,
+        opens_at: Timestamp(0),
+        closes_at: Timestamp(9),
+        status: Status::Passed,
+        terms: Terms::Drop {
+            price: money(5),
+            units: 3,
+            units_left: 3,
+            limit: None,
+        },
+        outcome: None,
+        epoch: 1,
+        offset,
+    })
+}
+
+fn activity(lot: LotId) -> Activity {
+    Activity {
+        id: "a".to_owned(),
+        lot,
+        title: "Lamp".to_owned(),
+        what: ActivityKind::Passed,
+        who: None,
+        region: None,
+        amount: None,
+        at: Timestamp(5),
+    }
+}
+
+fn closed(clock: &Clock, lot: LotId, offset: i64) -> HouseEvent {
+    HouseEvent {
+        id: ids::event(),
+        at: clock.now(),
+        body: EventBody::Lot {
+            lot,
+            position: Position { epoch: 1, offset },
+            event: LotEvent::Closed {
+                status: Status::Passed,
+                outcome: Outcome::Passed {
+                    reserve_not_met: false,
+                },
+            },
+            card: card(lot, offset),
+            activity: activity(lot),
+        },
+    }
+}
+
+fn notice(clock: &Clock, lot: LotId) -> HouseEvent {
+    HouseEvent {
+        id: ids::event(),
+        at: clock.now(),
+        body: EventBody::Notice {
+            owner: person(1, "ada").id,
+            notice: Notice::Freed {
+                lot,
+                title: "Lamp".to_owned(),
+                freed: money(3),
+            },
+        },
+    }
+}
+
+fn message(clock: &Clock, who: &Person, client_id: &str, text: &str) -> ChatMessage {
+    ChatMessage {
+        id: ids::message(),
+        client_id: client_id.to_owned(),
+        who: who.clone(),
+        region: Region::Tokyo,
+        text: text.to_owned(),
+        at: clock.now(),
+    }
+}
+
+async fn firehose(store: &Store) -> (Firehose, Arc<Clock>) {
+    let clock = Arc::new(Clock::new());
+    let config = FirehoseConfig {
+        table: "lotzero-test".to_owned(),
+        endpoint: Some(store.endpoint()),
+    };
+    let firehose = Firehose::connect(config, Arc::clone(&clock)).await;
+    firehose.ensure_table().await.expect("table");
+    (firehose, clock)
+}
+
+async fn next(items: &mut mpsc::Receiver<StreamItem>) -> StreamItem {
+    tokio::time::timeout(Duration::from_secs(5), items.recv())
+        .await
+        .expect("an item within 5 s")
+        .expect("the reader lives")
+}
+
+#[tokio::test]
+async fn several_nodes_may_make_the_table_at_once() {
+    let store = Store::start().await;
+    let (one, _) = firehose(&store).await;
+    let other = store
+        .other_table("lotzero-race", Arc::new(Clock::new()))
+        .await;
+    let again = other.clone();
+    let (a, b, c) = tokio::join!(
+        other.ensure_table(),
+        again.ensure_table(),
+        one.ensure_table()
+    );
+    a.expect("first");
+    b.expect("second");
+    c.expect("again");
+}
+
+#[tokio::test]
+async fn the_event_log_keeps_each_event_once_and_in_order() {
+    let store = Store::start().await;
+    let (firehose, clock) = firehose(&store).await;
+    let (lot, other) = (ids::lot(), ids::lot());
+    let mut events: Vec<_> = (1..=12).map(|n| closed(&clock, lot, n)).collect();
+    events.push(closed(&clock, other, 1));
+    events.push(notice(&clock, lot));
+    for _repeat in 0..2 {
+        let appended = firehose.append_events(&events).await;
+        assert!(appended.failure.is_none(), "{appended:?}");
+        assert_eq!(appended.published.len(), events.len());
+    }
+    let read = firehose.lot_events(lot, 1, 2, 11).await.expect("reads");
+    let offsets: Vec<i64> = read.iter().map(|(position, _)| position.offset).collect();
+    assert_eq!(offsets, (3..=11).collect::<Vec<_>>());
+    for (epoch, after, through) in [(2, 0, 99), (1, 12, 99), (1, 5, 5), (1, 7, 3)] {
+        let none = firehose.lot_events(lot, epoch, after, through).await;
+        assert_eq!(none.expect("reads"), []);
+    }
+}
+
+#[tokio::test]
+async fn a_client_id_is_said_once_by_its_sender() {
+    let store = Store::start().await;
+    let (firehose, clock) = firehose(&store).await;
+    let lot = ids::lot();
+    let (ada, bo) = (person(1, "ada"), person(2, "bo"));
+    let first = message(&clock, &ada, "c1", "hello");
+    let posted = firehose.post_message(lot, first.clone()).await;
+    assert_eq!(posted.expect("posts"), first);
+    let repeat = message(&clock, &ada, "c1", "hello?");
+    let posted = firehose.post_message(lot, repeat).await;
+    assert_eq!(posted.expect("posts"), first, "the first one counts");
+    let second = message(&clock, &bo, "c1", "hi");
+    firehose
+        .post_message(lot, second.clone())
+        .await
+        .expect("posts");
+    let recent = firehose.recent_messages(lot, 10).await.expect("reads");
+    assert_eq!(recent, [first, second.clone()], "oldest first");
+    let last = firehose.recent_messages(lot, 1).await.expect("reads");
+    assert_eq!(last, [second]);
+}
+
+#[tokio::test]
+async fn watchers_count_by_their_time_and_people_once() {
+    let store = Store::start().await;
+    let (firehose, _clock) = firehose(&store).await;
+    let lot = ids::lot();
+    let (ada, bo) = (person(1, "ada"), person(2, "bo"));
+    let now = Timestamp(1_000_000);
+    let touches = [
+        ("w1", Some(&bo), now),
+        ("w2", Some(&ada), now.plus_ms(-29_999)),
+        ("w3", Some(&ada), now),
+        ("w4", None, now),
+        ("w5", None, now.plus_ms(-30_000)),
+        ("w6", None, now),
+    ];
+    for (watcher, who, at) in touches {
+        let touch = firehose.touch_presence(lot, watcher, who, true, at).await;
+        touch.expect("touches");
+    }
+    firehose.leave(lot, "w6").await.expect("leaves");
+    let crowd = firehose.crowd(lot, now).await.expect("reads");
+    assert_eq!(crowd.watchers, 3, "ada, bo and one guest");
+    assert_eq!(crowd.people, [ada, bo]);
+    let later = firehose.crowd(lot, now.plus_ms(30_000)).await;
+    assert_eq!(later.expect("reads").watchers, 0, "items are still there");
+}
+
+#[tokio::test]
+async fn reactions_at_the_same_time_all_count() {
+    let store = Store::start().await;
+    let (firehose, _clock) = firehose(&store).await;
+    let lot = ids::lot();
+    let hearts = (0..40).map(|_| firehose.react(lot, Reaction::Heart));
+    futures::future::try_join_all(hearts).await.expect("counts");
+    firehose.react(lot, Reaction::Fire).await.expect("counts");
+    let totals = firehose.reactions(lot).await.expect("reads");
+    let expected = [(Reaction::Heart, 40), (Reaction::Fire, 1)];
+    assert_eq!(totals, expected.into_iter().collect());
+    assert!(
+        firehose
+            .reactions(ids::lot())
+            .await
+            .expect("reads")
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn the_stream_tells_what_is_written_after_it_was_opened() {
+    let store = Store::start().await;
+    let (firehose, clock) = firehose(&store).await;
+    let lot = ids::lot();
+    let ada = person(1, "ada");
+    firehose
+        .append_event(&closed(&clock, lot, 1))
+        .await
+        .expect("appends");
+    let mut reader = firehose.stream_reader();
+    reader.open().await.expect("opens");
+    let event = closed(&clock, lot, 2);
+    let said = message(&clock, &ada, "c1", "hello");
+    firehose.append_event(&event).await.expect("appends");
+    firehose.append_event(&event).await.expect("repeats");
+    firehose
+        .post_message(lot, said.clone())
+        .await
+        .expect("posts");
+    let now = clock.now();
+    firehose
+        .touch_presence(lot, "w1", Some(&ada), true, now)
+        .await
+        .expect("touches");
+    let (sender, mut items) = mpsc::channel(16);
+    let cancel = CancellationToken::new();
+    let task = tokio::spawn(reader.run(sender, cancel.clone()));
+    assert_eq!(next(&mut items).await, StreamItem::Event(Box::new(event)));
+    assert_eq!(
+        next(&mut items).await,
+        StreamItem::Chat(lot, Box::new(said))
+    );
+    assert_eq!(next(&mut items).await, StreamItem::CrowdChanged(lot));
+    // Staying is no news, leaving is.
+    firehose
+        .touch_presence(lot, "w1", Some(&ada), false, now)
+        .await
+        .expect("touches");
+    let other = ids::lot();
+    firehose.react(other, Reaction::Clap).await.expect("reacts");
+    assert_eq!(next(&mut items).await, StreamItem::CrowdChanged(other));
+    firehose.leave(lot, "w1").await.expect("leaves");
+    assert_eq!(next(&mut items).await, StreamItem::CrowdChanged(lot));
+    cancel.cancel();
+    task.await.expect("ends");
+}
+
+#[tokio::test]
+async fn a_reader_that_could_not_open_says_that_something_is_lost() {
+    let store = Store::start().await;
+    let (firehose, clock) = firehose(&store).await;
+    let (sender, mut items) = mpsc::channel(16);
+    let cancel = CancellationToken::new();
+    let task = tokio::spawn(firehose.stream_reader().run(sender, cancel.clone()));
+    assert_eq!(next(&mut items).await, StreamItem::Lost);
+    let event = notice(&clock, ids::lot());
+    firehose.append_event(&event).await.expect("appends");
+    assert_eq!(next(&mut items).await, StreamItem::Event(Box::new(event)));
+    cancel.cancel();
+    task.await.expect("ends");
+}
+
+#[tokio::test]
+async fn the_stream_goes_on_after_the_store_was_away() {
+    let mut store = Store::start().await;
+    let (firehose, clock) = firehose(&store).await;
+    let mut reader = firehose.stream_reader();
+    reader.open().await.expect("opens");
+    let (sender, mut items) = mpsc::channel(16);
+    let cancel = CancellationToken::new();
+    let task = tokio::spawn(reader.run(sender, cancel.clone()));
+    let first = notice(&clock, ids::lot());
+    firehose.append_event(&first).await.expect("appends");
+    assert_eq!(next(&mut items).await, StreamItem::Event(Box::new(first)));
+    store.stop_listening().await;
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    store.listen_again().await;
+    let second = notice(&clock, ids::lot());
+    firehose.append_event(&second).await.expect("appends");
+    assert_eq!(next(&mut items).await, StreamItem::Event(Box::new(second)));
+    cancel.cancel();
+    task.await.expect("ends");
+}
