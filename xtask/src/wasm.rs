@@ -1,6 +1,6 @@
 //! The wasm bundle: cargo, then wasm-bindgen as a library, then wasm-opt for release.
 
-use crate::stamp::{Stamp, read_file, write_file};
+use crate::stamp::{Stamp, read_file};
 use crate::{compress::Effort, step, tools, workspace::Workspace};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
@@ -144,25 +144,25 @@ fn bind(wasm: Vec<u8>, folder: &Path, profile: Profile) -> Result<()> {
         .input_bytes(NAME, wasm)
         .web(true)?
         .typescript(false)
+        // The page always says where the module is.
+        .omit_default_module_path(true)
         .remove_name_section(release)
         .remove_producers_section(release)
         .generate(folder)
         .context("wasm-bindgen")?;
-    adopt_page_names(folder)
+    adopt_page_name(folder)
 }
 
 /// Gives the module the name the page asks for; wasm-bindgen always appends `_bg`.
-fn adopt_page_names(folder: &Path) -> Result<()> {
+fn adopt_page_name(folder: &Path) -> Result<()> {
     let written = format!("{NAME}_bg.wasm");
     std::fs::rename(folder.join(&written), folder.join(wasm_file()))
         .with_context(|| format!("renaming {written}"))?;
-    let glue_path = folder.join(glue_file());
-    let glue = std::fs::read_to_string(&glue_path)
-        .with_context(|| format!("reading {}", glue_path.display()))?;
-    if !glue.contains(&written) {
-        bail!("the JavaScript glue does not name {written}: has wasm-bindgen changed?");
+    let glue = String::from_utf8(read_file(&folder.join(glue_file()))?)?;
+    if glue.contains(&written) {
+        bail!("the JavaScript glue asks for {written} itself: it must take the page's name");
     }
-    write_file(&glue_path, glue.replace(&written, &wasm_file()).as_bytes())
+    Ok(())
 }
 
 fn optimise(workspace: &Workspace, folder: &Path) -> Result<()> {
@@ -192,17 +192,25 @@ mod tests {
     }
 
     #[test]
-    fn the_glue_and_the_module_get_the_names_the_page_asks_for() {
+    fn the_module_gets_the_name_the_page_asks_for() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         std::fs::write(path("lotzero_bg.wasm"), "wasm").unwrap();
-        std::fs::write(path("lotzero.js"), "new URL('lotzero_bg.wasm', x)").unwrap();
+        std::fs::write(path("lotzero.js"), "fetch(module_or_path)").unwrap();
 
-        adopt_page_names(folder.path()).unwrap();
+        adopt_page_name(folder.path()).unwrap();
         assert!(path("lotzero.wasm").is_file() && !path("lotzero_bg.wasm").exists());
-        assert_eq!(
-            std::fs::read_to_string(path("lotzero.js")).unwrap(),
-            "new URL('lotzero.wasm', x)"
-        );
+    }
+
+    #[test]
+    fn a_glue_with_a_name_of_its_own_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("lotzero_bg.wasm"), "wasm").unwrap();
+        std::fs::write(
+            folder.path().join("lotzero.js"),
+            "new URL('lotzero_bg.wasm')",
+        )
+        .unwrap();
+        assert!(adopt_page_name(folder.path()).is_err());
     }
 }
