@@ -1,9 +1,18 @@
 //! What touches the world: the ledger, the firehose, the sockets and the command line.
 
+pub mod cli;
 pub mod clock;
+pub mod config;
+pub mod demo;
 pub mod events;
 pub mod firehose;
 pub mod ids;
 pub mod ledger;
 #[cfg(feature = "local")]
 pub mod local;
+pub mod live;
+pub mod proof;
+pub mod router;
+pub mod serve;
+pub mod sessions;
+pub mod stores;

@@ -42,6 +42,7 @@ use audit::{Finding, RunAudits};
 use endpoint::Endpoints;
 use lots::{NewLot, PutUp};
 use outbox::RelayCounters;
+pub use read::Tally;
 use shared::live::{LotEvent, Position};
 use shared::view::{FloorView, LotView, Person, RoomView, WalletPageView, WalletView};
 use shared::{Currency, IdempotencyKey, LotId, Money, PrincipalId, Timestamp};
@@ -231,6 +232,14 @@ impl Ledger {
         through: i64,
     ) -> Result<Vec<(Position, LotEvent)>, Failure> {
         read::lot_events(self.pool(), lot, after, through).await
+    }
+
+    /// What the committed rows say about some lots together.
+    ///
+    /// # Errors
+    /// When the ledger cannot answer.
+    pub async fn tally(&self, lots: &[LotId]) -> Result<Tally, Failure> {
+        read::tally(self.pool(), lots).await
     }
 
     /// Closes every connection.

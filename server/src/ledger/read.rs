@@ -456,3 +456,45 @@ pub async fn due_lots(pool: &PgPool, most: i64) -> Result<Vec<LotId>, Failure> {
     .map_err(unavailable)?;
     Ok(rows.into_iter().map(LotId::from_uuid).collect())
 }
+
+/// What the committed rows say about some lots together: the witness of a proof run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// Claims stored.
+    pub claims: u64,
+    /// Units in them.
+    pub units_claimed: u64,
+    /// Units left in stock.
+    pub units_left: u64,
+    /// Minor units that sellers are owed.
+    pub credited_minor: i64,
+}
+
+/// Counts rows.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn tally(pool: &PgPool, lots: &[LotId]) -> Result<Tally, Failure> {
+    let ids: Vec<Uuid> = lots.iter().map(|lot| lot.uuid()).collect();
+    let (claims, units_claimed, units_left, credited_minor): (i64, i64, i64, i64) =
+        sqlx::query_as(
+            "SELECT
+               (SELECT count(*) FROM claims WHERE lot_id = ANY($1)),
+               (SELECT coalesce(sum(units), 0)::bigint FROM claims WHERE lot_id = ANY($1)),
+               (SELECT coalesce(sum(available), 0)::bigint FROM inventory_buckets
+                 WHERE lot_id = ANY($1)),
+               (SELECT coalesce(sum(amount_minor), 0)::bigint FROM legs
+                 WHERE lot_id = ANY($1) AND account = 'payable')",
+        )
+        .bind(ids)
+        .fetch_one(pool)
+        .await
+        .map_err(unavailable)?;
+    let count = |rows: i64| u64::try_from(rows).unwrap_or_default();
+    Ok(Tally {
+        claims: count(claims),
+        units_claimed: count(units_claimed),
+        units_left: count(units_left),
+        credited_minor,
+    })
+}

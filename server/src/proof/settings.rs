@@ -1,0 +1,20 @@
+//! What a proof run is made of.
+
+use serde::Serialize;
+
+/// The sizes of the races.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Settings {
+    /// Buyers that rush the scarce drop.
+    pub buyers: u32,
+    /// Units of it.
+    pub units: u32,
+    /// Lots that one purchase's money is spent on at once.
+    pub attempts: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { buyers: 200, units: 20, attempts: 150 }
+    }
+}

@@ -1,0 +1,261 @@
+//! Every route of a node, and what stands around all of them: limits, headers, the origin check.
+
+use crate::ledger::Ledger;
+use crate::live::{self, LiveState, Origins};
+use anyhow::Context;
+use app::ports::{Ports, StepIn};
+use axum::Router;
+use axum::extract::{Form, Request, State};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, StatusCode};
+use leptos::config::LeptosOptions;
+use leptos::prelude::{provide_context, use_context};
+use leptos_axum::{LeptosRoutes, ResponseOptions, generate_route_list};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::{CompressionLayer, CompressionLevel};
+use tower_http::limit::RequestBodyLimitLayer;
+use tower_http::services::{ServeDir, ServeFile};
+use tower_http::set_header::SetResponseHeaderLayer;
+use tower_http::timeout::TimeoutLayer;
+
+/// The largest body of a request, in bytes: forms have a few hundred.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// The longest a request may take: the ledger's own bound is four seconds.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What the routes need.
+#[derive(Clone)]
+pub struct House {
+    /// What pages may ask for.
+    pub ports: Ports,
+    /// For readiness.
+    pub ledger: Arc<Ledger>,
+    /// The live plane.
+    pub live: LiveState,
+    /// The folder with the built pages' files.
+    pub site_root: PathBuf,
+    /// The address people use, if it is not this server's own.
+    pub public_url: Option<String>,
+    /// Set once the node is stopping.
+    pub draining: Arc<AtomicBool>,
+}
+
+/// Tests that the pages' files have been built.
+///
+/// # Errors
+/// One line with the command that builds them.
+pub fn check_site(site_root: &Path) -> anyhow::Result<()> {
+    let bundle = site_root.join("pkg/lotzero.wasm");
+    std::fs::metadata(&bundle).with_context(|| {
+        format!("{} is missing: build the pages first with `cargo xtask build`", bundle.display())
+    })?;
+    Ok(())
+}
+
+/// Every route.
+pub fn router(house: House, address: SocketAddr) -> Router {
+    let options = LeptosOptions::builder()
+        .output_name("lotzero")
+        .site_root(house.site_root.to_string_lossy().into_owned())
+        .site_pkg_dir("pkg")
+        .site_addr(address)
+        .build();
+    let ports = house.ports.clone();
+    let context = move || {
+        provide_context(ports.clone());
+        content_security_policy();
+    };
+    let shell = {
+        let options = options.clone();
+        move || app::shell(options.clone())
+    };
+    let pages = Router::new()
+        .leptos_routes_with_context(
+            &options,
+            generate_route_list(app::App),
+            context.clone(),
+            shell,
+        )
+        .fallback(leptos_axum::file_and_error_handler_with_context::<LeptosOptions, _>(
+            context,
+            app::shell,
+        ))
+        .with_state(options)
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest));
+    let origins = Arc::new(Origins::new(house.public_url.iter().cloned()));
+    let live = live::routes(house.live.clone());
+    Router::new()
+        .route("/api/step-in", post(step_in))
+        .route("/healthz", get(|| async { "ok" }))
+        .route("/readyz", get(ready))
+        .merge(files(&house.site_root))
+        .with_state(house)
+        .merge(pages)
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT))
+        .layer(RequestBodyLimitLayer::new(MAX_BODY_BYTES))
+        .layer(from_fn_with_state(origins, same_origin))
+        // The socket checks its own origin and has no request timeout.
+        .merge(live)
+        .layer(from_fn(headers))
+        .layer(CatchPanicLayer::new())
+}
+
+/// The built files, with the compressed copies that lie beside them.
+fn files(site_root: &Path) -> Router<House> {
+    let folder = |name: &str| {
+        ServeDir::new(site_root.join(name)).precompressed_br().precompressed_gzip()
+    };
+    let cached = |value: &'static str| {
+        SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, HeaderValue::from_static(value))
+    };
+    // Bundles keep their names from build to build, so browsers ask whether they changed.
+    let bundles = Router::new().nest_service("/pkg", folder("pkg")).layer(cached("no-cache"));
+    let fonts = Router::new()
+        .nest_service("/fonts", folder("fonts"))
+        .layer(cached("public, max-age=31536000, immutable"));
+    let pictures = Router::new()
+        .nest_service("/art", folder("art"))
+        .route_service("/favicon.svg", ServeFile::new(site_root.join("favicon.svg")))
+        .route_service("/favicon.ico", ServeFile::new(site_root.join("favicon.svg")))
+        .route_service("/robots.txt", ServeFile::new(site_root.join("robots.txt")))
+        .layer(cached("public, max-age=3600"));
+    Router::new().merge(bundles).merge(fonts).merge(pictures)
+}
+
+/// Sets the policy of one page, with the nonce that its scripts carry.
+fn content_security_policy() {
+    let Some(response) = use_context::<ResponseOptions>() else { return };
+    let nonce = leptos::nonce::use_nonce().map(|nonce| format!("'nonce-{nonce}' "));
+    let policy = format!(
+        "default-src 'self'; script-src {}'strict-dynamic' 'wasm-unsafe-eval'; \
+         style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; \
+         object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+        nonce.unwrap_or_default()
+    );
+    if let Ok(value) = HeaderValue::from_str(&policy) {
+        response.insert_header(header::CONTENT_SECURITY_POLICY, value);
+    }
+}
+
+async fn headers(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let set = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "same-origin"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
+    ];
+    for (name, value) in set {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// Refuses every changing request that another site's page could have made.
+async fn same_origin(
+    State(origins): State<Arc<Origins>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    let own = if request.headers().contains_key(header::ORIGIN) {
+        origins.allow(request.headers())
+    } else {
+        let site = request.headers().get("sec-fetch-site");
+        site.is_some_and(|site| site == "same-origin")
+    };
+    if changes && !own {
+        return (StatusCode::FORBIDDEN, "This request did not come from a page of ours.")
+            .into_response();
+    }
+    next.run(request).await
+}
+
+async fn ready(State(house): State<House>) -> Response {
+    if house.draining.load(Ordering::Relaxed) {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping").into_response();
+    }
+    match house.ledger.ready().await {
+        Ok(()) => "ready".into_response(),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, why).into_response(),
+    }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StepInForm {
+    handle: String,
+    region: String,
+    next: String,
+}
+
+async fn step_in(
+    State(house): State<House>,
+    headers: HeaderMap,
+    Form(form): Form<StepInForm>,
+) -> Response {
+    let Ok(region) = form.region.parse::<shared::Region>() else {
+        return (StatusCode::UNPROCESSABLE_ENTITY, "Choose a Region of the list.").into_response();
+    };
+    match house.ports.sessions.step_in(&headers, &form.handle).await {
+        Ok(StepIn::Done { cookie }) => {
+            let place = place_after(&form.next, &form.handle, region);
+            let mut response = Redirect::to(&place).into_response();
+            if let Some(Ok(value)) = cookie.map(|text| HeaderValue::from_str(&text)) {
+                response.headers_mut().append(header::SET_COOKIE, value);
+            }
+            response
+        }
+        Ok(StepIn::Unknown) => (StatusCode::NOT_FOUND, "There is no such person.").into_response(),
+        Err(failure) => {
+            (StatusCode::SERVICE_UNAVAILABLE, failure.sentence()).into_response()
+        }
+    }
+}
+
+/// The page to go on with: a path of ours, with the new person and Region in place of the old.
+fn place_after(next: &str, handle: &str, region: shared::Region) -> String {
+    // `//host` and `/\host` would lead to another site.
+    let ours = next.starts_with('/')
+        && !next.starts_with("//")
+        && !next.contains('\\')
+        && next.bytes().all(|b| b.is_ascii_graphic());
+    let next = if ours { next } else { "/" };
+    let next = next.split('#').next().unwrap_or("/");
+    let (path, query) = next.split_once('?').unwrap_or((next, ""));
+    let dropped = ["as", "in", "outcome", "problem"];
+    let kept = query.split('&').filter(|pair| {
+        let name = pair.split('=').next().unwrap_or_default();
+        !pair.is_empty() && !dropped.contains(&name)
+    });
+    let acting = [format!("as={handle}"), format!("in={region}")];
+    let pairs: Vec<&str> = kept.chain(acting.iter().map(String::as_str)).collect();
+    format!("{path}?{}", pairs.join("&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::Region;
+
+    #[test]
+    fn stepping_in_leads_back_to_the_page_and_nowhere_else() {
+        let after = |next| place_after(next, "lena", Region::Tokyo);
+        let acting = "as=lena&in=ap-northeast-1";
+        assert_eq!(after("/wallet"), format!("/wallet?{acting}"));
+        assert_eq!(after("/lots/x?tab=chat&as=kenji"), format!("/lots/x?tab=chat&{acting}"));
+        for foreign in ["//evil.example", "/\\evil.example", "https://evil.example", "", "/a b"] {
+            assert_eq!(after(foreign), format!("/?{acting}"), "{foreign:?}");
+        }
+    }
+}

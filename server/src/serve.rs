@@ -1,0 +1,222 @@
+//! A node: opens the stores, brings the schema up, starts everything and serves until told to stop.
+
+use crate::clock::Clock;
+use crate::config::ServeArgs;
+use crate::events::HouseEvent;
+use crate::firehose::Firehose;
+use crate::ledger::outbox::{self, EventLog};
+use crate::ledger::{Ledger, schema, sweeper};
+use crate::live::{History, Hub, LiveConfig, LiveParts, LiveState};
+use crate::router::{self, House};
+use crate::sessions::{BrowserSessions, FormKeys};
+use crate::stores::{self, Missing, Stores};
+use anyhow::Context;
+use app::ports::{Failure, Ports};
+use async_trait::async_trait;
+use shared::LotId;
+use shared::live::{LotEvent, Position};
+use std::future::pending;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How often a node measures its offset to the database's clock.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long background tasks may take to end.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[async_trait]
+impl EventLog for Firehose {
+    async fn append(&self, events: &[HouseEvent]) -> Vec<bool> {
+        let appended = self.append_events(events).await;
+        if let Some(failure) = &appended.failure {
+            tracing::warn!(%failure, "some events could not be logged yet");
+        }
+        events.iter().map(|event| appended.published.contains(&event.id)).collect()
+    }
+}
+
+#[async_trait]
+impl History for Ledger {
+    async fn lot_events(
+        &self,
+        lot: LotId,
+        epoch: i64,
+        after: i64,
+        through: i64,
+    ) -> Result<Vec<(Position, LotEvent)>, Failure> {
+        let events = Self::lot_events(self, lot, after, through).await?;
+        Ok(events.into_iter().filter(|(position, _)| position.epoch == epoch).collect())
+    }
+}
+
+/// Serves until SIGINT or SIGTERM, or until the local stores are gone.
+///
+/// # Errors
+/// One line that says what is missing or in the way.
+pub async fn serve(args: ServeArgs, say: fn(&str)) -> anyhow::Result<ExitCode> {
+    // A wrong or taken address is known at once, before anything is started for nothing.
+    let listener = TcpListener::bind(args.addr)
+        .await
+        .with_context(|| format!("cannot listen on {}", args.addr))?;
+    router::check_site(&args.site_root)?;
+    let mut stores = stores::open(&args.stores, Missing::Start).await?;
+    for line in &stores.banner {
+        say(line);
+    }
+    schema::apply(&stores.endpoints).await.context("the schema is not ready")?;
+    let clock = Arc::new(Clock::new());
+    let hub = Hub::new(Arc::clone(&clock));
+    let (ear, stream_only) = (Arc::clone(&hub), args.stream_only);
+    let ledger = Ledger::new(stores.endpoints.clone(), Arc::clone(&clock), move |events| {
+        if !stream_only {
+            events.iter().for_each(|event| ear.deliver(event));
+        }
+    });
+    ledger.measure_clock().await?;
+    let firehose = Firehose::connect(stores.firehose.clone(), Arc::clone(&clock)).await;
+    firehose.ensure_table().await.context("the DynamoDB table is not ready")?;
+    let node = Node { args, clock, hub, ledger, firehose };
+    node.run(listener, &mut stores, say).await
+}
+
+struct Node {
+    args: ServeArgs,
+    clock: Arc<Clock>,
+    hub: Arc<Hub>,
+    ledger: Arc<Ledger>,
+    firehose: Firehose,
+}
+
+impl Node {
+    async fn run(
+        self,
+        listener: TcpListener,
+        stores: &mut Stores,
+        say: fn(&str),
+    ) -> anyhow::Result<ExitCode> {
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let secure = self.args.public_url.as_deref().is_some_and(|u| u.starts_with("https://"));
+        let demo = self.args.has_demo();
+        let sessions = Arc::new(BrowserSessions::new(Arc::clone(&self.ledger), secure, demo));
+        let ports = Ports {
+            ledger: Arc::<Ledger>::clone(&self.ledger),
+            social: Arc::new(self.firehose.clone()),
+            sessions: Arc::<BrowserSessions>::clone(&sessions),
+            keys: Arc::new(FormKeys),
+        };
+        let config = LiveConfig {
+            allowed_origins: self.args.public_url.iter().cloned().collect(),
+            ..LiveConfig::default()
+        };
+        let parts = LiveParts {
+            clock: Arc::clone(&self.clock),
+            hub: Arc::clone(&self.hub),
+            ledger: Arc::<Ledger>::clone(&self.ledger),
+            firehose: self.firehose.clone(),
+            sessions,
+            histories: vec![Arc::<Ledger>::clone(&self.ledger)],
+        };
+        let live = LiveState::start(config, parts).await;
+        self.start_tasks(demo, &tasks, &stop).await?;
+        let address = listener.local_addr()?;
+        let draining = Arc::new(AtomicBool::new(false));
+        let house = House {
+            ports,
+            ledger: Arc::clone(&self.ledger),
+            live: live.clone(),
+            site_root: self.args.site_root.clone(),
+            public_url: self.args.public_url.clone(),
+            draining: Arc::clone(&draining),
+        };
+        let app = router::router(house, address);
+        say(&format!("LotZero listening on http://{address}"));
+        if address.ip().is_loopback() {
+            say(&format!("open http://localhost:{}", address.port()));
+        }
+        let serving = {
+            let stop = stop.clone();
+            let server = axum::serve(listener, app);
+            tokio::spawn(server.with_graceful_shutdown(stop.cancelled_owned()).into_future())
+        };
+        let code = wait_for_end(stores).await?;
+        draining.store(true, Ordering::Relaxed);
+        say("stopping");
+        stop.cancel();
+        live.shutdown().await;
+        tasks.close();
+        let ended = async {
+            tasks.wait().await;
+            serving.await
+        };
+        if tokio::time::timeout(END_TIMEOUT, ended).await.is_err() {
+            tracing::warn!("some requests or tasks did not end in time");
+        }
+        self.ledger.close().await;
+        Ok(code)
+    }
+
+    async fn start_tasks(
+        &self,
+        demo: bool,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<()> {
+        let log: Arc<dyn EventLog> = Arc::new(self.firehose.clone());
+        tasks.spawn(outbox::relay(Arc::clone(&self.ledger), log, stop.clone()));
+        tasks.spawn(sweeper::sweep(Arc::clone(&self.ledger), stop.clone()));
+        tasks.spawn(keep_time(Arc::clone(&self.ledger), stop.clone()));
+        if demo {
+            let cast = crate::demo::seed(&self.ledger).await.context("seeding the demo")?;
+            let simulate = !self.args.no_crowd;
+            let ledger = Arc::clone(&self.ledger);
+            tasks.spawn(crate::demo::run(ledger, Arc::new(cast), simulate, stop.clone()));
+        }
+        Ok(())
+    }
+}
+
+/// Keeps the shown clock on the database's.
+async fn keep_time(ledger: Arc<Ledger>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(CLOCK_INTERVAL) => {}
+        }
+        if let Err(failure) = ledger.measure_clock().await {
+            tracing::warn!(%failure, "the clock could not be measured; the last offset stays");
+        }
+    }
+}
+
+/// Waits for a signal, or for the end of the local stores.
+async fn wait_for_end(stores: &mut Stores) -> anyhow::Result<ExitCode> {
+    let (mut term, mut int) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    #[cfg(feature = "local")]
+    let lost = async {
+        match &mut stores.local {
+            Some(local) => local.lost().await,
+            None => pending().await,
+        }
+    };
+    #[cfg(not(feature = "local"))]
+    let lost = async {
+        let _only_for_local_stores = &stores;
+        pending::<()>().await;
+    };
+    tokio::select! {
+        _ = term.recv() => Ok(ExitCode::SUCCESS),
+        _ = int.recv() => Ok(ExitCode::SUCCESS),
+        () = lost => {
+            tracing::error!("the local stores are gone; start again, nothing that was confirmed is lost");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
