@@ -1,5 +1,6 @@
 #[cfg(feature = "ssr")]
 pub mod ports;
+mod receipts;
 
 use leptos::prelude::*;
 #[component]
