@@ -4,9 +4,9 @@
 use async_trait::async_trait;
 use shared::auction::Refusal;
 use shared::view::{
-    ChatMessage, CrowdView, FloorView, LadderLine, Person, RoomView, WalletPageView, WalletView,
+    ChatMessage, CrowdView, FloorView, Person, RoomView, WalletPageView, WalletView,
 };
-use shared::{Currency, IdempotencyKey, LotId, Money, PrincipalId, Region, Timestamp, TransferId};
+use shared::{Currency, IdempotencyKey, LotId, Money, PrincipalId, Region};
 use std::sync::Arc;
 
 /// The person a request acts for, and where. Made by the server from the browser's sessions only.
@@ -68,63 +68,7 @@ pub struct Decided<T> {
     pub attempts: u32,
 }
 
-/// An accepted bid.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct BidReceipt {
-    /// The line in the ladder.
-    pub line: LadderLine,
-    /// The lot's version after the bid.
-    pub version: i64,
-    /// When bidding ends now.
-    pub closes_at: Timestamp,
-    /// The least amount of the next bid.
-    pub next_minimum: Money,
-}
-
-/// An accepted claim.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct ClaimReceipt {
-    /// The line in the ladder; its amount is the price per unit that was charged.
-    pub line: LadderLine,
-    /// Price × units.
-    pub total: Money,
-    /// The transfer that paid for it.
-    pub transfer: TransferId,
-}
-
-/// A settled lot.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct SettleReceipt {
-    /// The lot.
-    pub lot: LotId,
-    /// How it ended.
-    pub outcome: shared::view::Outcome,
-}
-
-/// A top-up.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct TopUpReceipt {
-    /// What came in.
-    pub amount: Money,
-    /// The wallet after it.
-    pub wallet: WalletView,
-}
-
-/// What a key decided, to be shown after a form that was sent without scripts.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(tag = "command", rename_all = "snake_case")]
-pub enum KeptOutcome {
-    /// A bid.
-    Bid(BidReceipt),
-    /// A claim.
-    Claim(ClaimReceipt),
-    /// A settlement.
-    Settle(SettleReceipt),
-    /// A top-up.
-    TopUp(TopUpReceipt),
-    /// A refusal.
-    Refused(Refusal),
-}
+pub use crate::receipts::{BidReceipt, ClaimReceipt, KeptOutcome, SettleReceipt, TopUpReceipt};
 
 /// Commands and reads of the money plane.
 #[async_trait]

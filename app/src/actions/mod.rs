@@ -1,0 +1,120 @@
+//! The money commands as server functions, and what pages read.
+//!
+//! A command is thin: read the form, see who acts, call one port, say what became of it. Sent by
+//! a page with scripts it answers JSON with a status; sent as a plain form it answers with a way
+//! back to the page, whose address names what to show.
+
+#[cfg(feature = "ssr")]
+mod desk;
+mod forms;
+mod not_done;
+mod read;
+
+pub use crate::receipts::{BidReceipt, ClaimReceipt, KeptOutcome, SettleReceipt, TopUpReceipt};
+pub use forms::{BidForm, ClaimForm, SettleForm, TopUpForm};
+pub use not_done::{Fault, NotDone, Problem, sentence_of};
+pub use read::{
+    FloorPage, ReadError, RoomPage, Said, Theme, ViewerPage, WalletPage, read_floor, read_room,
+    read_viewer, read_wallet,
+};
+
+use forms::reads_as_its_form;
+use leptos::prelude::*;
+
+/// Bids on an English lot.
+#[server(name = PlaceBid, prefix = "/api", endpoint = "bid", input_derive = (Clone,))]
+pub async fn bid(form: BidForm) -> Result<BidReceipt, NotDone> {
+    let desk = desk::Desk::open()?;
+    let back = desk.room(&form.lot, &form.acting_as, &form.acting_in);
+    let done = async {
+        let lot = desk::lot(&form.lot)?;
+        let key = desk::key(&form.key)?;
+        let amount = desk::major("amount", &form.amount, &form.currency)?;
+        let actor = desk.actor(&form.acting_as, &form.acting_in).await?;
+        desk::decided(desk.ports().ledger.bid(&actor, key, lot, amount).await)
+    };
+    let done = done.await;
+    desk.answer(&back, &form.key, done)
+}
+
+/// Claims units of a Dutch lot or a drop.
+#[server(name = ClaimUnits, prefix = "/api", endpoint = "claim", input_derive = (Clone,))]
+pub async fn claim(form: ClaimForm) -> Result<ClaimReceipt, NotDone> {
+    let desk = desk::Desk::open()?;
+    let back = desk.room(&form.lot, &form.acting_as, &form.acting_in);
+    let done = async {
+        let lot = desk::lot(&form.lot)?;
+        let key = desk::key(&form.key)?;
+        let units = desk::units(&form.units)?;
+        let max = desk::minor("max_price", &form.max_price, &form.currency)?;
+        let actor = desk.actor(&form.acting_as, &form.acting_in).await?;
+        let ledger = &desk.ports().ledger;
+        desk::decided(ledger.claim(&actor, key, lot, units, max).await)
+    };
+    let done = done.await;
+    desk.answer(&back, &form.key, done)
+}
+
+/// Settles a lot that is due.
+#[server(name = SettleNow, prefix = "/api", endpoint = "settle", input_derive = (Clone,))]
+pub async fn settle(form: SettleForm) -> Result<SettleReceipt, NotDone> {
+    let desk = desk::Desk::open()?;
+    let back = desk.room(&form.lot, &form.acting_as, &form.acting_in);
+    let done = async {
+        let lot = desk::lot(&form.lot)?;
+        let key = desk::key(&form.key)?;
+        let actor = desk.actor(&form.acting_as, &form.acting_in).await?;
+        desk::decided(desk.ports().ledger.settle(&actor, key, lot).await)
+    };
+    let done = done.await;
+    desk.answer(&back, &form.key, done)
+}
+
+/// Puts demo money into a wallet.
+#[server(name = TopUp, prefix = "/api", endpoint = "top-up", input_derive = (Clone,))]
+pub async fn top_up(form: TopUpForm) -> Result<TopUpReceipt, NotDone> {
+    let desk = desk::Desk::open()?;
+    let back = desk.wallet(&form.currency, &form.acting_as, &form.acting_in);
+    let done = async {
+        let key = desk::key(&form.key)?;
+        let amount = desk::major("amount", &form.amount, &form.currency)?;
+        let actor = desk.actor(&form.acting_as, &form.acting_in).await?;
+        desk::decided(desk.ports().ledger.top_up(&actor, key, amount).await)
+    };
+    let done = done.await;
+    desk.answer(&back, &form.key, done)
+}
+
+reads_as_its_form! {
+    PlaceBid => BidForm,
+    ClaimUnits => ClaimForm,
+    SettleNow => SettleForm,
+    TopUp => TopUpForm,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+    use serde::de::value::{Error, MapDeserializer};
+
+    fn read(fields: &[(&'static str, &'static str)]) -> Result<SettleNow, Error> {
+        SettleNow::deserialize(MapDeserializer::new(fields.iter().copied()))
+    }
+
+    #[test]
+    fn a_form_has_exactly_its_fields() {
+        let whole = [
+            ("lot", "l"),
+            ("key", "k"),
+            ("acting_as", "lena"),
+            ("acting_in", "eu-west-1"),
+        ];
+        assert_eq!(read(&whole).expect("reads").form.acting_as, "lena");
+        assert!(read(&whole[1..]).is_err(), "a field is missing");
+        let more: Vec<_> = whole.into_iter().chain([("price", "1")]).collect();
+        assert!(read(&more).is_err(), "a field is unknown");
+        let twice: Vec<_> = whole.into_iter().chain([("lot", "m")]).collect();
+        assert!(read(&twice).is_err(), "a field is there twice");
+    }
+}

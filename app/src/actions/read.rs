@@ -1,0 +1,385 @@
+//! What pages read: one call a page, the same for the server's rendering and for the browser.
+
+use crate::receipts::KeptOutcome;
+use leptos::prelude::*;
+use leptos::server_fn::codec::{GetUrl, JsonEncoding};
+use leptos::server_fn::error::{FromServerFnError, ServerFnErrorErr};
+use serde::{Deserialize, Serialize};
+use shared::view::{
+    ChatMessage, CrowdView, FloorView, Person, RoomView, WalletPageView, WalletView,
+};
+use shared::{IdempotencyKey, Region};
+
+/// Why a page could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReadError {
+    /// There is no such thing.
+    NotFound,
+    /// The stores do not answer.
+    Unavailable,
+}
+
+impl FromServerFnError for ReadError {
+    type Encoder = JsonEncoding;
+
+    fn from_server_fn_error(_error: ServerFnErrorErr) -> Self {
+        Self::Unavailable
+    }
+}
+
+/// The colours somebody chose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Theme {
+    /// As the system has it.
+    #[default]
+    System,
+    /// Paper.
+    Light,
+    /// Ink.
+    Dark,
+}
+
+impl Theme {
+    /// Every choice, in the order shown.
+    pub const ALL: [Self; 3] = [Self::System, Self::Light, Self::Dark];
+
+    /// The cookie that keeps the choice.
+    pub const COOKIE: &'static str = "lotzero_theme";
+
+    /// The word kept and put on the page.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::Light => "light",
+            Self::Dark => "dark",
+        }
+    }
+
+    /// The choice in a `Cookie` header.
+    #[must_use]
+    pub fn in_cookies(header: &str) -> Self {
+        let kept = header
+            .split(';')
+            .filter_map(|pair| pair.trim().split_once('='))
+            .find_map(|(name, word)| (name == Self::COOKIE).then_some(word));
+        let theme = Self::ALL.into_iter().find(|t| Some(t.word()) == kept);
+        theme.unwrap_or_default()
+    }
+}
+
+/// Who looks, and what the header shows of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewerPage {
+    /// Who acts, `None` for a guest.
+    pub person: Option<Person>,
+    /// Where.
+    pub region: Region,
+    /// Whom one may step in as.
+    pub demo: Vec<Person>,
+    /// The wallet in the house's first currency.
+    pub wallet: Option<WalletView>,
+    /// The colours chosen.
+    pub theme: Theme,
+}
+
+/// What a form sent without scripts led to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "said", rename_all = "snake_case")]
+pub enum Said {
+    /// What its key decided.
+    Decided {
+        /// The answer.
+        answer: Box<KeptOutcome>,
+    },
+    /// Why it was not decided: a code of [`crate::actions::sentence_of`].
+    Problem {
+        /// The code.
+        code: String,
+    },
+}
+
+/// The floor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FloorPage {
+    /// Lots and activity.
+    pub floor: FloorView,
+}
+
+/// A room.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomPage {
+    /// The lot and its ladder.
+    pub room: RoomView,
+    /// The latest messages, oldest first.
+    pub chat: Vec<ChatMessage>,
+    /// Who is here.
+    pub crowd: CrowdView,
+    /// The viewer's wallet in the lot's currency.
+    pub wallet: Option<WalletView>,
+    /// The key of the page's bid or claim.
+    pub key: IdempotencyKey,
+    /// The key of the page's settlement.
+    pub settle_key: IdempotencyKey,
+    /// What the last plain form led to.
+    pub said: Option<Said>,
+}
+
+/// A wallet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WalletPage {
+    /// Numbers, holds, statement.
+    pub page: WalletPageView,
+    /// The key of the page's top-up.
+    pub key: IdempotencyKey,
+    /// What the last plain form led to.
+    pub said: Option<Said>,
+}
+
+/// Reads who looks.
+#[server(prefix = "/api", endpoint = "page/viewer", input = GetUrl)]
+pub async fn read_viewer(acting_as: String, acting_in: String) -> Result<ViewerPage, ReadError> {
+    server::viewer(&acting_as, &acting_in).await
+}
+
+/// Reads the floor.
+#[server(prefix = "/api", endpoint = "page/floor", input = GetUrl)]
+pub async fn read_floor() -> Result<FloorPage, ReadError> {
+    server::floor().await
+}
+
+/// Reads a room. `outcome`, `problem` and `retry` are what a plain form's way back carried.
+#[server(prefix = "/api", endpoint = "page/room", input = GetUrl)]
+pub async fn read_room(
+    lot: String,
+    acting_as: String,
+    acting_in: String,
+    outcome: String,
+    problem: String,
+    retry: String,
+) -> Result<RoomPage, ReadError> {
+    let after = server::After {
+        outcome,
+        problem,
+        retry,
+    };
+    server::room(&lot, &acting_as, &acting_in, &after).await
+}
+
+/// Reads the viewer's wallet; `None` for a guest.
+#[server(prefix = "/api", endpoint = "page/wallet", input = GetUrl)]
+pub async fn read_wallet(
+    currency: String,
+    acting_as: String,
+    acting_in: String,
+    outcome: String,
+    problem: String,
+    retry: String,
+) -> Result<Option<WalletPage>, ReadError> {
+    let after = server::After {
+        outcome,
+        problem,
+        retry,
+    };
+    server::wallet(&currency, &acting_as, &acting_in, &after).await
+}
+
+#[cfg(feature = "ssr")]
+mod server {
+    use super::{FloorPage, ReadError, RoomPage, Said, Theme, ViewerPage, WalletPage};
+    use crate::actions::desk::Desk;
+    use crate::actions::sentence_of;
+    use crate::ports::{Failure, Ports};
+    use axum::http::header;
+    use shared::view::Person;
+    use shared::{Currency, IdempotencyKey, LotId};
+
+    /// What a plain form's way back carried.
+    pub struct After {
+        pub outcome: String,
+        pub problem: String,
+        pub retry: String,
+    }
+
+    fn unavailable(failure: Failure) -> ReadError {
+        tracing::warn!(error = %failure, "a page could not be read");
+        ReadError::Unavailable
+    }
+
+    pub async fn viewer(acting_as: &str, acting_in: &str) -> Result<ViewerPage, ReadError> {
+        let desk = Desk::open_to_read()?;
+        let viewer = desk.viewer(acting_as, acting_in).await;
+        let viewer = viewer.map_err(unavailable)?;
+        let demo = desk.ports().sessions.demo_people().await;
+        let demo = demo.map_err(unavailable)?;
+        let wallet = match &viewer.person {
+            // The header does without the numbers rather than the page without a header.
+            Some(person) => desk
+                .ports()
+                .ledger
+                .wallet(person.id, Currency::Usd)
+                .await
+                .unwrap_or_default(),
+            None => None,
+        };
+        let cookies = desk.headers().get_all(header::COOKIE).iter();
+        let theme = cookies
+            .filter_map(|cookies| cookies.to_str().ok())
+            .map(Theme::in_cookies)
+            .find(|theme| *theme != Theme::System);
+        Ok(ViewerPage {
+            person: viewer.person,
+            region: viewer.region,
+            demo,
+            wallet,
+            theme: theme.unwrap_or_default(),
+        })
+    }
+
+    pub async fn floor() -> Result<FloorPage, ReadError> {
+        let desk = Desk::open_to_read()?;
+        match desk.ports().ledger.floor().await {
+            Ok(floor) => Ok(FloorPage { floor }),
+            Err(failure) => Err(refuse(&desk, unavailable(failure))),
+        }
+    }
+
+    pub async fn room(
+        lot: &str,
+        acting_as: &str,
+        acting_in: &str,
+        after: &After,
+    ) -> Result<RoomPage, ReadError> {
+        let desk = Desk::open_to_read()?;
+        let page = read_room(&desk, lot, acting_as, acting_in, after).await;
+        page.map_err(|error| refuse(&desk, error))
+    }
+
+    /// Gives the page or the answer its status.
+    fn refuse(desk: &Desk, error: ReadError) -> ReadError {
+        desk.set_status(match error {
+            ReadError::NotFound => 404,
+            ReadError::Unavailable => 503,
+        });
+        error
+    }
+
+    async fn read_room(
+        desk: &Desk,
+        lot: &str,
+        acting_as: &str,
+        acting_in: &str,
+        after: &After,
+    ) -> Result<RoomPage, ReadError> {
+        let lot: LotId = lot.parse().map_err(|_malformed| ReadError::NotFound)?;
+        let Ports {
+            ledger,
+            social,
+            keys,
+            ..
+        } = desk.ports();
+        let room = ledger.room(lot).await.map_err(unavailable)?;
+        let room = room.ok_or(ReadError::NotFound)?;
+        let viewer = desk.viewer(acting_as, acting_in).await;
+        let person = viewer.map_err(unavailable)?.person;
+        let wallet = match &person {
+            Some(person) => ledger
+                .wallet(person.id, room.lot.currency)
+                .await
+                .map_err(unavailable)?,
+            None => None,
+        };
+        // A room without its crowd is still a room: bids do not wait for the social plane.
+        let chat = social.chat(lot).await.unwrap_or_default();
+        let crowd = social.crowd(lot).await.unwrap_or_default();
+        let (said, key) = aftermath(desk, person.as_ref(), after).await;
+        Ok(RoomPage {
+            room,
+            chat,
+            crowd,
+            wallet,
+            key,
+            settle_key: keys.mint(),
+            said,
+        })
+    }
+
+    pub async fn wallet(
+        currency: &str,
+        acting_as: &str,
+        acting_in: &str,
+        after: &After,
+    ) -> Result<Option<WalletPage>, ReadError> {
+        let desk = Desk::open_to_read()?;
+        let page = read_wallet(&desk, currency, acting_as, acting_in, after).await;
+        page.map_err(|error| refuse(&desk, error))
+    }
+
+    async fn read_wallet(
+        desk: &Desk,
+        currency: &str,
+        acting_as: &str,
+        acting_in: &str,
+        after: &After,
+    ) -> Result<Option<WalletPage>, ReadError> {
+        let currency: Currency = currency.parse().unwrap_or(Currency::Usd);
+        let viewer = desk.viewer(acting_as, acting_in).await;
+        let Some(person) = viewer.map_err(unavailable)?.person else {
+            return Ok(None);
+        };
+        let ledger = &desk.ports().ledger;
+        let page = ledger.wallet_page(person.id, currency).await;
+        let page = page.map_err(unavailable)?.ok_or(ReadError::NotFound)?;
+        let (said, key) = aftermath(desk, Some(&person), after).await;
+        Ok(Some(WalletPage { page, key, said }))
+    }
+
+    /// What the last plain form led to, and the key for the next one: the same again while its
+    /// command is undecided, else a fresh one.
+    async fn aftermath(
+        desk: &Desk,
+        person: Option<&Person>,
+        after: &After,
+    ) -> (Option<Said>, IdempotencyKey) {
+        let asked = [&after.outcome, &after.retry];
+        let asked = asked.into_iter().find_map(|key| key.parse().ok());
+        let problem = sentence_of(&after.problem).map(|_sentence| Said::Problem {
+            code: after.problem.clone(),
+        });
+        let (Some(person), Some(asked)) = (person, asked) else {
+            return (problem, desk.ports().keys.mint());
+        };
+        let asked: IdempotencyKey = asked;
+        match desk.ports().ledger.kept_outcome(person.id, &asked).await {
+            Ok(Some(answer)) => {
+                let answer = Box::new(answer);
+                (Some(Said::Decided { answer }), desk.ports().keys.mint())
+            }
+            Ok(None) => (problem, asked),
+            Err(_failure) => {
+                let code = "unknown".to_owned();
+                (Some(Said::Problem { code }), asked)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_theme_is_read_from_cookies_or_left_to_the_system() {
+        for (header, theme) in [
+            ("lotzero_theme=dark", Theme::Dark),
+            ("a=b; lotzero_theme=light; c=d", Theme::Light),
+            ("lotzero_theme=\"><script>", Theme::System),
+            ("xlotzero_theme=dark", Theme::System),
+            ("", Theme::System),
+        ] {
+            assert_eq!(Theme::in_cookies(header), theme, "{header}");
+        }
+    }
+}

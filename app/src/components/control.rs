@@ -1,0 +1,534 @@
+//! The one bid control of a room: what may be done now, by this person.
+
+use super::outcome::OutcomePanel;
+use super::{ActionMessage, ActorFields, Amount, Clock, Command};
+use crate::actions::{
+    BidForm, BidReceipt, ClaimForm, ClaimReceipt, SettleForm, SettleReceipt, bid, claim, settle,
+};
+use crate::components::lot_card::missing;
+use crate::house::House;
+use crate::live::Live;
+use crate::words;
+use leptos::ev::SubmitEvent;
+use leptos::html;
+use leptos::prelude::*;
+use shared::auction::{Mechanism, Phase};
+use shared::view::{LotView, Outcome, RoomView, Terms, WalletView};
+use shared::{Money, PrincipalId, Timestamp};
+
+/// A bid of more than this many times the next valid one is asked about.
+const FAR_ABOVE: u32 = 5;
+
+/// What the control is, in this moment, for this person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Kind {
+    Scheduled,
+    Guest,
+    OwnLot,
+    Bid,
+    Claim,
+    SoldOut,
+    Due,
+    Over(Outcome),
+}
+
+fn kind(lot: &LotView, now: Timestamp, viewer: Option<PrincipalId>) -> Kind {
+    if let Some(outcome) = &lot.outcome {
+        return Kind::Over(outcome.clone());
+    }
+    match (lot.phase(now), &lot.terms) {
+        (Phase::Over | Phase::Due, _) => Kind::Due,
+        (Phase::Live, Terms::Drop { units_left: 0, .. }) => Kind::SoldOut,
+        (Phase::Scheduled, _) => Kind::Scheduled,
+        (Phase::Live, _) if viewer.is_none() => Kind::Guest,
+        (Phase::Live, _) if viewer == Some(lot.seller.id) => Kind::OwnLot,
+        (Phase::Live, Terms::English { .. }) => Kind::Bid,
+        (Phase::Live, Terms::Dutch { .. } | Terms::Drop { .. }) => Kind::Claim,
+    }
+}
+
+/// The control of a room.
+#[component]
+pub fn Control(
+    /// The room.
+    room: RwSignal<RoomView>,
+    /// The price now.
+    price: Memo<Money>,
+    /// Who looks.
+    viewer: Option<PrincipalId>,
+    /// Their wallet.
+    wallet: Memo<Option<WalletView>>,
+    /// The form's command.
+    command: Command,
+    /// The settlement's command.
+    settling: Command,
+) -> impl IntoView {
+    let live = Live::expect();
+    let snapshot = room.with_untracked(|room| room.server_time);
+    let now_kind =
+        Memo::new(move |_| room.with(|room| kind(&room.lot, live.now(snapshot), viewer)));
+    let opens_at = Signal::derive(move || room.with(|room| room.lot.opens_at));
+    view! {
+        <div class="control">
+            {move || match now_kind.get() {
+                Kind::Scheduled => {
+                    view! {
+                        <p class="control-note">
+                            "Bidding opens in " <Clock until=opens_at snapshot/>
+                        </p>
+                    }
+                        .into_any()
+                }
+                Kind::Guest => {
+                    view! {
+                        <p class="control-note" data-testid="guest-note">
+                            "Choose who you are to take part: the menu is at the top of the page."
+                        </p>
+                    }
+                        .into_any()
+                }
+                Kind::OwnLot => {
+                    view! { <p class="control-note">"This lot is yours, so you cannot buy it."</p> }
+                        .into_any()
+                }
+                Kind::Bid => view! { <BidControl room viewer wallet command/> }.into_any(),
+                Kind::Claim => view! { <ClaimControl room price wallet command/> }.into_any(),
+                Kind::SoldOut => {
+                    view! {
+                        <p class="control-note">"Sold out. The last unit is gone."</p>
+                        <Settle room viewer command=settling/>
+                    }
+                        .into_any()
+                }
+                Kind::Due => {
+                    view! {
+                        <p class="control-note">"Bidding is over. The house is settling this lot."</p>
+                        <Settle room viewer command=settling/>
+                    }
+                        .into_any()
+                }
+                Kind::Over(outcome) => view! { <OutcomePanel room viewer outcome/> }.into_any(),
+            }}
+            <ActionMessage command/>
+        </div>
+    }
+}
+
+/// The next valid bid and the quick steps above it.
+fn steps(lot: &LotView) -> Vec<Money> {
+    let Terms::English {
+        increments,
+        next_minimum: Some(next),
+        ..
+    } = &lot.terms
+    else {
+        return Vec::new();
+    };
+    let raise = |times: u32| {
+        let raise = Money::new(increments.at(next.minor()), next.currency()).ok()?;
+        next.checked_add(raise.checked_mul(times).ok()?).ok()
+    };
+    [1, 5, 10].into_iter().filter_map(raise).collect()
+}
+
+/// The own bid, if it leads.
+fn own_lead(lot: &LotView, viewer: Option<PrincipalId>) -> Option<Money> {
+    match &lot.terms {
+        Terms::English {
+            leader: Some(line), ..
+        } if viewer == Some(line.who.id) => Some(line.amount),
+        Terms::English { .. } | Terms::Dutch { .. } | Terms::Drop { .. } => None,
+    }
+}
+
+fn next_minimum(lot: &LotView) -> Option<Money> {
+    match &lot.terms {
+        Terms::English { next_minimum, .. } => *next_minimum,
+        Terms::Dutch { .. } | Terms::Drop { .. } => None,
+    }
+}
+
+/// Whether a bid is so far above the next valid one that it may be a slip.
+fn is_far_above(amount: Money, next: Money) -> bool {
+    let bound = next.checked_mul(FAR_ABOVE);
+    bound.is_ok_and(|bound| amount.minor() > bound.minor())
+}
+
+#[component]
+fn BidControl(
+    room: RwSignal<RoomView>,
+    viewer: Option<PrincipalId>,
+    wallet: Memo<Option<WalletView>>,
+    command: Command,
+) -> impl IntoView {
+    let lot = room.with_untracked(|room| room.lot.clone());
+    let (id, currency) = (lot.id, lot.currency);
+    let next = Memo::new(move |_| room.with(|room| next_minimum(&room.lot)));
+    let lead = Memo::new(move |_| room.with(|room| own_lead(&room.lot, viewer)));
+    let first_amount = next.get_untracked().map(Money::major).unwrap_or_default();
+    let field = NodeRef::<html::Input>::new();
+    let edited = RwSignal::new(false);
+    follow_next(field, next, edited, first_amount.clone());
+    let to_confirm = RwSignal::new(None::<String>);
+    let house = House::expect();
+    let place = move |amount: String| {
+        let acting = house.acting();
+        let form = BidForm {
+            lot: id.to_string(),
+            amount,
+            currency: currency.code().to_owned(),
+            key: String::new(),
+            acting_as: acting.as_field(),
+            acting_in: acting.in_field(),
+        };
+        command.press(
+            move |key| {
+                bid(BidForm {
+                    key: key.into(),
+                    ..form
+                })
+            },
+            move |receipt: &BidReceipt| {
+                edited.set(false);
+                format!("You lead at {}.", receipt.line.amount)
+            },
+        );
+    };
+    let submit = move |event: SubmitEvent| {
+        event.prevent_default();
+        let Some(typed) = field.get_untracked().map(|field| field.value()) else {
+            return;
+        };
+        let amount = Money::parse_major(&typed, currency).ok();
+        let far = amount
+            .zip(next.get_untracked())
+            .filter(|(amount, next)| is_far_above(*amount, *next));
+        if let Some((amount, _next)) = far
+            && to_confirm.get_untracked().as_deref() != Some(typed.as_str())
+        {
+            to_confirm.set(Some(typed));
+            command.say(format!(
+                "{amount} is more than {FAR_ABOVE} times the next valid bid. Press again if you mean it."
+            ));
+            return;
+        }
+        to_confirm.set(None);
+        place(typed);
+    };
+    let label = move || {
+        if command.is_pending() {
+            "Placing…".to_owned()
+        } else if lead.get().is_some() {
+            "Raise your bid".to_owned()
+        } else {
+            "Place bid".to_owned()
+        }
+    };
+    view! {
+        <Standing room viewer/>
+        <form class="bid" method="post" action="/api/bid" data-testid="bid-form" on:submit=submit>
+            <input type="hidden" name="lot" value=id.to_string()/>
+            <input type="hidden" name="currency" value=currency.code()/>
+            <ActorFields command/>
+            <label class="field">
+                <span>"Your bid, " {currency.code()}</span>
+                <input
+                    node_ref=field
+                    type="text"
+                    inputmode="decimal"
+                    name="amount"
+                    autocomplete="off"
+                    data-testid="bid-amount"
+                    value=first_amount
+                    on:input=move |_| edited.set(true)
+                />
+            </label>
+            <button class="button primary" data-testid="bid-submit" disabled=move || command.is_off()>
+                {label}
+            </button>
+        </form>
+        <p class="hint">
+            "Next valid bid: " {move || next.get().map(|next| view! { <Amount amount=next/> })}
+        </p>
+        <div class="quick" role="group" aria-label="Quick bids">
+            <For
+                each=move || room.with(|room| steps(&room.lot))
+                key=|amount| amount.minor()
+                let:amount
+            >
+                <form
+                    method="post"
+                    action="/api/bid"
+                    on:submit=move |event: SubmitEvent| {
+                        event.prevent_default();
+                        place(amount.major());
+                    }
+                >
+                    <input type="hidden" name="lot" value=id.to_string()/>
+                    <input type="hidden" name="currency" value=currency.code()/>
+                    <input type="hidden" name="amount" value=amount.major()/>
+                    <ActorFields command/>
+                    <button class="button" data-testid="quick-bid" disabled=move || command.is_off()>
+                        {amount.to_string()}
+                    </button>
+                </form>
+            </For>
+        </div>
+        <BidMeans next lead wallet/>
+    }
+}
+
+/// Keeps the field at the next valid bid until somebody types.
+fn follow_next(
+    field: NodeRef<html::Input>,
+    next: Memo<Option<Money>>,
+    edited: RwSignal<bool>,
+    first_amount: String,
+) {
+    Effect::new(move |before: Option<()>| {
+        let next = next.get();
+        let edited_now = edited.get();
+        let Some(input) = field.get() else {
+            return;
+        };
+        if before.is_none() && input.value() != first_amount {
+            // Somebody typed before the scripts ran.
+            edited.set(true);
+            return;
+        }
+        if !edited_now && let Some(next) = next {
+            input.set_value(&next.major());
+        }
+    });
+}
+
+/// Whether the viewer leads, or was outbid.
+#[component]
+fn Standing(room: RwSignal<RoomView>, viewer: Option<PrincipalId>) -> impl IntoView {
+    let standing = Memo::new(move |_| room.with(|room| standing(room, viewer)));
+    move || {
+        standing.get().map(|(leads, sentence)| {
+            let tone = if leads { "good" } else { "bad" };
+            view! {
+                <p class="standing" data-testid="standing" data-tone=tone>
+                    {sentence}
+                </p>
+            }
+        })
+    }
+}
+
+fn standing(room: &RoomView, viewer: Option<PrincipalId>) -> Option<(bool, String)> {
+    if let Some(lead) = own_lead(&room.lot, viewer) {
+        return Some((true, format!("You lead at {lead}. That much is held.")));
+    }
+    let viewer = viewer?;
+    let own = room.ladder.iter().find(|line| line.who.id == viewer)?;
+    Some((
+        false,
+        format!("You were outbid. {} is yours again.", own.amount),
+    ))
+}
+
+/// What the viewer has, and what the next bid would hold.
+#[component]
+fn BidMeans(
+    next: Memo<Option<Money>>,
+    lead: Memo<Option<Money>>,
+    wallet: Memo<Option<WalletView>>,
+) -> impl IntoView {
+    let means = move || {
+        let (wallet, next) = (wallet.get()?, next.get()?);
+        let more = lead
+            .get()
+            .and_then(|lead| next.checked_sub(lead).ok())
+            .unwrap_or(next);
+        Some((wallet.available, more))
+    };
+    view! { <Means means=Signal::derive(means) verb="would be held for the next valid bid"/> }
+}
+
+#[component]
+fn Means(means: Signal<Option<(Money, Money)>>, verb: &'static str) -> impl IntoView {
+    let house = House::expect();
+    move || {
+        means.get().map(|(available, needed)| {
+            let short = missing(needed, available).map(|short| {
+                let acting = house.acting();
+                let currency = short.currency().code();
+                let to = acting.link_with("/wallet", &[("currency", currency)]);
+                view! {
+                    <p class="short" data-testid="short">
+                        {format!("You are {short} short. ")} <a href=to>"Top up"</a>
+                    </p>
+                }
+            });
+            view! {
+                <div class="means">
+                    <p>
+                        "You have " <Amount amount=available/> " available; " <Amount amount=needed/> " "
+                        {verb} "."
+                    </p>
+                    {short}
+                </div>
+            }
+        })
+    }
+}
+
+/// How many units the field asks for, as far as it can be read.
+fn units_typed(text: &str) -> u32 {
+    text.trim().parse().unwrap_or(1).max(1)
+}
+
+#[component]
+fn ClaimControl(
+    room: RwSignal<RoomView>,
+    price: Memo<Money>,
+    wallet: Memo<Option<WalletView>>,
+    command: Command,
+) -> impl IntoView {
+    let lot = room.with_untracked(|room| room.lot.clone());
+    let (id, currency, mechanism) = (lot.id, lot.currency, lot.mechanism());
+    let is_drop = mechanism == Mechanism::Drop;
+    let most = match &lot.terms {
+        Terms::Drop { limit, units, .. } => limit.unwrap_or(*units),
+        Terms::Dutch { .. } | Terms::English { .. } => 1,
+    };
+    let typed = RwSignal::new("1".to_owned());
+    let house = House::expect();
+    let submit = move |event: SubmitEvent| {
+        event.prevent_default();
+        let acting = house.acting();
+        let form = ClaimForm {
+            lot: id.to_string(),
+            units: typed.get_untracked(),
+            max_price: price.get_untracked().minor().to_string(),
+            currency: currency.code().to_owned(),
+            key: String::new(),
+            acting_as: acting.as_field(),
+            acting_in: acting.in_field(),
+        };
+        command.press(
+            move |key| {
+                claim(ClaimForm {
+                    key: key.into(),
+                    ..form
+                })
+            },
+            move |receipt: &ClaimReceipt| claimed(receipt, mechanism),
+        );
+    };
+    let total = Memo::new(move |_| words::times(price.get(), units_typed(&typed.get())));
+    let label = move || {
+        if command.is_pending() {
+            "Claiming…".to_owned()
+        } else if is_drop {
+            format!("Buy for {}", total.get())
+        } else {
+            format!("Claim at {}", price.get())
+        }
+    };
+    let means = move || Some((wallet.get()?.available, total.get()));
+    view! {
+        <form class="claim" method="post" action="/api/claim" data-testid="claim-form" on:submit=submit>
+            <input type="hidden" name="lot" value=id.to_string()/>
+            <input type="hidden" name="currency" value=currency.code()/>
+            <input type="hidden" name="max_price" value=move || price.get().minor().to_string()/>
+            <ActorFields command/>
+            {if is_drop {
+                view! {
+                    <label class="field units">
+                        <span>"Units, up to " {most}</span>
+                        <input
+                            type="text"
+                            inputmode="numeric"
+                            name="units"
+                            autocomplete="off"
+                            data-testid="claim-units"
+                            value="1"
+                            on:input=move |event| typed.set(event_target_value(&event))
+                        />
+                    </label>
+                }
+                    .into_any()
+            } else {
+                view! { <input type="hidden" name="units" value="1"/> }.into_any()
+            }}
+            <button
+                class="button primary"
+                data-testid="claim-submit"
+                disabled=move || command.is_off()
+            >
+                {label}
+            </button>
+        </form>
+        <p class="hint">
+            {if is_drop {
+                "You pay at once."
+            } else {
+                "You pay at once, and never more than the price on the button."
+            }}
+        </p>
+        <Means means=Signal::derive(means) verb="would be paid"/>
+    }
+}
+
+/// What a claim did, in words.
+#[must_use]
+pub fn claimed(receipt: &ClaimReceipt, mechanism: Mechanism) -> String {
+    let units = receipt.line.units;
+    if mechanism == Mechanism::Dutch {
+        format!("It is yours for {}.", receipt.total)
+    } else if units == 1 {
+        format!("One unit is yours for {}.", receipt.total)
+    } else {
+        format!("{units} units are yours for {}.", receipt.total)
+    }
+}
+
+/// Settles a lot that is due; it also happens by itself.
+#[component]
+fn Settle(
+    room: RwSignal<RoomView>,
+    viewer: Option<PrincipalId>,
+    command: Command,
+) -> impl IntoView {
+    let id = room.with_untracked(|room| room.lot.id);
+    let house = House::expect();
+    let submit = move |event: SubmitEvent| {
+        event.prevent_default();
+        let acting = house.acting();
+        let form = SettleForm {
+            lot: id.to_string(),
+            key: String::new(),
+            acting_as: acting.as_field(),
+            acting_in: acting.in_field(),
+        };
+        command.press(
+            move |key| {
+                settle(SettleForm {
+                    key: key.into(),
+                    ..form
+                })
+            },
+            move |receipt: &SettleReceipt| words::outcome(&receipt.outcome, viewer),
+        );
+    };
+    viewer.map(|_person| {
+        view! {
+            <form class="settle" method="post" action="/api/settle" on:submit=submit>
+                <input type="hidden" name="lot" value=id.to_string()/>
+                <ActorFields command/>
+                <button
+                    class="button"
+                    data-testid="settle-submit"
+                    disabled=move || command.is_off()
+                >
+                    {move || if command.is_pending() { "Settling…" } else { "Settle now" }}
+                </button>
+            </form>
+            <ActionMessage command/>
+        }
+    })
+}

@@ -1,0 +1,307 @@
+//! The crowd of a room: who is here, what they feel, what they say.
+
+mod chat_log;
+
+use super::icons::ReactionSign;
+use super::{PersonName, Sign};
+use crate::browser;
+use crate::components::icons::PERSON;
+use crate::live::{Live, News, Reply};
+use crate::words;
+use chat_log::{ChatLine, ChatLog, Sent};
+use leptos::ev::SubmitEvent;
+use leptos::prelude::*;
+use shared::live::{Channel, Push, Snapshot};
+use shared::view::{ChatMessage, CrowdView, MAX_CHAT_GRAPHEMES, Person, Reaction};
+use shared::{LotId, Region};
+
+/// The element that scrolls.
+const LOG_ID: &str = "chat-log";
+/// From this many characters on, what is left is shown.
+const SHOW_LEFT_FROM: usize = 240;
+
+/// The crowd column.
+#[component]
+pub fn Crowd(
+    /// The room's lot.
+    lot: LotId,
+    /// The page's messages, oldest first.
+    messages: Vec<ChatMessage>,
+    /// The page's crowd.
+    crowd: CrowdView,
+    /// Who looks.
+    person: Option<Person>,
+    /// Where they act.
+    region: Region,
+) -> impl IntoView {
+    let live = Live::expect();
+    let crowd = RwSignal::new(crowd);
+    Effect::new(move |_| {
+        let hear = move |news: News<'_>| {
+            if let News::Snapshot(Snapshot::Crowd(now)) | News::Push(_, Push::Crowd(now)) = news {
+                crowd.set(now.clone());
+            }
+            0
+        };
+        let listener = live.join(Channel::Crowd(lot), || None, hear);
+        on_cleanup(move || live.leave(listener));
+    });
+    view! {
+        <section class="panel crowd" aria-labelledby="crowd-name">
+            <h2 id="crowd-name">"The room"</h2>
+            <Watchers crowd/>
+            <Reactions lot crowd is_guest=person.is_none()/>
+            <Chat lot messages person region/>
+        </section>
+    }
+}
+
+#[component]
+fn Watchers(crowd: RwSignal<CrowdView>) -> impl IntoView {
+    let count = move || {
+        crowd.with(|crowd| match crowd.watchers {
+            0 => "Nobody is watching".to_owned(),
+            1 => "1 is watching".to_owned(),
+            n => format!("{n} are watching"),
+        })
+    };
+    let people = move || crowd.with(|crowd| crowd.people.clone());
+    view! {
+        <details class="watchers">
+            <summary data-testid="watchers">
+                <Sign lines=PERSON/>
+                <span>{count}</span>
+            </summary>
+            <ul>
+                <For each=people key=|person| person.id let:person>
+                    <li>
+                        <PersonName person/>
+                    </li>
+                </For>
+            </ul>
+        </details>
+    }
+}
+
+#[component]
+fn Reactions(lot: LotId, crowd: RwSignal<CrowdView>, is_guest: bool) -> impl IntoView {
+    let live = Live::expect();
+    let choices: Vec<_> = Reaction::ALL
+        .into_iter()
+        .map(|reaction| {
+            let total = move || {
+                crowd.with(|crowd| crowd.reactions.get(&reaction).copied().unwrap_or_default())
+            };
+            let react = move |_| {
+                live.react(lot, reaction, move |reply| {
+                    if let Reply::Refused(_, why) = reply {
+                        live.polite.set(why);
+                    }
+                });
+            };
+            view! {
+                <button
+                    type="button"
+                    class="reaction"
+                    data-testid=format!("reaction-{}", reaction.word())
+                    disabled=move || is_guest || !live.has_started()
+                    on:click=react
+                >
+                    <ReactionSign reaction/>
+                    <span class="unseen">{reaction.word()}</span>
+                    <span class="reaction-total">{move || total().to_string()}</span>
+                </button>
+            }
+        })
+        .collect();
+    view! {
+        <div class="reactions" role="group" aria-label="Reactions">
+            {choices}
+        </div>
+    }
+}
+
+#[component]
+fn Chat(
+    lot: LotId,
+    messages: Vec<ChatMessage>,
+    person: Option<Person>,
+    region: Region,
+) -> impl IntoView {
+    let live = Live::expect();
+    let log = RwSignal::new(ChatLog::of(&messages));
+    let unread = RwSignal::new(0_u32);
+    let grew = move |own: bool| {
+        if own || browser::is_at_end(LOG_ID) {
+            // After the new line has been drawn.
+            request_animation_frame(|| browser::scroll_to_end(LOG_ID));
+            unread.set(0);
+        } else {
+            unread.update(|unread| *unread += 1);
+        }
+    };
+    Effect::new(move |_| {
+        browser::scroll_to_end(LOG_ID);
+        let hear = move |news: News<'_>| match news {
+            News::Snapshot(Snapshot::Chat { messages }) => {
+                let mut new = 0;
+                log.update(|log| {
+                    for message in messages {
+                        new += u32::from(log.take(message));
+                    }
+                });
+                new
+            }
+            News::Push(_, Push::Chat(message)) => {
+                let is_new = log.try_update(|log| log.take(message)).unwrap_or(false);
+                if is_new {
+                    grew(false);
+                }
+                u32::from(is_new)
+            }
+            News::Snapshot(_) | News::Push(..) => 0,
+        };
+        let listener = live.join(Channel::Chat(lot), || None, hear);
+        on_cleanup(move || live.leave(listener));
+    });
+    let is_empty = Memo::new(move |_| log.with(|log| log.lines().is_empty()));
+    view! {
+        <div class="chat">
+            <div
+                id=LOG_ID
+                class="chat-log"
+                role="log"
+                aria-label="Chat"
+                tabindex="0"
+                on:scroll=move |_| {
+                    if browser::is_at_end(LOG_ID) {
+                        unread.set(0);
+                    }
+                }
+            >
+                <Show when=move || is_empty.get()>
+                    <p class="empty">"Nobody has said anything yet."</p>
+                </Show>
+                <For
+                    each=move || log.with(|log| log.lines().to_vec())
+                    key=|line| (line.key(), line.sent.clone())
+                    let:line
+                >
+                    <Message line/>
+                </For>
+            </div>
+            <Show when=move || { unread.get() > 0 }>
+                <button
+                    type="button"
+                    class="chat-new"
+                    on:click=move |_| {
+                        browser::scroll_to_end(LOG_ID);
+                        unread.set(0);
+                    }
+                >
+                    {move || format!("{} new", unread.get())}
+                </button>
+            </Show>
+            {match person {
+                Some(person) => {
+                    view! { <Write lot log person region grew=Callback::new(move |()| grew(true))/> }
+                        .into_any()
+                }
+                None => view! { <p class="hint">"Choose who you are to join in."</p> }.into_any(),
+            }}
+        </div>
+    }
+}
+
+#[component]
+fn Message(line: ChatLine) -> impl IntoView {
+    let (state, note) = match &line.sent {
+        Sent::Kept => ("kept", None),
+        Sent::Pending => ("pending", Some("sending…".to_owned())),
+        Sent::Failed(why) => ("failed", Some(why.clone())),
+    };
+    let at = (line.sent == Sent::Kept).then(|| words::clock(line.at));
+    view! {
+        <div class="chat-message" data-testid="chat-message" data-sent=state>
+            <p class="chat-who">
+                <PersonName person=line.who/>
+                <span class="chat-where">{line.region.city()}</span>
+                {at.map(|at| view! { <time datetime=at.clone()>{at.clone()}</time> })}
+            </p>
+            <p class="chat-text" dir="auto">
+                {line.text}
+            </p>
+            {note.map(|note| view! { <p class="chat-note">{note}</p> })}
+        </div>
+    }
+}
+
+#[component]
+fn Write(
+    lot: LotId,
+    log: RwSignal<ChatLog>,
+    person: Person,
+    region: Region,
+    grew: Callback<()>,
+) -> impl IntoView {
+    let live = Live::expect();
+    let text = RwSignal::new(String::new());
+    let is_stale = live.is_stale();
+    let send = move |event: SubmitEvent| {
+        event.prevent_default();
+        let said = text.get_untracked().trim().to_owned();
+        if said.is_empty() || is_stale.get_untracked() {
+            return;
+        }
+        let client_id = browser::fresh_id();
+        log.update(|log| log.send(client_id.clone(), person.clone(), region, said.clone()));
+        text.set(String::new());
+        grew.run(());
+        let own = client_id.clone();
+        live.chat(lot, client_id, said, move |reply| {
+            let why = match reply {
+                // The message itself comes over the channel, like everybody's.
+                Reply::Done => return,
+                Reply::Refused(_, why) => why,
+                Reply::Lost => "Not sent: the connection broke.".to_owned(),
+            };
+            log.try_update(|log| log.fail(&own, why));
+        });
+    };
+    let left = move || {
+        let length = text.with(|text| text.chars().count());
+        (length >= SHOW_LEFT_FROM).then(|| {
+            let most = MAX_CHAT_GRAPHEMES;
+            if length > most {
+                format!("{} too many", length - most)
+            } else {
+                format!("{} left", most - length)
+            }
+        })
+    };
+    view! {
+        <form class="chat-write" on:submit=send>
+            <label>
+                <span class="unseen">"Say something to the room"</span>
+                <input
+                    type="text"
+                    autocomplete="off"
+                    placeholder="Say something"
+                    dir="auto"
+                    data-testid="chat-input"
+                    disabled=move || !live.has_started()
+                    prop:value=move || text.get()
+                    on:input=move |event| text.set(event_target_value(&event))
+                />
+            </label>
+            <button
+                class="button"
+                data-testid="chat-send"
+                disabled=move || !live.has_started() || is_stale.get()
+            >
+                "Send"
+            </button>
+            <span class="chat-left">{left}</span>
+        </form>
+    }
+}

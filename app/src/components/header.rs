@@ -1,0 +1,261 @@
+//! The strip on top of every page: who you are, where you act, what you have.
+
+use super::icons::{MOON, SCREEN, SUN};
+use super::{Amount, Mark, PERSON, PersonName, Sign};
+use crate::actions::{Theme, ViewerPage};
+use crate::browser;
+use crate::house::House;
+use crate::live::{Live, News, Shown};
+use leptos::prelude::*;
+use leptos_router::hooks::use_location;
+use shared::Region;
+use shared::live::{Channel, Push, Snapshot};
+use shared::view::Person;
+
+/// The strip. What depends on the viewer waits for them; the mark and the ways do not.
+#[component]
+pub fn Header() -> impl IntoView {
+    let house = House::expect();
+    view! {
+        <header class="strip">
+            <Suspense fallback=|| ()>
+                {move || Suspend::new(async move {
+                    match house.viewer().await {
+                        Ok(viewer) => view! { <Strip viewer/> }.into_any(),
+                        Err(_unavailable) => view! { <Ways/> }.into_any(),
+                    }
+                })}
+            </Suspense>
+        </header>
+    }
+}
+
+/// The mark and the ways through the house.
+#[component]
+fn Ways() -> impl IntoView {
+    let house = House::expect();
+    let path = use_location().pathname;
+    let way = move |to: &'static str, name: &'static str| {
+        view! {
+            <a href=house.link(to) aria-current=move || (path.get() == to).then_some("page")>
+                {name}
+            </a>
+        }
+    };
+    view! {
+        <a class="mark" href=house.link("/")>
+            <Mark/>
+            <span>"LotZero"</span>
+        </a>
+        <nav class="ways" aria-label="The house">
+            {way("/", "Floor")}
+            {way("/wallet", "Wallet")}
+            {way("/about", "How it works")}
+        </nav>
+    }
+}
+
+#[component]
+fn Strip(viewer: ViewerPage) -> impl IntoView {
+    let live = Live::expect();
+    let house = House::expect();
+    let is_guest = viewer.person.is_none();
+    // Effects run only where there is a browser: here the tab comes alive.
+    Effect::new(move |_| {
+        live.start(browser::socket_address(&house.link("/live")));
+        if !is_guest {
+            let listener = live.join(Channel::Me, || None, move |news| hear(live, news));
+            on_cleanup(move || live.leave(listener));
+        }
+    });
+    let wallet = viewer.wallet.clone();
+    let newest = Memo::new(move |_| live.newest_wallet(wallet.as_ref()));
+    let money = move |name: &'static str, testid: &'static str, held: bool| {
+        let amount = move || {
+            newest
+                .get()
+                .map(|w| if held { w.held } else { w.available })
+        };
+        view! {
+            <div class=if held { "money-held" } else { "money-free" }>
+                <dt>{name}</dt>
+                <dd data-testid=testid>
+                    {move || amount().map(|amount| view! { <Amount amount=amount/> })}
+                </dd>
+            </div>
+        }
+    };
+    let has_wallet = viewer.wallet.is_some();
+    view! {
+        <Ways/>
+        <div class="self">
+            <Who person=viewer.person demo=viewer.demo/>
+            <Where region=viewer.region/>
+            {has_wallet
+                .then(|| {
+                    view! {
+                        <dl class="money">
+                            {money("Available", "available", false)}
+                            {money("Held", "held", true)}
+                        </dl>
+                    }
+                })}
+            <Connection/>
+            <ThemeSwitch theme=viewer.theme/>
+        </div>
+    }
+}
+
+/// News for the person: the wallet and notices.
+fn hear(live: Live, news: News<'_>) -> u32 {
+    match news {
+        News::Snapshot(Snapshot::Me { wallet }) => {
+            if let Some(wallet) = wallet {
+                live.take_wallet(wallet);
+            }
+            0
+        }
+        News::Push(_, Push::Wallet(wallet)) => {
+            live.take_wallet(wallet);
+            0
+        }
+        News::Push(_, Push::Notice(notice)) => {
+            live.notify(notice);
+            1
+        }
+        News::Snapshot(_) | News::Push(..) => 0,
+    }
+}
+
+/// Who you are, and who else you may be.
+#[component]
+fn Who(person: Option<Person>, demo: Vec<Person>) -> impl IntoView {
+    let house = House::expect();
+    let path = use_location().pathname;
+    let region = house.acting().in_field();
+    let own = person.as_ref().map(|person| person.id);
+    let others: Vec<_> = demo
+        .into_iter()
+        .map(|one| {
+            let is_self = own == Some(one.id);
+            view! {
+                <li>
+                    <form method="post" action="/api/step-in">
+                        <input type="hidden" name="handle" value=one.handle.clone()/>
+                        <input type="hidden" name="region" value=region.clone()/>
+                        <input type="hidden" name="next" value=move || path.get()/>
+                        <button
+                            class="menu-choice"
+                            data-testid=format!("step-in-{}", one.handle)
+                            aria-current=is_self.then_some("true")
+                        >
+                            <PersonName person=one.clone()/>
+                        </button>
+                    </form>
+                </li>
+            }
+        })
+        .collect();
+    let name = person.map_or_else(|| "Choose who you are".to_owned(), |person| person.name);
+    view! {
+        <details class="menu">
+            <summary class="menu-open" data-testid="who">
+                <Sign lines=PERSON/>
+                <span class="menu-word" dir="auto">{name}</span>
+            </summary>
+            <div class="menu-panel">
+                <p class="menu-hint">"This is a demonstration: step in as anybody."</p>
+                <ul>{others}</ul>
+            </div>
+        </details>
+    }
+}
+
+/// Where you act: a form that also works without scripts.
+#[component]
+fn Where(region: Region) -> impl IntoView {
+    let house = House::expect();
+    let live = Live::expect();
+    let path = use_location().pathname;
+    let handle = house.acting().handle;
+    let choices: Vec<_> = Region::ALL
+        .into_iter()
+        .map(|one| {
+            view! {
+                <option value=one.code() selected=one == region>
+                    {one.city()}
+                </option>
+            }
+        })
+        .collect();
+    view! {
+        <form class="where" method="get" action=move || path.get()>
+            {handle.map(|handle| view! { <input type="hidden" name="as" value=handle/> })}
+            <label>
+                <span class="unseen">"Region you act in"</span>
+                <select name="in" data-testid="region" on:change=move |event| browser::submit_form_of(&event)>
+                    {choices}
+                </select>
+            </label>
+            <button class="button quiet" hidden=move || live.has_started()>
+                "Go"
+            </button>
+        </form>
+    }
+}
+
+/// How the connection stands, always visible.
+#[component]
+fn Connection() -> impl IntoView {
+    let shown = Live::expect().shown();
+    let word = move || match shown.get() {
+        Shown::Live => "Live",
+        Shown::Connecting => "Connecting",
+        Shown::Stale { .. } => "Offline",
+        Shown::Ended => "Closed",
+    };
+    view! {
+        <span class="connection" data-testid="connection" data-state=move || shown.get().word()>
+            <span class="connection-mark" aria-hidden="true"></span>
+            <span class="connection-word">{word}</span>
+        </span>
+    }
+}
+
+/// Paper, ink, or as the system has it. Needs scripts, so it is shown once they run.
+#[component]
+fn ThemeSwitch(theme: Theme) -> impl IntoView {
+    let live = Live::expect();
+    let chosen = RwSignal::new(theme);
+    let choices: Vec<_> = Theme::ALL
+        .into_iter()
+        .map(|one| {
+            let (lines, name) = match one {
+                Theme::System => (SCREEN, "As the system"),
+                Theme::Light => (SUN, "Light"),
+                Theme::Dark => (MOON, "Dark"),
+            };
+            view! {
+                <button
+                    type="button"
+                    class="theme-choice"
+                    data-testid=format!("theme-{}", one.word())
+                    title=name
+                    aria-label=name
+                    aria-pressed=move || (chosen.get() == one).to_string()
+                    on:click=move |_| {
+                        chosen.set(one);
+                        browser::keep_theme(one.word());
+                    }
+                >
+                    <Sign lines=lines/>
+                </button>
+            }
+        })
+        .collect();
+    view! {
+        <div class="theme" role="group" aria-label="Colours" hidden=move || !live.has_started()>
+            {choices}
+        </div>
+    }
+}

@@ -1,0 +1,85 @@
+//! The price: the loudest thing on the page, and which way it went.
+
+use leptos::prelude::*;
+use shared::Money;
+
+/// Which way a price went last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Direction {
+    Still,
+    Up,
+    Down,
+}
+
+impl Direction {
+    const fn class(self) -> &'static str {
+        match self {
+            Self::Still => "price-figure",
+            Self::Up => "price-figure rose",
+            Self::Down => "price-figure fell",
+        }
+    }
+
+    fn from_to(before: (Money, Self), now: Money) -> Self {
+        match now.minor().cmp(&before.0.minor()) {
+            core::cmp::Ordering::Greater => Self::Up,
+            core::cmp::Ordering::Less => Self::Down,
+            core::cmp::Ordering::Equal => before.1,
+        }
+    }
+}
+
+/// A price that is drawn anew when it changes, so that the change is seen.
+#[component]
+pub fn Price(
+    /// The price.
+    #[prop(into)]
+    amount: Signal<Money>,
+) -> impl IntoView {
+    let drawn = Memo::new(move |before: Option<&(Money, Direction)>| {
+        let now = amount.get();
+        let direction = before.map_or(Direction::Still, |b| Direction::from_to(*b, now));
+        (now, direction)
+    });
+    view! {
+        <span class="price">
+            {move || {
+                let (amount, direction) = drawn.get();
+                view! {
+                    <data class=direction.class() data-testid="price" value=amount.minor().to_string()>
+                        {amount.to_string()}
+                    </data>
+                }
+            }}
+        </span>
+    }
+}
+
+/// An amount of money in running text or a table.
+#[component]
+pub fn Amount(
+    /// The amount.
+    #[prop(into)]
+    amount: Signal<Money>,
+) -> impl IntoView {
+    view! {
+        <data class="amount" value=move || amount.get().minor().to_string()>
+            {move || amount.get().to_string()}
+        </data>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::Currency;
+
+    #[test]
+    fn the_direction_is_that_of_the_last_change() {
+        let usd = |minor| Money::new(minor, Currency::Usd).expect("in range");
+        let up = Direction::from_to((usd(5), Direction::Still), usd(6));
+        assert_eq!(up, Direction::Up);
+        assert_eq!(Direction::from_to((usd(6), up), usd(6)), Direction::Up);
+        assert_eq!(Direction::from_to((usd(6), up), usd(2)), Direction::Down);
+    }
+}

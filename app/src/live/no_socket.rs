@@ -1,0 +1,34 @@
+//! The server has no socket to itself: effects never run there, so nothing here is ever called.
+
+use super::{Listener, Live, News, Reply};
+use shared::live::{Channel, Position};
+use shared::view::Reaction;
+use shared::{LotId, Timestamp};
+
+pub(super) fn start(_live: Live, _address: String) {}
+
+pub(super) const fn seen(_live: Live, _snapshot: Timestamp) {}
+
+pub(super) fn join(
+    _channel: Channel,
+    _since: impl Fn() -> Option<Position> + 'static,
+    _news: impl Fn(News<'_>) -> u32 + 'static,
+) -> Option<Listener> {
+    None
+}
+
+pub(super) const fn leave(_listener: Listener) {}
+
+pub(super) const fn resync(_channel: Channel) {}
+
+pub(super) fn chat(
+    _lot: LotId,
+    _client_id: String,
+    _text: String,
+    _reply: impl FnOnce(Reply) + 'static,
+) {
+}
+
+pub(super) fn react(_lot: LotId, _reaction: Reaction, _reply: impl FnOnce(Reply) + 'static) {}
+
+pub(super) const fn retry_now() {}

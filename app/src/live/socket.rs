@@ -1,0 +1,419 @@
+//! The tab's one socket: connecting, resuming, clock probes, and handing out what comes in.
+
+use super::{
+    After, Backoff, Link, Listener, Live, News, Registry, Reply, ServerClock, after_close,
+};
+use crate::browser;
+use futures::channel::{mpsc, oneshot};
+use futures::future::{Either, select};
+use futures::{SinkExt, StreamExt};
+use gloo_net::websocket::futures::WebSocket;
+use gloo_net::websocket::{Message, WebSocketError};
+use gloo_timers::future::TimeoutFuture;
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use shared::live::{
+    Channel, ClientFrame, Position, SUBPROTOCOL, ServerFrame, ServerMessage, close_code,
+};
+use shared::view::Reaction;
+use shared::{LotId, Timestamp};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// The pace of everything that shows time: four times a second.
+const TICK: Duration = Duration::from_millis(250);
+/// No frame for this long means that the connection is dead: the server pings every 25 s.
+const SILENCE_MS: u32 = 35_000;
+/// The first frame must come within this time.
+const FIRST_FRAME_MS: u32 = 10_000;
+/// Quick probes at the start of a connection, and the pause between them.
+const PROBES: u32 = 5;
+const PROBE_PAUSE_MS: u32 = 150;
+/// The pause between probes after that.
+const PING_PAUSE_MS: u32 = 5_000;
+/// After a return, events that come within this time are counted as caught up.
+const CATCH_UP: Duration = Duration::from_millis(900);
+/// A socket that closed without saying why.
+const NO_CLOSE_CODE: u16 = 1006;
+
+#[derive(Clone)]
+struct Handler {
+    since: Rc<dyn Fn() -> Option<Position>>,
+    news: Rc<dyn Fn(News<'_>) -> u32>,
+}
+
+#[derive(Default)]
+struct State {
+    started: bool,
+    registry: Registry,
+    handlers: BTreeMap<Listener, Handler>,
+    replies: BTreeMap<u32, Box<dyn FnOnce(Reply)>>,
+    /// Where frames go while connected and greeted.
+    outbox: Option<mpsc::UnboundedSender<String>>,
+    /// Ends the pause before the next try.
+    wake: Option<oneshot::Sender<()>>,
+    clock: ServerClock,
+    pings: BTreeMap<u32, i64>,
+    /// Counts probe rounds, so that an old one ends when a new one begins.
+    probe_round: u32,
+    /// Events since the return, while they are counted.
+    caught_up: Option<u32>,
+}
+
+thread_local! {
+    static STATE: RefCell<State> = RefCell::default();
+}
+
+fn with<T>(act: impl FnOnce(&mut State) -> T) -> T {
+    STATE.with_borrow_mut(act)
+}
+
+pub(super) fn start(live: Live, address: String) {
+    if with(|state| std::mem::replace(&mut state.started, true)) {
+        return;
+    }
+    let tick = move || {
+        let now = browser::now_ms();
+        live.local_ms.set(now);
+        let server = with(|state| state.clock.now(now));
+        if server.is_some() {
+            live.clock.set(server);
+        }
+        if live.toasts.with_untracked(|toasts| toasts.is_due(now)) {
+            live.toasts.update(|toasts| toasts.sweep(now));
+        }
+    };
+    tick();
+    set_interval(tick, TICK);
+    browser::on_wake(move || {
+        retry_now();
+        with(|state| state.clock.forget());
+        if with(|state| state.outbox.is_some()) {
+            probe();
+        }
+        if browser::is_visible() {
+            live.unseen.set(0);
+        }
+    });
+    live.link.set(Link::Down {
+        since_ms: browser::now_ms(),
+        retry_at_ms: None,
+    });
+    spawn_local(run(live, address));
+}
+
+pub(super) fn seen(live: Live, snapshot: Timestamp) {
+    let now = browser::now_ms();
+    let server = with(|state| {
+        state.clock.start(snapshot, now);
+        state.clock.now(now)
+    });
+    live.local_ms.set(now);
+    live.clock.set(server);
+}
+
+/// Connects for as long as the tab lives.
+async fn run(live: Live, address: String) {
+    let mut backoff = Backoff::default();
+    loop {
+        let code = connection(live, &address).await;
+        let lost = with(|state| {
+            state.outbox = None;
+            state.probe_round = state.probe_round.wrapping_add(1);
+            state.pings.clear();
+            std::mem::take(&mut state.replies)
+        });
+        for reply in lost.into_values() {
+            reply(Reply::Lost);
+        }
+        let now = browser::now_ms();
+        let since_ms = match live.link.get_untracked() {
+            Link::Down { since_ms, .. } => since_ms,
+            Link::Starting | Link::Live | Link::Ended => now,
+        };
+        let after = after_close(code.code);
+        if after == After::Stay {
+            live.link.set(Link::Ended);
+            return;
+        }
+        backoff.stood(code.stood_ms);
+        let pause = backoff.pause_ms(after, browser::random_u32());
+        live.link.set(Link::Down {
+            since_ms,
+            retry_at_ms: Some(now + i64::from(pause)),
+        });
+        let (wake, woken) = oneshot::channel();
+        with(|state| state.wake = Some(wake));
+        select(TimeoutFuture::new(pause), woken).await;
+        live.link.set(Link::Down {
+            since_ms,
+            retry_at_ms: None,
+        });
+    }
+}
+
+/// How a connection ended.
+struct Ended {
+    code: u16,
+    /// How long it had been live, in milliseconds.
+    stood_ms: i64,
+}
+
+async fn connection(live: Live, address: &str) -> Ended {
+    let mut greeted_ms = None;
+    let code = match WebSocket::open_with_protocol(address, SUBPROTOCOL) {
+        Ok(socket) => talk(live, socket, &mut greeted_ms).await,
+        Err(_refused) => NO_CLOSE_CODE,
+    };
+    Ended {
+        code,
+        stood_ms: greeted_ms.map_or(0, |at| browser::now_ms() - at),
+    }
+}
+
+async fn talk(live: Live, socket: WebSocket, greeted_ms: &mut Option<i64>) -> u16 {
+    let (mut sink, mut stream) = socket.split();
+    let (outbox, mut frames) = mpsc::unbounded::<String>();
+    spawn_local(async move {
+        while let Some(frame) = frames.next().await {
+            if sink.send(Message::Text(frame)).await.is_err() {
+                break;
+            }
+        }
+    });
+    let mut outbox = Some(outbox);
+    let mut patience = FIRST_FRAME_MS;
+    loop {
+        let next = select(stream.next(), TimeoutFuture::new(patience)).await;
+        let Either::Left((next, _timer)) = next else {
+            return close_code::SILENT;
+        };
+        match next {
+            Some(Ok(Message::Text(text))) => {
+                if let Some(outbox) = outbox.take() {
+                    with(|state| state.outbox = Some(outbox));
+                    *greeted_ms = Some(browser::now_ms());
+                    patience = SILENCE_MS;
+                    greet(live);
+                }
+                receive(live, &text);
+            }
+            Some(Ok(Message::Bytes(_))) | Some(Err(WebSocketError::ConnectionError)) => {}
+            Some(Err(WebSocketError::ConnectionClose(event))) => return event.code,
+            Some(Err(_send_error)) => {}
+            None => return NO_CLOSE_CODE,
+        }
+    }
+}
+
+/// The server's first frame has come: everything that is listened to is asked for.
+fn greet(live: Live) {
+    let was_stale = live
+        .link
+        .get_untracked()
+        .shown(browser::now_ms())
+        .is_stale();
+    live.link.set(Link::Live);
+    for (channel, listener) in with(|state| state.registry.channels()) {
+        let since = with(|state| state.handlers.get(&listener).map(|h| Rc::clone(&h.since)));
+        let since = since.and_then(|since| since());
+        let frame = with(|state| state.registry.subscribe(channel, since));
+        send(&frame);
+    }
+    with(|state| state.clock.forget());
+    probe();
+    if was_stale {
+        with(|state| state.caught_up = Some(0));
+        set_timeout(
+            move || {
+                let events = with(|state| state.caught_up.take()).unwrap_or_default();
+                let said = caught_up(events);
+                live.polite.set(said.clone());
+                live.toast(said, None, super::Tone::Good);
+            },
+            CATCH_UP,
+        );
+    }
+}
+
+fn caught_up(events: u32) -> String {
+    match events {
+        0 => "Connected again. You missed nothing.".to_owned(),
+        1 => "Connected again and caught up, 1 event.".to_owned(),
+        n => format!("Connected again and caught up, {n} events."),
+    }
+}
+
+fn send(frame: &ClientFrame) -> bool {
+    let Ok(text) = serde_json::to_string(frame) else {
+        return false;
+    };
+    let outbox = with(|state| state.outbox.clone());
+    outbox.is_some_and(|outbox| outbox.unbounded_send(text).is_ok())
+}
+
+/// A round of quick probes, then a slow one for as long as the connection lives.
+fn probe() {
+    let round = with(|state| {
+        state.probe_round = state.probe_round.wrapping_add(1);
+        state.probe_round
+    });
+    spawn_local(async move {
+        let mut sent = 0_u32;
+        while with(|state| state.probe_round) == round {
+            let id = with(|state| state.registry.frame_id());
+            with(|state| state.pings.insert(id, browser::now_ms()));
+            if !send(&ClientFrame::Ping { id }) {
+                return;
+            }
+            sent = sent.saturating_add(1);
+            let pause = if sent < PROBES {
+                PROBE_PAUSE_MS
+            } else {
+                PING_PAUSE_MS
+            };
+            TimeoutFuture::new(pause).await;
+        }
+    });
+}
+
+fn receive(live: Live, text: &str) {
+    // A frame of a newer server that this page does not know is no reason to stop listening.
+    let Ok(frame) = serde_json::from_str::<ServerFrame>(text) else {
+        return;
+    };
+    match frame.message {
+        ServerMessage::Hello { .. } | ServerMessage::Subscribed { .. } => {}
+        ServerMessage::Done { id } => answer(id, Reply::Done),
+        ServerMessage::Error {
+            id, code, message, ..
+        } => {
+            if let Some(id) = id {
+                answer(id, Reply::Refused(code, message));
+            }
+        }
+        ServerMessage::Pong { id } => pong(live, id, frame.server_time),
+        ServerMessage::Ping => {
+            let id = with(|state| state.registry.frame_id());
+            send(&ClientFrame::Ping { id });
+        }
+        ServerMessage::Snapshot { channel, snapshot } => {
+            hand_out(channel, News::Snapshot(&snapshot));
+        }
+        ServerMessage::Push {
+            channel,
+            position,
+            push,
+        } => hand_out(channel, News::Push(position, &push)),
+        ServerMessage::Resync { channel } => resync(channel),
+    }
+}
+
+fn pong(live: Live, id: u32, server: Timestamp) {
+    let received = browser::now_ms();
+    let known = with(|state| {
+        let sent = state.pings.remove(&id);
+        if let Some(sent) = sent {
+            state.clock.pong(sent, received, server);
+        }
+        state.clock.now(received)
+    });
+    // The first pong makes the clock right at once; later ones wait for the next tick.
+    if live.clock.with_untracked(Option::is_none) {
+        live.clock.set(known);
+    }
+}
+
+fn answer(id: u32, reply: Reply) {
+    if let Some(waiting) = with(|state| state.replies.remove(&id)) {
+        waiting(reply);
+    }
+}
+
+fn hand_out(channel: Channel, news: News<'_>) {
+    let handlers: Vec<Handler> = with(|state| {
+        let listeners = state.registry.listeners(channel);
+        let heard = listeners.iter().filter_map(|l| state.handlers.get(l));
+        heard.cloned().collect()
+    });
+    // Handlers run without the state borrowed: they may join, leave and send.
+    let new = handlers.iter().map(|h| (h.news)(news)).max().unwrap_or(0);
+    with(|state| {
+        if let Some(events) = &mut state.caught_up {
+            *events = events.saturating_add(new);
+        }
+    });
+}
+
+pub(super) fn join(
+    channel: Channel,
+    since: impl Fn() -> Option<Position> + 'static,
+    news: impl Fn(News<'_>) -> u32 + 'static,
+) -> Option<Listener> {
+    let from = since();
+    let (listener, frame) = with(|state| state.registry.join(channel, from));
+    let handler = Handler {
+        since: Rc::new(since),
+        news: Rc::new(news),
+    };
+    with(|state| state.handlers.insert(listener, handler));
+    send(&frame);
+    Some(listener)
+}
+
+pub(super) fn leave(listener: Listener) {
+    let frame = with(|state| {
+        state.handlers.remove(&listener);
+        state.registry.leave(listener)
+    });
+    if let Some(frame) = frame {
+        send(&frame);
+    }
+}
+
+pub(super) fn resync(channel: Channel) {
+    let frame = with(|state| {
+        let heard = state.registry.is_heard(channel);
+        heard.then(|| state.registry.subscribe(channel, None))
+    });
+    if let Some(frame) = frame {
+        send(&frame);
+    }
+}
+
+fn ask(frame: impl FnOnce(u32) -> ClientFrame, reply: impl FnOnce(Reply) + 'static) {
+    let id = with(|state| state.registry.frame_id());
+    if send(&frame(id)) {
+        with(|state| state.replies.insert(id, Box::new(reply)));
+    } else {
+        reply(Reply::Lost);
+    }
+}
+
+pub(super) fn chat(
+    lot: LotId,
+    client_id: String,
+    text: String,
+    reply: impl FnOnce(Reply) + 'static,
+) {
+    let frame = |id| ClientFrame::Chat {
+        id,
+        lot,
+        client_id,
+        text,
+    };
+    ask(frame, reply);
+}
+
+pub(super) fn react(lot: LotId, reaction: Reaction, reply: impl FnOnce(Reply) + 'static) {
+    ask(|id| ClientFrame::React { id, lot, reaction }, reply);
+}
+
+pub(super) fn retry_now() {
+    if let Some(wake) = with(|state| state.wake.take()) {
+        // The one who waits may have gone on by itself.
+        let _gone = wake.send(());
+    }
+}

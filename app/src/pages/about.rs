@@ -1,0 +1,54 @@
+//! How it works, short and honest.
+
+use crate::house::House;
+use leptos::prelude::*;
+use leptos_meta::Title;
+
+/// How it works.
+#[component]
+pub fn About() -> impl IntoView {
+    let house = House::expect();
+    view! {
+        <Title text="How it works · LotZero"/>
+        <article class="prose">
+            <h1>"How it works"</h1>
+            <p class="lead">
+                "People all over the world bid on the same thing in the same second. Exactly one of them gets it, nobody pays twice, and the numbers add up afterwards."
+            </p>
+            <h2>"Three ways to sell"</h2>
+            <dl>
+                <dt>"Rising bids"</dt>
+                <dd>
+                    "Each bid tops the last by a stated raise. The leader's money is held, and free again in the very commit that outbids them. A late bid moves the end a little, up to a hard end."
+                </dd>
+                <dt>"Falling price"</dt>
+                <dd>
+                    "The price falls by a schedule everybody can see. The first claim takes the lot. A claim names the price you saw, so a slow connection can only make it cheaper, or fail."
+                </dd>
+                <dt>"Fixed price, few units"</dt>
+                <dd>"First come, first served, and never one unit more than there are."</dd>
+            </dl>
+            <h2>"Whose clock"</h2>
+            <p>
+                "The database's, at the moment of the commit. The countdown you see is an estimate of that clock, set right a few times a minute. Your own clock decides nothing."
+            </p>
+            <h2>"What happens to your money"</h2>
+            <p>
+                "It is demo money, kept like real money: in whole cents, in a ledger whose every transfer sums to zero. "
+                <a href=house.link("/wallet")>"Your wallet"</a> " shows each line."
+            </p>
+            <h2>"Why you see it at once"</h2>
+            <p>
+                "Bids and claims are ordinary forms; the answer comes after the commit, never before. Everybody else hears of it over a socket, each event once and in order. If the socket breaks, the page says so, turns the money buttons off, and catches up when it is back."
+            </p>
+            <h2>"What it runs on"</h2>
+            <p>
+                "Money and scarcity live in Aurora DSQL, where every rule is decided by a row that the transaction writes. Chat, presence and the event log live in DynamoDB. On one machine a private PostgreSQL and an embedded DynamoDB stand in for them."
+            </p>
+            <h2>"What is not real"</h2>
+            <p>
+                "The money, the lots, and everybody labelled “simulated”: programs that bid by the same rules as you."
+            </p>
+        </article>
+    }
+}

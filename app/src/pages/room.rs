@@ -1,0 +1,392 @@
+//! A lot's room.
+
+use super::{Broken, NotFound, acted};
+use crate::actions::{ReadError, RoomPage, ViewerPage, read_room};
+use crate::components::{
+    Clock, Command, Control, Crowd, Ladder, PersonName, Price, PriceChart, TermsInWords, TickBar,
+};
+use crate::house::House;
+use crate::live::{Live, News};
+use crate::words;
+use leptos::prelude::*;
+use leptos_meta::{Meta, Title};
+use leptos_router::hooks::{use_params_map, use_query_map};
+use shared::auction::Phase;
+use shared::live::{Applied, Channel, Position, Push, Snapshot, apply, apply_units_left};
+use shared::view::{LotView, Reserve, RoomView, Terms};
+use shared::{Money, Timestamp};
+
+/// The room of the lot in the address.
+#[component]
+pub fn Room() -> impl IntoView {
+    let house = House::expect();
+    let params = use_params_map();
+    let query = use_query_map();
+    let page = Resource::new_blocking(
+        move || params.with(|params| params.get("id").unwrap_or_default()),
+        move |lot| {
+            let acting = house.acting();
+            let of = |name| query.with_untracked(|query| query.get(name).unwrap_or_default());
+            let (outcome, problem, retry) = (of("outcome"), of("problem"), of("retry"));
+            read_room(
+                lot,
+                acting.as_field(),
+                acting.in_field(),
+                outcome,
+                problem,
+                retry,
+            )
+        },
+    );
+    view! {
+        <Suspense fallback=|| view! { <div class="skeleton tall" aria-hidden="true"></div> }>
+            {move || Suspend::new(async move {
+                let viewer = house.viewer().await;
+                match (viewer, page.await) {
+                    (Ok(viewer), Ok(page)) => view! { <LiveRoom page viewer/> }.into_any(),
+                    (_, Err(ReadError::NotFound)) => view! { <NotFound/> }.into_any(),
+                    (Err(_), _) | (_, Err(ReadError::Unavailable)) => {
+                        view! { <Broken/> }.into_any()
+                    }
+                }
+            })}
+        </Suspense>
+    }
+}
+
+/// What a phone shows beside the price.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tab {
+    Bids,
+    Chat,
+    Lot,
+}
+
+impl Tab {
+    const ALL: [Self; 3] = [Self::Bids, Self::Chat, Self::Lot];
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Bids => "bids",
+            Self::Chat => "chat",
+            Self::Lot => "lot",
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Bids => "Bids",
+            Self::Chat => "Chat",
+            Self::Lot => "The lot",
+        }
+    }
+}
+
+#[component]
+fn LiveRoom(page: RoomPage, viewer: ViewerPage) -> impl IntoView {
+    let live = Live::expect();
+    let lot = page.room.lot.clone();
+    let snapshot = page.room.server_time;
+    let own = viewer.person.as_ref().map(|person| person.id);
+    let description = page.room.description.clone();
+    let room = RwSignal::new(page.room);
+    Effect::new(move |_| {
+        live.seen(snapshot);
+        listen(live, room);
+    });
+    let wallet = page.wallet;
+    let wallet = Memo::new(move |_| live.newest_wallet(wallet.as_ref()));
+    let said = page.said.and_then(|said| acted(said, own, lot.mechanism()));
+    let command = Command::new(page.key, said);
+    let settling = Command::new(page.settle_key, None);
+    let price = Memo::new(move |_| room.with(|room| room.lot.price_at(live.now(snapshot))));
+    let tab = RwSignal::new(Tab::Bids);
+    let folded = RwSignal::new(false);
+    view! {
+        <Head lot=lot.clone() price/>
+        <div
+            class="room"
+            data-tab=move || tab.get().word()
+            data-folded=move || folded.get().to_string()
+            data-mechanism=lot.mechanism().word()
+        >
+            <LotHead lot=lot.clone() description/>
+            <section class="desk" aria-label="Price and bidding">
+                <PricePanel room price snapshot/>
+                <Control room price viewer=own wallet command settling/>
+            </section>
+            <Tabs tab/>
+            <div class="room-below">
+                <Ladder room viewer=own/>
+                <PriceChart room price/>
+                <TermsInWords lot=lot.clone()/>
+            </div>
+            <aside class="room-crowd">
+                <button
+                    type="button"
+                    class="fold"
+                    aria-expanded=move || (!folded.get()).to_string()
+                    on:click=move |_| folded.update(|folded| *folded = !*folded)
+                >
+                    {move || if folded.get() { "Show the room" } else { "Hide the room" }}
+                </button>
+                <Crowd
+                    lot=lot.id
+                    messages=page.chat
+                    crowd=page.crowd
+                    person=viewer.person
+                    region=viewer.region
+                />
+            </aside>
+        </div>
+    }
+}
+
+/// Follows the lot's channel; a gap asks for the whole state.
+fn listen(live: Live, room: RwSignal<RoomView>) {
+    let lot = room.with_untracked(|room| room.lot.id);
+    let channel = Channel::Lot(lot);
+    let since = move || {
+        room.try_with_untracked(|room| Position {
+            epoch: room.lot.epoch,
+            offset: room.lot.offset,
+        })
+    };
+    let hear = move |news: News<'_>| match news {
+        News::Snapshot(Snapshot::Room(now)) => room
+            .try_update(|room| take_snapshot(room, now))
+            .unwrap_or(0),
+        News::Push(Some(position), Push::Event(event)) => {
+            match room.try_update(|room| apply(room, position, event)) {
+                Some(Applied::Changed) => 1,
+                Some(Applied::Gap) => {
+                    live.resync(channel);
+                    0
+                }
+                Some(Applied::Repeat) | None => 0,
+            }
+        }
+        News::Push(_, Push::Stock { units_left, line }) => {
+            room.try_update(|room| apply_units_left(room, *units_left, line.as_ref()));
+            1
+        }
+        // The schedule and the clock say the same as a tick does.
+        News::Snapshot(_) | News::Push(..) => 0,
+    };
+    let listener = live.join(channel, since, hear);
+    on_cleanup(move || live.leave(listener));
+}
+
+/// Takes the whole state; answers how many events it brought.
+fn take_snapshot(room: &mut RoomView, now: &RoomView) -> u32 {
+    let missed = if room.lot.epoch == now.lot.epoch {
+        now.lot.offset.saturating_sub(room.lot.offset).max(0)
+    } else {
+        1
+    };
+    *room = now.clone();
+    u32::try_from(missed).unwrap_or(u32::MAX)
+}
+
+/// What the tab's title and shared links say.
+#[component]
+fn Head(lot: LotView, price: Memo<Money>) -> impl IntoView {
+    let title = lot.title.clone();
+    let text = move || format!("{} · {title}", price.get());
+    let at_load = price.get_untracked();
+    let said = format!(
+        "{}: {at_load}. Bid live on LotZero.",
+        words::mechanism(lot.mechanism())
+    );
+    view! {
+        <Title text=text/>
+        <Meta property="og:title" content=lot.title.clone()/>
+        <Meta property="og:description" content=said.clone()/>
+        <Meta property="og:type" content="product"/>
+        <Meta property="og:image" content=format!("/art/{}.svg", lot.art)/>
+        <Meta property="og:url" content=format!("/lots/{}", lot.id)/>
+        <Meta name="twitter:card" content="summary_large_image"/>
+    }
+}
+
+#[component]
+fn LotHead(lot: LotView, description: String) -> impl IntoView {
+    let alt = words::picture(&lot);
+    view! {
+        <section class="lot-head">
+            <img
+                class="lot-picture"
+                src=format!("/art/{}.svg", lot.art)
+                alt=alt
+                width="640"
+                height="480"
+                fetchpriority="high"
+            />
+            <div class="lot-words">
+                <p class="kind">{words::mechanism(lot.mechanism())}</p>
+                <h1 dir="auto">{lot.title}</h1>
+                <p class="seller">
+                    "Sold by " <PersonName person=lot.seller/>
+                </p>
+                <p class="description" dir="auto">
+                    {description}
+                </p>
+            </div>
+        </section>
+    }
+}
+
+#[component]
+fn Tabs(tab: RwSignal<Tab>) -> impl IntoView {
+    let live = Live::expect();
+    let choices: Vec<_> = Tab::ALL
+        .into_iter()
+        .map(|one| {
+            view! {
+                <button
+                    type="button"
+                    data-testid=format!("tab-{}", one.word())
+                    aria-pressed=move || (tab.get() == one).to_string()
+                    on:click=move |_| tab.set(one)
+                >
+                    {one.name()}
+                </button>
+            }
+        })
+        .collect();
+    view! {
+        <div class="tabs" role="group" aria-label="Show" hidden=move || !live.has_started()>
+            {choices}
+        </div>
+    }
+}
+
+/// The price, the time, and the rule beside it.
+#[component]
+fn PricePanel(room: RwSignal<RoomView>, price: Memo<Money>, snapshot: Timestamp) -> impl IntoView {
+    let live = Live::expect();
+    let phase = Memo::new(move |_| room.with(|room| room.lot.phase(live.now(snapshot))));
+    let caption = Memo::new(move |_| {
+        let phase = phase.get();
+        room.with(|room| caption(&room.lot, phase))
+    });
+    milestones(live, room, snapshot);
+    view! {
+        <div class="price-panel">
+            <p class="price-caption">{move || caption.get()}</p>
+            <p class="price-now">
+                <Price amount=price/>
+            </p>
+            <p class="last-known">"Last known: the connection is down."</p>
+            <Timing room phase snapshot/>
+            <ReserveLine room/>
+        </div>
+    }
+}
+
+fn caption(lot: &LotView, phase: Phase) -> String {
+    if lot.outcome.is_some() || phase == Phase::Over {
+        return "Final price".to_owned();
+    }
+    match &lot.terms {
+        Terms::English { leader: None, .. } => "Opening price".to_owned(),
+        Terms::English {
+            leader: Some(line), ..
+        } => format!("Leading bid, {} in {}", line.who.name, line.region.city()),
+        Terms::Dutch { .. } => "Price now".to_owned(),
+        Terms::Drop {
+            units_left, units, ..
+        } => format!("Each; {units_left} of {units} left"),
+    }
+}
+
+#[component]
+fn Timing(room: RwSignal<RoomView>, phase: Memo<Phase>, snapshot: Timestamp) -> impl IntoView {
+    let opens_at = Signal::derive(move || room.with(|room| room.lot.opens_at));
+    let closes_at = Signal::derive(move || room.with(|room| room.lot.closes_at));
+    let rule = Memo::new(move |_| room.with(|room| rule(&room.lot)));
+    let ends = Memo::new(move |_| words::clock(closes_at.get()));
+    move || match phase.get() {
+        Phase::Scheduled => view! {
+            <p class="timing">
+                "Opens in " <Clock until=opens_at snapshot/>
+            </p>
+        }
+        .into_any(),
+        Phase::Live => view! {
+            <p class="timing">
+                "Ends in " <Clock until=closes_at snapshot/>
+                <span class="timing-at">", at " {move || ends.get()} " UTC"</span>
+            </p>
+            <TickBar room snapshot/>
+            <p class="rule">{move || rule.get()}</p>
+        }
+        .into_any(),
+        Phase::Due => view! { <p class="timing">"The time is over."</p> }.into_any(),
+        Phase::Over => view! {
+            <p class="timing">"Ended " {move || ends.get()} " UTC"</p>
+        }
+        .into_any(),
+    }
+}
+
+/// The rule that the clock follows, in one sentence.
+fn rule(lot: &LotView) -> String {
+    match &lot.terms {
+        Terms::English { extension, .. } if extension.window_ms > 0 => format!(
+            "A bid in the last {} extends the end, never past {} UTC.",
+            words::span(extension.window_ms),
+            words::clock(extension.hard_end)
+        ),
+        Terms::English { .. } => "The end does not move.".to_owned(),
+        Terms::Dutch { schedule } => format!(
+            "The price falls every {} until somebody claims, down to {}.",
+            words::span(schedule.tick_ms),
+            schedule.floor
+        ),
+        Terms::Drop { limit, .. } => limit.map_or_else(
+            || "First come, first served.".to_owned(),
+            |limit| format!("First come, first served, {limit} per buyer."),
+        ),
+    }
+}
+
+#[component]
+fn ReserveLine(room: RwSignal<RoomView>) -> impl IntoView {
+    let said = Memo::new(move |_| {
+        room.with(|room| match room.lot.terms {
+            Terms::English {
+                reserve: Reserve::Met,
+                ..
+            } => Some("Reserve met: this lot will be sold."),
+            Terms::English {
+                reserve: Reserve::NotMet,
+                ..
+            } => Some("Reserve not met yet."),
+            Terms::English { .. } | Terms::Dutch { .. } | Terms::Drop { .. } => None,
+        })
+    });
+    move || {
+        said.get()
+            .map(|said| view! { <p class="reserve">{said}</p> })
+    }
+}
+
+/// Says how much time is left at the moments that matter, once each.
+fn milestones(live: Live, room: RwSignal<RoomView>, snapshot: Timestamp) {
+    const MARKS_S: [i64; 4] = [300, 60, 30, 10];
+    Effect::new(move |before: Option<i64>| {
+        let (closes_at, is_open) =
+            room.with(|room| (room.lot.closes_at, room.lot.outcome.is_none()));
+        let left_s = closes_at.since_ms(live.now(snapshot)).div_euclid(1_000);
+        let before = before.unwrap_or(left_s);
+        let passed = |mark: &&i64| before > **mark && left_s <= **mark;
+        if is_open && let Some(mark) = MARKS_S.iter().find(passed) {
+            live.polite
+                .set(format!("{} left.", words::span(mark * 1_000)));
+        } else if is_open && before > 0 && left_s <= 0 {
+            live.polite.set("Bidding is over.".to_owned());
+        }
+        left_s
+    });
+}

@@ -1,0 +1,329 @@
+//! The wallet: what is available, held and spent, and every line behind it.
+
+use super::{Broken, acted};
+use crate::actions::{ReadError, TopUpForm, TopUpReceipt, WalletPage, read_wallet, top_up};
+use crate::components::{ActionMessage, ActorFields, Amount, Command, Labelled};
+use crate::house::House;
+use crate::live::Live;
+use crate::words;
+use leptos::ev::SubmitEvent;
+use leptos::html;
+use leptos::prelude::*;
+use leptos_meta::Title;
+use leptos_router::hooks::use_query_map;
+use shared::auction::Mechanism;
+use shared::ledger::{AccountKind, TransferKind};
+use shared::view::{HoldView, StatementLine, WalletPageView};
+use shared::{Currency, Money};
+use std::time::Duration;
+
+/// Pushes that come close together lead to one reading of the statement.
+const SETTLE: Duration = Duration::from_millis(250);
+
+/// The wallet of who looks.
+#[component]
+pub fn Wallet() -> impl IntoView {
+    let house = House::expect();
+    let query = use_query_map();
+    let currency = move || query.with(|query| query.get("currency").unwrap_or_default());
+    let page = Resource::new_blocking(currency, move |currency| {
+        let of = |name| query.with_untracked(|query| query.get(name).unwrap_or_default());
+        read(house, currency, of("outcome"), of("problem"), of("retry"))
+    });
+    view! {
+        <Title text="Wallet · LotZero"/>
+        <h1 class="page-name">"Wallet"</h1>
+        <Suspense fallback=|| view! { <div class="skeleton tall" aria-hidden="true"></div> }>
+            {move || Suspend::new(async move {
+                // The header waits for the same; links name the person from here on.
+                let viewer = house.viewer().await;
+                match (viewer, page.await) {
+                    (Ok(_), Ok(Some(page))) => view! { <LiveWallet page/> }.into_any(),
+                    (Ok(_), Ok(None)) => view! { <Guest/> }.into_any(),
+                    (Err(_), _) | (_, Err(ReadError::NotFound | ReadError::Unavailable)) => {
+                        view! { <Broken/> }.into_any()
+                    }
+                }
+            })}
+        </Suspense>
+    }
+}
+
+fn read(
+    house: House,
+    currency: String,
+    outcome: String,
+    problem: String,
+    retry: String,
+) -> impl Future<Output = Result<Option<WalletPage>, ReadError>> {
+    let acting = house.acting();
+    read_wallet(
+        currency,
+        acting.as_field(),
+        acting.in_field(),
+        outcome,
+        problem,
+        retry,
+    )
+}
+
+#[component]
+fn Guest() -> impl IntoView {
+    view! {
+        <p class="empty" data-testid="guest-note">
+            "A guest has no wallet. Choose who you are: the menu is at the top of the page."
+        </p>
+    }
+}
+
+#[component]
+fn LiveWallet(page: WalletPage) -> impl IntoView {
+    let live = Live::expect();
+    let house = House::expect();
+    let currency = page.page.wallet.available.currency();
+    let snapshot = page.page.server_time;
+    let said = page
+        .said
+        .and_then(|said| acted(said, None, Mechanism::English));
+    let command = Command::new(page.key, said);
+    let view_of = RwSignal::new(page.page);
+    Effect::new(move |_| live.seen(snapshot));
+    refresh(live, house, view_of, currency);
+    let newest = Memo::new(move |_| {
+        let of_page = view_of.with(|page| page.wallet.clone());
+        live.newest_wallet(Some(&of_page)).unwrap_or(of_page)
+    });
+    let part =
+        move |of: fn(&shared::view::WalletView) -> Money| Signal::derive(move || newest.with(of));
+    let proceeds = Signal::derive(move || view_of.with(|page| page.proceeds));
+    view! {
+        <dl class="balances">
+            <Labelled word="Available" amount=part(|wallet| wallet.available)/>
+            <Labelled word="Held" amount=part(|wallet| wallet.held)/>
+            <Labelled word="Spent" amount=part(|wallet| wallet.spent)/>
+            <Labelled word="Proceeds" amount=proceeds/>
+        </dl>
+        <div class="wallet">
+            <div class="wallet-side">
+                <TopUp currency command/>
+                <Holds page=view_of/>
+            </div>
+            <Statement page=view_of/>
+        </div>
+    }
+}
+
+/// Reads the page again after a push of a newer wallet.
+fn refresh(live: Live, house: House, page: RwSignal<WalletPageView>, currency: Currency) {
+    let version = Memo::new(move |_| {
+        live.wallets
+            .with(|all| all.get(&currency).map(|wallet| wallet.version))
+    });
+    Effect::new(move |_| {
+        let pushed = version.get();
+        let known = page.with_untracked(|page| page.wallet.version);
+        if pushed.is_none_or(|pushed| pushed <= known) {
+            return;
+        }
+        let wait = set_timeout_with_handle(
+            move || {
+                leptos::task::spawn_local(async move {
+                    let code = currency.code().to_owned();
+                    let none = String::new;
+                    let read = read(house, code, none(), none(), none()).await;
+                    if let Ok(Some(read)) = read {
+                        page.try_set(read.page);
+                    }
+                });
+            },
+            SETTLE,
+        );
+        on_cleanup(move || {
+            if let Ok(wait) = wait {
+                wait.clear();
+            }
+        });
+    });
+}
+
+#[component]
+fn TopUp(currency: Currency, command: Command) -> impl IntoView {
+    let house = House::expect();
+    let field = NodeRef::<html::Input>::new();
+    let submit = move |event: SubmitEvent| {
+        event.prevent_default();
+        let Some(amount) = field.get_untracked().map(|field| field.value()) else {
+            return;
+        };
+        let acting = house.acting();
+        let form = TopUpForm {
+            amount,
+            currency: currency.code().to_owned(),
+            key: String::new(),
+            acting_as: acting.as_field(),
+            acting_in: acting.in_field(),
+        };
+        command.press(
+            move |key| {
+                top_up(TopUpForm {
+                    key: key.into(),
+                    ..form
+                })
+            },
+            |receipt: &TopUpReceipt| format!("{} came in.", receipt.amount),
+        );
+    };
+    view! {
+        <section class="panel" aria-labelledby="topup-name">
+            <h2 id="topup-name">"Top up"</h2>
+            <p class="hint">"Demo money, as much as you need to try things."</p>
+            <form
+                class="topup"
+                method="post"
+                action="/api/top-up"
+                data-testid="topup-form"
+                on:submit=submit
+            >
+                <input type="hidden" name="currency" value=currency.code()/>
+                <ActorFields command/>
+                <label class="field">
+                    <span>"Amount, " {currency.code()}</span>
+                    <input
+                        node_ref=field
+                        type="text"
+                        inputmode="decimal"
+                        name="amount"
+                        autocomplete="off"
+                        data-testid="topup-amount"
+                        value="500"
+                    />
+                </label>
+                <button
+                    class="button primary"
+                    data-testid="topup-submit"
+                    disabled=move || command.is_off()
+                >
+                    {move || if command.is_pending() { "Adding…" } else { "Top up" }}
+                </button>
+            </form>
+            <ActionMessage command/>
+        </section>
+    }
+}
+
+#[component]
+fn Holds(page: RwSignal<WalletPageView>) -> impl IntoView {
+    let holds = move || page.with(|page| page.holds.clone());
+    let is_empty = Memo::new(move |_| page.with(|page| page.holds.is_empty()));
+    view! {
+        <section class="panel" aria-labelledby="holds-name">
+            <h2 id="holds-name">"Held for your leading bids"</h2>
+            <Show when=move || is_empty.get()>
+                <p class="empty">"Nothing is held."</p>
+            </Show>
+            <ul class="holds">
+                <For each=holds key=|hold| hold.bid let:hold>
+                    <Hold hold/>
+                </For>
+            </ul>
+        </section>
+    }
+}
+
+#[component]
+fn Hold(hold: HoldView) -> impl IntoView {
+    let house = House::expect();
+    view! {
+        <li data-testid="hold-row">
+            <a href=house.link(&format!("/lots/{}", hold.lot)) dir="auto">
+                {hold.title}
+            </a>
+            <Amount amount=hold.amount/>
+        </li>
+    }
+}
+
+#[component]
+fn Statement(page: RwSignal<WalletPageView>) -> impl IntoView {
+    let lines = move || page.with(|page| page.statement.clone());
+    let is_empty = Memo::new(move |_| page.with(|page| page.statement.is_empty()));
+    view! {
+        <section class="panel statement" aria-labelledby="statement-name">
+            <h2 id="statement-name">"Statement"</h2>
+            <Show when=move || is_empty.get()>
+                <p class="empty">"No lines yet. Top up to begin."</p>
+            </Show>
+            <div class="scrolls" tabindex="0" role="region" aria-labelledby="statement-name">
+                <table>
+                    <thead>
+                        <tr>
+                            <th scope="col">"When (UTC)"</th>
+                            <th scope="col">"What"</th>
+                            <th scope="col">"Lot"</th>
+                            <th scope="col">"Account"</th>
+                            <th scope="col" class="number">
+                                "Amount"
+                            </th>
+                        </tr>
+                    </thead>
+                    <tbody>
+                        <For
+                            each=lines
+                            key=|line| format!("{}{}", line.transfer, line.account.word())
+                            let:line
+                        >
+                            <Row line/>
+                        </For>
+                    </tbody>
+                </table>
+            </div>
+        </section>
+    }
+}
+
+const fn what(kind: TransferKind) -> &'static str {
+    match kind {
+        TransferKind::TopUp => "Top-up",
+        TransferKind::Hold => "Held",
+        TransferKind::Void => "Freed",
+        TransferKind::Capture => "Paid from hold",
+        TransferKind::Purchase => "Paid",
+    }
+}
+
+const fn account(kind: AccountKind) -> &'static str {
+    match kind {
+        AccountKind::Funding => "Outside",
+        AccountKind::Available => "Available",
+        AccountKind::Held => "Held",
+        AccountKind::Payable => "Proceeds",
+    }
+}
+
+#[component]
+fn Row(line: StatementLine) -> impl IntoView {
+    let house = House::expect();
+    let lot = line.lot.map(|lot| {
+        let title = line.title.unwrap_or_else(|| lot.to_string());
+        view! {
+            <a href=house.link(&format!("/lots/{lot}")) dir="auto">
+                {title}
+            </a>
+        }
+    });
+    let at = words::clock(line.at);
+    let sign = if line.amount.minor() < 0 { "out" } else { "in" };
+    view! {
+        <tr data-testid="statement-row" data-kind=line.kind.word()>
+            <td>
+                <time datetime=at.clone()>{at.clone()}</time>
+            </td>
+            <td>{what(line.kind)}</td>
+            <td>{lot}</td>
+            <td>{account(line.account)}</td>
+            <td class="number" data-sign=sign>
+                <Amount amount=line.amount/>
+            </td>
+        </tr>
+    }
+}

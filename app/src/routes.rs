@@ -1,0 +1,73 @@
+//! The router: which address shows which page, and what stands around every page.
+
+use crate::components::{Announcer, Header, StaleBanner, ToastList};
+use crate::house::House;
+use crate::live::Live;
+use crate::pages::{About, Floor, NotFound, Room, Wallet};
+use leptos::prelude::*;
+use leptos_meta::{Meta, Title, provide_meta_context};
+use leptos_router::components::{Route, Router, Routes};
+use leptos_router::{SsrMode, path};
+
+/// The whole app.
+#[component]
+pub fn App() -> impl IntoView {
+    provide_meta_context();
+    let live = Live::default();
+    provide_context(live);
+    let title = move |text: String| {
+        let unseen = live.unseen.get();
+        if unseen > 0 {
+            format!("({unseen}) {text}")
+        } else {
+            text
+        }
+    };
+    view! {
+        <Title formatter=title/>
+        <Meta name="description" content="Bid live, from anywhere. The price is the loudest thing in the room."/>
+        <Router>
+            <Frame/>
+        </Router>
+    }
+}
+
+/// Header, page, footer, and the regions that speak.
+#[component]
+fn Frame() -> impl IntoView {
+    let house = House::from_address();
+    provide_context(house);
+    let live = Live::expect();
+    let shown = live.shown();
+    view! {
+        <div
+            class="page"
+            data-link=move || shown.get().word()
+            data-started=move || live.has_started().to_string()
+        >
+            <a class="skip" href="#main" rel="external">"Skip to the page"</a>
+            <Header/>
+            <StaleBanner/>
+            <main id="main" tabindex="-1">
+                <Routes fallback=|| view! { <NotFound/> }>
+                    <Route path=path!("/") view=Floor ssr=SsrMode::Async/>
+                    <Route path=path!("/lots/:id") view=Room ssr=SsrMode::Async/>
+                    <Route path=path!("/wallet") view=Wallet ssr=SsrMode::Async/>
+                    <Route path=path!("/about") view=About ssr=SsrMode::Async/>
+                </Routes>
+            </main>
+            <Footer/>
+            <ToastList/>
+            <Announcer/>
+        </div>
+    }
+}
+
+#[component]
+fn Footer() -> impl IntoView {
+    view! {
+        <footer class="foot">
+            <p>"LotZero is a demonstration. The money is not real, the rules are."</p>
+        </footer>
+    }
+}

@@ -1,0 +1,52 @@
+//! The document around the app, made by the server only.
+
+use crate::actions::Theme;
+use crate::routes::App;
+use axum::http::{header, request::Parts};
+use leptos::prelude::*;
+use leptos_meta::MetaTags;
+
+/// The fonts of the first screen, fetched before the style sheet asks for them.
+const FONTS: [&str; 2] = [
+    "/fonts/inter-latin-wght-normal.woff2",
+    "/fonts/fraunces-latin-wght-normal.woff2",
+];
+
+/// The whole document: head, the app, and the scripts that take it over.
+pub fn shell(options: LeptosOptions) -> impl IntoView {
+    let theme = theme_of_request();
+    let fonts = FONTS.map(|font| {
+        view! { <link rel="preload" href=font r#as="font" r#type="font/woff2" crossorigin="anonymous"/> }
+    });
+    let style = format!("/{}/{}.css", options.site_pkg_dir, options.output_name);
+    view! {
+        <!DOCTYPE html>
+        <html lang="en" data-theme=theme.word()>
+            <head>
+                <meta charset="utf-8"/>
+                <meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover"/>
+                <meta name="color-scheme" content="light dark"/>
+                <meta name="theme-color" media="(prefers-color-scheme: light)" content="#f7f5f0"/>
+                <meta name="theme-color" media="(prefers-color-scheme: dark)" content="#101216"/>
+                {fonts.to_vec()}
+                <link rel="stylesheet" href=style/>
+                <link rel="icon" href="/favicon.svg" r#type="image/svg+xml"/>
+                <HydrationScripts options/>
+                <MetaTags/>
+            </head>
+            <body>
+                <App/>
+            </body>
+        </html>
+    }
+}
+
+fn theme_of_request() -> Theme {
+    let parts = use_context::<Parts>();
+    let cookies = parts.iter().flat_map(|p| p.headers.get_all(header::COOKIE));
+    cookies
+        .filter_map(|cookies| cookies.to_str().ok())
+        .map(Theme::in_cookies)
+        .find(|theme| *theme != Theme::System)
+        .unwrap_or_default()
+}
