@@ -37,8 +37,11 @@ fn children_of(parent: u32) -> Vec<u32> {
         .collect()
 }
 
+/// Whether the process runs; what has ended and waits for its parent to notice does not.
 fn exists(pid: u32) -> bool {
-    Path::new(&format!("/proc/{pid}")).exists()
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    !matches!(after_name.split_whitespace().next(), None | Some("Z" | "X"))
 }
 
 /// Waits until all these processes are gone, and fails with those that are not.
@@ -339,7 +342,9 @@ async fn a_folder_that_the_user_cannot_reach_is_left_for_one_that_it_can() {
     if fs::metadata(data.path()).expect("there").uid() != 0 {
         return;
     }
-    // As tempfile makes it: closed to everybody else. The mark makes the stores clean up.
+    let closed = fs::Permissions::from_mode(0o700);
+    fs::set_permissions(data.path(), closed).expect("permissions");
+    // The mark makes the stores clean up.
     let inside = data.path().join("data");
     fs::create_dir(&inside).expect("create");
     fs::write(inside.join("temporary"), "").expect("write");

@@ -61,6 +61,7 @@ pub struct Attached {
     pub started_by_us: bool,
     /// What the person at the terminal should know, a line each.
     pub notes: Vec<String>,
+    folder: Folder,
     connection: TcpStream,
 }
 
@@ -74,10 +75,10 @@ impl Attached {
     /// Leaves, and waits until the stores have ended, which they do when nobody else uses them.
     /// Returns whether they did.
     pub async fn close(self) -> bool {
-        let pid = self.pid;
+        let folder = self.folder.clone();
         drop(self);
         let deadline = Instant::now() + GONE_WITHIN;
-        while os::exists(pid) {
+        while folder.is_held() {
             if Instant::now() > deadline {
                 return false;
             }
@@ -165,6 +166,7 @@ async fn look(folder: &Folder) -> io::Result<Option<Attached>> {
         pid: record.pid,
         started_by_us: false,
         notes: record.notes,
+        folder: folder.clone(),
         connection,
     }))
 }
@@ -226,7 +228,7 @@ fn open_log(folder: &Folder) -> io::Result<Log> {
 }
 
 impl Log {
-    /// The last lines since this start.
+    /// The last lines since this start, without where in the program they come from.
     fn tail(&mut self) -> String {
         let mut text = Vec::new();
         // Through the open file: a temporary folder is gone by now.
@@ -238,7 +240,8 @@ impl Log {
             return format!("(their log cannot be read: {error})");
         }
         let text = String::from_utf8_lossy(&text);
-        let lines: Vec<&str> = text.lines().collect();
+        let told = |line: &&str| !line.starts_with("Stack backtrace:");
+        let lines: Vec<&str> = text.lines().take_while(told).collect();
         let from = lines.len().saturating_sub(MAX_LOG_LINES_SHOWN);
         lines.get(from..).unwrap_or_default().join("\n")
     }

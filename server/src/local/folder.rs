@@ -58,6 +58,16 @@ impl Folder {
         self.path.join("dynamodb.sqlite")
     }
 
+    fn lock(&self) -> PathBuf {
+        self.path.join("stores.lock")
+    }
+
+    /// Whether stores run here, or are on their way in or out.
+    pub fn is_held(&self) -> bool {
+        let lock = File::open(self.lock()).map(|file| file.try_lock_shared());
+        matches!(lock, Ok(Err(TryLockError::WouldBlock)))
+    }
+
     /// Takes the folder's lock unless somebody has it; it ends with the file, at the latest with
     /// the process.
     pub fn try_lock(&self) -> io::Result<Option<File>> {
@@ -66,7 +76,7 @@ impl Folder {
             .truncate(false)
             .write(true)
             .mode(0o600)
-            .open(self.path.join("stores.lock"))?;
+            .open(self.lock())?;
         match file.try_lock() {
             Ok(()) => Ok(Some(file)),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -101,9 +111,10 @@ mod tests {
     fn one_holder_at_a_time() {
         let folder = Folder::temporary().expect("a temporary folder");
         let held = folder.try_lock().expect("lock");
-        assert!(held.is_some());
+        assert!(held.is_some() && folder.is_held());
         assert!(folder.try_lock().expect("lock").is_none());
         drop(held);
+        assert!(!folder.is_held());
         assert!(folder.try_lock().expect("lock").is_some());
         fs::remove_dir_all(&folder.path).expect("remove");
     }

@@ -8,8 +8,6 @@ use std::process::Command;
 /// A signal that this program sends to a process of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// Asks nothing and changes nothing: tells whether the process is there.
-    Probe,
     /// PostgreSQL's fast shutdown.
     Interrupt,
     /// PostgreSQL's immediate shutdown: recovers at the next start.
@@ -21,7 +19,6 @@ pub enum Signal {
 impl Signal {
     const fn number(self) -> libc::c_int {
         match self {
-            Self::Probe => 0,
             Self::Interrupt => libc::SIGINT,
             Self::Quit => libc::SIGQUIT,
             Self::Kill => libc::SIGKILL,
@@ -44,14 +41,6 @@ pub fn send(pid: u32, signal: Signal) -> io::Result<()> {
     match unsafe { libc::kill(pid, signal.number()) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
-    }
-}
-
-/// Whether a process of this id exists, ours or not.
-pub fn exists(pid: u32) -> bool {
-    match send(pid, Signal::Probe) {
-        Ok(()) => true,
-        Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
     }
 }
 
@@ -122,10 +111,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_exists_and_groups_are_never_signalled() {
-        assert!(exists(std::process::id()));
-        assert!(send(0, Signal::Probe).is_err());
-        assert!(send(u32::MAX, Signal::Probe).is_err());
+    fn groups_of_processes_are_never_signalled() {
+        assert!(send(0, Signal::Interrupt).is_err());
+        assert!(send(u32::MAX, Signal::Interrupt).is_err());
+    }
+
+    #[test]
+    fn a_child_is_signalled() {
+        let mut child = Command::new("sleep").arg("60").spawn().expect("sleep");
+        send(child.id(), Signal::Kill).expect("sent");
+        assert!(!child.wait().expect("ended").success());
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub async fn run_stores(options: StoresOptions) -> Result<(), StoresError> {
     let mut asked = Asked::new().map_err(StoresError::Control)?;
     let result = tokio::select! {
         biased;
-        () = asked.to_end() => Ok(()),
+        () = asked.wait() => Ok(()),
         started = start(&folder) => match started {
             Ok(running) => running.until_the_end(&folder, &mut asked).await,
             Err(error) => Err(error),
@@ -145,7 +145,7 @@ impl Running {
     ) -> Result<(), StoresError> {
         let result = tokio::select! {
             () = self.control.unused() => Ok(()),
-            () = asked.to_end() => Ok(()),
+            () = asked.wait() => Ok(()),
             () = self.postgres.ended() => Err(StoresError::Ended("PostgreSQL")),
             () = self.dynamodb.ended() => Err(StoresError::Ended("the embedded DynamoDB")),
         };
@@ -189,7 +189,7 @@ impl Asked {
         })
     }
 
-    async fn to_end(&mut self) {
+    async fn wait(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
