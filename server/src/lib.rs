@@ -4,3 +4,4 @@ pub mod clock;
 pub mod events;
 pub mod firehose;
 pub mod ids;
+pub mod live;
