@@ -8,9 +8,9 @@ pub mod events;
 pub mod firehose;
 pub mod ids;
 pub mod ledger;
+pub mod live;
 #[cfg(feature = "local")]
 pub mod local;
-pub mod live;
 pub mod proof;
 pub mod router;
 pub mod serve;

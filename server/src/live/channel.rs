@@ -1,0 +1,272 @@
+//! One audience on this node: who listens, and for a lot what has happened.
+
+use super::lanes::{ConnectionId, Lane, Lanes};
+use super::log::{Accepted, Gap, Log};
+use axum::extract::ws::Utf8Bytes;
+use shared::live::Position;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Pushes kept for a listener whose snapshot is being read. Each is newer than the snapshot or in
+/// it, so what does not fit is lost only to a reader that took seconds to begin.
+const MAX_HELD: usize = 128;
+
+/// How long a channel that nobody listens to is kept for those who come back: as long as its ring.
+const IDLE: Duration = super::log::RING_AGE;
+
+#[derive(Debug)]
+enum Stage {
+    /// The snapshot is being read; pushes without a place wait here, events in the log.
+    Joining(Vec<(Lane, Utf8Bytes)>),
+    /// Has everything up to this offset.
+    Live { seen: i64 },
+}
+
+#[derive(Debug)]
+struct Listener {
+    lanes: Arc<Lanes>,
+    stage: Stage,
+}
+
+/// Whether a snapshot could be joined to what came after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Joined {
+    /// Everything after the snapshot follows.
+    Live,
+    /// The snapshot is older than what this node remembers: read another one.
+    TooOld,
+    /// The listener left meanwhile.
+    Gone,
+}
+
+/// What has to happen after an event was taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Nothing.
+    Nothing,
+    /// It was here before.
+    Repeat,
+    /// Something is missing: look again in a while.
+    Fill,
+    /// Listeners were sent away to take a snapshot.
+    Resynced,
+}
+
+/// The state of one audience.
+#[derive(Debug)]
+pub(super) struct ChannelState {
+    listeners: BTreeMap<ConnectionId, Listener>,
+    /// Of a lot: its events.
+    pub log: Log<Utf8Bytes>,
+    /// Of a drop: the fewest units left that anybody told of.
+    fewest_left: Option<u32>,
+    /// Whether the lot is known to be over.
+    pub over: bool,
+    /// Whether somebody looks after a gap already.
+    pub filling: bool,
+    touched: Instant,
+}
+
+impl ChannelState {
+    pub fn new(now: Instant) -> Self {
+        Self {
+            listeners: BTreeMap::new(),
+            log: Log::default(),
+            fewest_left: None,
+            over: false,
+            filling: false,
+            touched: now,
+        }
+    }
+
+    pub fn is_heard(&self) -> bool {
+        !self.listeners.is_empty()
+    }
+
+    /// Whether nobody needs it any more.
+    pub fn is_idle(&self, now: Instant) -> bool {
+        !self.is_heard() && !self.filling && now.duration_since(self.touched) > IDLE
+    }
+
+    /// Whether it holds nothing worth keeping.
+    pub fn is_blank(&self) -> bool {
+        !self.is_heard() && !self.filling && self.log.place().is_none()
+    }
+
+    pub fn register(&mut self, lanes: &Arc<Lanes>) {
+        let listener = Listener {
+            lanes: Arc::clone(lanes),
+            stage: Stage::Joining(Vec::new()),
+        };
+        self.listeners.insert(lanes.id, listener);
+    }
+
+    pub fn unregister(&mut self, id: ConnectionId, now: Instant) {
+        self.listeners.remove(&id);
+        self.touched = now;
+    }
+
+    /// Lets a listener go on from a place, without a snapshot, if nothing in between is lost.
+    pub fn resume(&mut self, id: ConnectionId, since: Position, reply: Utf8Bytes) -> bool {
+        let Some(missed) = self.log.since(since) else {
+            return false;
+        };
+        let last = self.log.place().map_or(since.offset, |p| p.offset);
+        let Some(listener) = self.listeners.get_mut(&id) else {
+            return false;
+        };
+        listener.lanes.send(Lane::Must, reply);
+        listener.lanes.send_resumed(missed);
+        listener.go_live(since.offset.max(last));
+        true
+    }
+
+    /// Hands a listener its first frames and everything after the snapshot in them.
+    pub fn join(
+        &mut self,
+        id: ConnectionId,
+        snapshot_at: Option<Position>,
+        first: Vec<Utf8Bytes>,
+        now: Instant,
+    ) -> Joined {
+        if !self.listeners.contains_key(&id) {
+            return Joined::Gone;
+        }
+        let mut seen = 0;
+        let mut missed = Vec::new();
+        if let Some(at) = snapshot_at {
+            match self.log.learn(at, now) {
+                Accepted::Forward(frames) => self.forward(&frames),
+                Accepted::NewHistory => self.send_away(Some(id), None),
+                Accepted::Repeat | Accepted::Waits => {}
+            }
+            let Some(rest) = self.log.since(at) else {
+                return Joined::TooOld;
+            };
+            missed = rest;
+            seen = at.offset.max(self.log.place().map_or(0, |p| p.offset));
+        }
+        let Some(listener) = self.listeners.get_mut(&id) else {
+            return Joined::Gone;
+        };
+        for frame in first {
+            listener.lanes.send(Lane::Must, frame);
+        }
+        listener.lanes.send_resumed(missed);
+        listener.go_live(seen);
+        Joined::Live
+    }
+
+    /// Takes in an event of the lot's history.
+    pub fn accept(
+        &mut self,
+        at: Position,
+        frame: Utf8Bytes,
+        resync: impl FnOnce() -> Utf8Bytes,
+        now: Instant,
+    ) -> Next {
+        self.touched = now;
+        let joining = |l: &Listener| matches!(l.stage, Stage::Joining(_));
+        let awaited = self.listeners.values().any(joining);
+        match self.log.accept(at, frame, awaited, now) {
+            Accepted::Forward(frames) => {
+                self.forward(&frames);
+                if self.log.gap().is_some() {
+                    Next::Fill
+                } else {
+                    Next::Nothing
+                }
+            }
+            Accepted::Repeat => Next::Repeat,
+            // Without a place to begin at it is the snapshot that tells what is missing.
+            Accepted::Waits if self.log.gap().is_none() => Next::Nothing,
+            Accepted::Waits => Next::Fill,
+            Accepted::NewHistory => {
+                self.send_away(None, Some(resync()));
+                Next::Resynced
+            }
+        }
+    }
+
+    fn forward(&mut self, frames: &[(i64, Utf8Bytes)]) {
+        for listener in self.listeners.values_mut() {
+            let Stage::Live { seen } = &mut listener.stage else {
+                continue;
+            };
+            for (offset, frame) in frames {
+                if *offset <= *seen {
+                    continue;
+                }
+                debug_assert_eq!(*offset, *seen + 1, "events go out without gaps");
+                listener.lanes.send(Lane::Must, frame.clone());
+                *seen = *offset;
+            }
+        }
+    }
+
+    /// Takes in a push without a place.
+    pub fn push(&mut self, lane: Lane, frame: &Utf8Bytes) {
+        for listener in self.listeners.values_mut() {
+            match &mut listener.stage {
+                Stage::Live { .. } => listener.lanes.send(lane, frame.clone()),
+                Stage::Joining(held) if held.len() < MAX_HELD => held.push((lane, frame.clone())),
+                Stage::Joining(_) => {}
+            }
+        }
+    }
+
+    /// The fewest units left, this report included.
+    pub fn fewest(&mut self, units_left: u32) -> u32 {
+        let fewest = self.fewest_left.map_or(units_left, |f| f.min(units_left));
+        self.fewest_left = Some(fewest);
+        fewest
+    }
+
+    pub fn gap(&self) -> Option<Gap> {
+        self.log.gap()
+    }
+
+    /// Gives up on a gap: who is live has to start from a snapshot.
+    pub fn give_up(&mut self, resync: Utf8Bytes) {
+        self.log.skip_gap();
+        self.send_away(None, Some(resync));
+    }
+
+    /// Forgets the history and sends everybody to take a snapshot.
+    pub fn forget(&mut self, resync: Utf8Bytes) {
+        self.log = Log::default();
+        self.fewest_left = None;
+        self.send_away(None, Some(resync));
+    }
+
+    /// Tells everybody to take a snapshot, without ending their subscription.
+    pub fn tell_all(&self, frame: &Utf8Bytes) {
+        for listener in self.listeners.values() {
+            listener.lanes.send(Lane::Must, frame.clone());
+        }
+    }
+
+    /// Removes who is live, but for one; those who are joining read a snapshot anyway.
+    fn send_away(&mut self, but: Option<ConnectionId>, resync: Option<Utf8Bytes>) {
+        self.listeners.retain(|id, listener| {
+            let stays = Some(*id) == but || matches!(listener.stage, Stage::Joining(_));
+            if !stays && let Some(resync) = &resync {
+                listener.lanes.send(Lane::Must, resync.clone());
+            }
+            stays
+        });
+    }
+}
+
+impl Listener {
+    fn go_live(&mut self, seen: i64) {
+        let before = std::mem::replace(&mut self.stage, Stage::Live { seen });
+        if let Stage::Joining(held) = before {
+            for (lane, frame) in held {
+                self.lanes.send(lane, frame);
+            }
+        }
+    }
+}

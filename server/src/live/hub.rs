@@ -1,0 +1,398 @@
+//! The hub: who on this node listens to what.
+//!
+//! Audiences are spread over a fixed number of locks by hash. No lock is held over an await, and
+//! nothing here waits for a socket: a push is a clone of a shared text into a bounded lane.
+
+use super::channel::{ChannelState, Joined, Next};
+use super::counters::Counters;
+use super::frames;
+use super::history::History;
+use super::lanes::{ConnectionId, Key, Lane, Lanes};
+use super::seen::Seen;
+use super::wheel::Wheel;
+use crate::clock::Clock;
+use crate::events::{Audience, Delivery, HouseEvent};
+use axum::extract::ws::Utf8Bytes;
+use shared::LotId;
+use shared::live::{Channel, LotEvent, Position, Push, ServerMessage};
+use shared::view::ChatMessage;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Locks that the audiences are spread over: with 2 to 64 cores, two threads rarely meet.
+const SHARDS: u64 = 64;
+
+/// How long an event that is ahead waits for the ones before it to come by themselves.
+const GAP_WAIT: Duration = Duration::from_millis(200);
+
+/// How long one history may take to fill a gap.
+const FILL_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A shutdown closes sockets spread over this time, so that not all reconnect at once.
+const DRAIN_TIME: Duration = Duration::from_secs(2);
+
+/// Sockets that a shutdown closes between two waits.
+const DRAIN_STEPS: u32 = 20;
+
+type Shard = HashMap<Audience, ChannelState>;
+
+/// Everybody who listens on this node.
+pub struct Hub {
+    me: Weak<Self>,
+    clock: Arc<Clock>,
+    /// What is counted.
+    pub counters: Arc<Counters>,
+    hasher: RandomState,
+    shards: Vec<Mutex<Shard>>,
+    seen: Seen,
+    histories: OnceLock<Vec<Arc<dyn History>>>,
+    pub(super) wheel: Wheel,
+    next_connection: AtomicU64,
+    tasks: TaskTracker,
+    ended: CancellationToken,
+}
+
+impl std::fmt::Debug for Hub {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hub")
+            .field("counters", &self.counters)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Hub {
+    /// An empty hub. The ledger may deliver to it at once.
+    #[must_use]
+    pub fn new(clock: Arc<Clock>) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
+            clock,
+            counters: Arc::default(),
+            hasher: RandomState::new(),
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            seen: Seen::default(),
+            histories: OnceLock::new(),
+            wheel: Wheel::default(),
+            next_connection: AtomicU64::new(1),
+            tasks: TaskTracker::new(),
+            ended: CancellationToken::new(),
+        })
+    }
+
+    /// Says where gaps are filled from, in the order in which they are asked. Once only.
+    pub fn set_histories(&self, histories: Vec<Arc<dyn History>>) {
+        if self.histories.set(histories).is_err() {
+            tracing::warn!("the hub has its histories already");
+        }
+    }
+
+    fn shard(&self, audience: Audience) -> MutexGuard<'_, Shard> {
+        let index = self.hasher.hash_one(audience) % SHARDS;
+        let shard = &self.shards[usize::try_from(index).unwrap_or(0)];
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in an event, from the node's own commits or from the stream. Must be called within
+    /// the runtime.
+    pub fn deliver(&self, event: &HouseEvent) {
+        let fresh = self.seen.first_time(event.id.uuid());
+        for delivery in event.deliveries() {
+            let Delivery {
+                audience,
+                position,
+                push,
+            } = delivery;
+            match (audience, position, push) {
+                (Audience::Channel(Channel::Lot(lot)), Some(at), Push::Event(event)) => {
+                    self.accept(lot, at, event);
+                }
+                (audience, _, push) if fresh => self.push(audience, push),
+                _ => self.counters.repeats.add(1),
+            }
+        }
+    }
+
+    /// Takes in a message of a room; a repeat is dropped.
+    pub fn deliver_chat(&self, lot: LotId, message: ChatMessage) {
+        if self.seen.first_time(message.id.uuid()) {
+            let audience = Audience::Channel(Channel::Chat(lot));
+            self.push(audience, Push::Chat(message));
+        } else {
+            self.counters.repeats.add(1);
+        }
+    }
+
+    /// Sends a push that has no place to everybody in an audience; the lane follows from what it
+    /// is.
+    pub fn push(&self, audience: Audience, push: Push) {
+        let channel = match audience {
+            Audience::Channel(channel) => channel,
+            Audience::Person(_) => Channel::Me,
+        };
+        let mut shard = self.shard(audience);
+        let Some(state) = shard.get_mut(&audience).filter(|state| state.is_heard()) else {
+            return;
+        };
+        let push = match push {
+            Push::Stock { units_left, line } => Push::Stock {
+                units_left: state.fewest(units_left),
+                line,
+            },
+            other => other,
+        };
+        let lane = lane_of(channel, &push);
+        let frame = frames::push(&self.clock, channel, None, push);
+        state.push(lane, &frame);
+    }
+
+    /// Takes in one event of a lot's history.
+    pub(super) fn accept(&self, lot: LotId, at: Position, event: LotEvent) {
+        let audience = Audience::Channel(Channel::Lot(lot));
+        let mut shard = self.shard(audience);
+        let now = Instant::now();
+        let state = shard.entry(audience);
+        let state = state.or_insert_with(|| ChannelState::new(now));
+        if state.log.is_repeat(at) {
+            self.counters.repeats.add(1);
+            return;
+        }
+        state.over |= matches!(event, LotEvent::Closed { .. });
+        let push = Push::Event(event);
+        let frame = frames::push(&self.clock, Channel::Lot(lot), Some(at), push);
+        match state.accept(at, frame, || self.resync(Channel::Lot(lot)), now) {
+            Next::Nothing | Next::Resynced => {}
+            Next::Repeat => self.counters.repeats.add(1),
+            Next::Fill => self.fill_soon(lot, state),
+        }
+    }
+
+    fn resync(&self, channel: Channel) -> Utf8Bytes {
+        frames::encode(&self.clock, ServerMessage::Resync { channel })
+    }
+
+    /// Puts somebody on a channel, at first without hearing anything.
+    pub(super) fn register(&self, audience: Audience, lanes: &Arc<Lanes>) {
+        let mut shard = self.shard(audience);
+        let state = shard.entry(audience);
+        let state = state.or_insert_with(|| ChannelState::new(Instant::now()));
+        state.register(lanes);
+    }
+
+    pub(super) fn unregister(&self, audience: Audience, id: ConnectionId) {
+        let mut shard = self.shard(audience);
+        let Some(state) = shard.get_mut(&audience) else {
+            return;
+        };
+        state.unregister(id, Instant::now());
+        if state.is_blank() {
+            shard.remove(&audience);
+        }
+    }
+
+    /// Lets somebody go on where they were, if this node remembers everything since.
+    pub(super) fn resume(
+        &self,
+        lot: LotId,
+        id: ConnectionId,
+        since: Position,
+        reply: Utf8Bytes,
+    ) -> bool {
+        let audience = Audience::Channel(Channel::Lot(lot));
+        let mut shard = self.shard(audience);
+        let state = shard.get_mut(&audience);
+        state.is_some_and(|state| state.resume(id, since, reply))
+    }
+
+    /// Hands somebody a snapshot and everything after it.
+    pub(super) fn join(
+        &self,
+        audience: Audience,
+        id: ConnectionId,
+        snapshot_at: Option<Position>,
+        first: Vec<Utf8Bytes>,
+    ) -> Joined {
+        let mut shard = self.shard(audience);
+        let Some(state) = shard.get_mut(&audience) else {
+            return Joined::Gone;
+        };
+        let joined = state.join(id, snapshot_at, first, Instant::now());
+        if let Audience::Channel(Channel::Lot(lot)) = audience
+            && state.gap().is_some()
+        {
+            self.fill_soon(lot, state);
+        }
+        joined
+    }
+
+    /// Whether anybody on this node listens.
+    #[must_use]
+    pub fn is_heard(&self, audience: Audience) -> bool {
+        let shard = self.shard(audience);
+        shard.get(&audience).is_some_and(ChannelState::is_heard)
+    }
+
+    /// Whether a lot is known to be over.
+    pub(super) fn is_over(&self, lot: LotId) -> bool {
+        let audience = Audience::Channel(Channel::Lot(lot));
+        let shard = self.shard(audience);
+        shard.get(&audience).is_some_and(|state| state.over)
+    }
+
+    /// Rooms whose crowd somebody on this node watches.
+    pub(super) fn watched_rooms(&self) -> Vec<LotId> {
+        let mut rooms = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            rooms.extend(shard.iter().filter_map(|(audience, state)| match audience {
+                Audience::Channel(Channel::Crowd(lot)) if state.is_heard() => Some(*lot),
+                Audience::Channel(_) | Audience::Person(_) => None,
+            }));
+        }
+        rooms.sort_unstable();
+        rooms
+    }
+
+    fn fill_soon(&self, lot: LotId, state: &mut ChannelState) {
+        if state.filling || self.ended.is_cancelled() {
+            return;
+        }
+        let Some(hub) = self.me.upgrade() else { return };
+        state.filling = true;
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = hub.ended.cancelled() => {}
+                () = tokio::time::sleep(GAP_WAIT) => hub.fill(lot).await,
+            }
+        });
+    }
+
+    /// Fills a lot's gap, if it still has one, from the first history that can.
+    async fn fill(&self, lot: LotId) {
+        let audience = Audience::Channel(Channel::Lot(lot));
+        let gap = || {
+            let shard = self.shard(audience);
+            let state = shard.get(&audience);
+            state.and_then(|state| state.gap().map(|gap| (gap, state.is_heard())))
+        };
+        let begun = gap();
+        let heard = begun.is_some_and(|(_, heard)| heard);
+        let histories = self.histories.get().filter(|_| heard);
+        for history in histories.into_iter().flatten() {
+            let Some((gap, true)) = gap() else { break };
+            let read = history.lot_events(lot, gap.epoch, gap.after, gap.through);
+            match tokio::time::timeout(FILL_TIMEOUT, read).await {
+                Ok(Ok(events)) => {
+                    for (at, event) in events {
+                        self.accept(lot, at, event);
+                    }
+                }
+                Ok(Err(failure)) => tracing::warn!(%lot, %failure, "a gap could not be read"),
+                Err(_elapsed) => tracing::warn!(%lot, "reading a gap took too long"),
+            }
+        }
+        self.after_fill(lot, begun.map(|(gap, _)| gap.through));
+    }
+
+    /// What was missing when the fill began and still is, is lost; what is missing since then
+    /// gets its own wait.
+    fn after_fill(&self, lot: LotId, wanted: Option<i64>) {
+        let audience = Audience::Channel(Channel::Lot(lot));
+        let mut shard = self.shard(audience);
+        let Some(state) = shard.get_mut(&audience) else {
+            return;
+        };
+        state.filling = false;
+        match (state.gap(), wanted) {
+            (Some(gap), Some(through)) if gap.after < through => {
+                if state.is_heard() {
+                    self.counters.gaps_lost.add(1);
+                    tracing::warn!(%lot, after = gap.after, through, "a gap was not filled");
+                }
+                state.give_up(self.resync(Channel::Lot(lot)));
+            }
+            (Some(_), _) => self.fill_soon(lot, state),
+            (None, Some(_)) => self.counters.gaps_filled.add(1),
+            (None, None) => {}
+        }
+    }
+
+    /// Sends everybody on every channel to take a snapshot: something may have been missed.
+    pub fn resync_all(&self) {
+        for shard in &self.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            for (audience, state) in shard.iter_mut() {
+                match audience {
+                    Audience::Channel(channel @ Channel::Lot(_)) => {
+                        state.forget(self.resync(*channel));
+                    }
+                    Audience::Channel(channel) => state.tell_all(&self.resync(*channel)),
+                    Audience::Person(_) => state.tell_all(&self.resync(Channel::Me)),
+                }
+            }
+        }
+    }
+
+    /// Forgets channels that nobody listened to for a while.
+    pub(super) fn sweep(&self) {
+        let now = Instant::now();
+        for shard in &self.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.retain(|_, state| {
+                state.log.trim(now);
+                !state.is_idle(now)
+            });
+        }
+    }
+
+    /// A new connection's lanes, known to the ping wheel.
+    pub(super) fn connect(&self) -> Arc<Lanes> {
+        let id = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
+        let lanes = Arc::new(Lanes::new(id, Arc::clone(&self.counters)));
+        self.wheel.add(&lanes);
+        self.counters.sockets.add(1);
+        self.counters.sockets_opened.add(1);
+        lanes
+    }
+
+    pub(super) fn disconnect(&self, id: ConnectionId) {
+        self.wheel.remove(id);
+        self.counters.sockets.remove_one();
+    }
+
+    /// Closes every socket, spread over two seconds, and ends the hub's own tasks.
+    pub async fn drain(&self) {
+        self.ended.cancel();
+        let mut sockets = self.wheel.all();
+        let step = sockets.len().div_ceil(20).max(1);
+        while !sockets.is_empty() {
+            for lanes in sockets.drain(..step.min(sockets.len())) {
+                lanes.close(shared::live::close_code::RESTART, "the server restarts");
+            }
+            if !sockets.is_empty() {
+                tokio::time::sleep(DRAIN_TIME / DRAIN_STEPS).await;
+            }
+        }
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// How a push travels.
+fn lane_of(channel: Channel, push: &Push) -> Lane {
+    match (push, channel) {
+        (Push::Tick { .. }, Channel::Lot(lot)) => Lane::Latest(Key::Tick(lot), 0),
+        (Push::Crowd(_), Channel::Crowd(lot)) => Lane::Latest(Key::Crowd(lot), 0),
+        (Push::Card(card), _) => Lane::Latest(Key::Card(card.id), card.offset),
+        (Push::Wallet(wallet), _) => Lane::Latest(Key::Wallet, wallet.version),
+        (Push::Event(_) | Push::Notice(_), _) => Lane::Must,
+        // A claim's line may be lost to a slow reader; units left are right again with the next.
+        (Push::Stock { .. } | Push::Chat(_) | Push::Activity(_), _) => Lane::Droppable,
+        (Push::Tick { .. } | Push::Crowd(_), _) => Lane::Droppable,
+    }
+}

@@ -1,0 +1,77 @@
+//! How fast one connection may talk.
+
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// So many at once, and one more every so often.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rate {
+    pub burst: u32,
+    pub every: Duration,
+}
+
+/// Frames of any kind: 50 a second.
+pub(super) const FRAMES: Rate = Rate {
+    burst: 100,
+    every: Duration::from_millis(20),
+};
+
+/// Chat messages: 1 a second.
+pub(super) const CHAT: Rate = Rate {
+    burst: 5,
+    every: Duration::from_secs(1),
+};
+
+/// Reactions: 10 a second.
+pub(super) const REACTIONS: Rate = Rate {
+    burst: 20,
+    every: Duration::from_millis(100),
+};
+
+/// Refusals for speed that are forgiven before the socket is closed.
+pub(super) const FORGIVEN: Rate = Rate {
+    burst: 16,
+    every: Duration::from_secs(5),
+};
+
+/// A bucket of tokens.
+#[derive(Debug)]
+pub(super) struct Bucket {
+    rate: Rate,
+    /// When the bucket would be full; a token taken moves it one interval on.
+    full_at: Instant,
+}
+
+impl Bucket {
+    pub fn new(rate: Rate, now: Instant) -> Self {
+        Self { rate, full_at: now }
+    }
+
+    /// Takes a token if there is one.
+    pub fn take(&mut self, now: Instant) -> bool {
+        let full_at = self.full_at.max(now) + self.rate.every;
+        if full_at > now + self.rate.every * self.rate.burst {
+            return false;
+        }
+        self.full_at = full_at;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_passes_and_then_the_rate() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(CHAT, start);
+        let taken = (0..20).filter(|_| bucket.take(start)).count();
+        assert_eq!(taken, 5);
+        assert!(!bucket.take(start + Duration::from_millis(999)));
+        assert!(bucket.take(start + Duration::from_millis(1_000)));
+        assert!(!bucket.take(start + Duration::from_millis(1_001)));
+        let later = start + Duration::from_secs(3_600);
+        assert_eq!((0..20).filter(|_| bucket.take(later)).count(), 5);
+    }
+}

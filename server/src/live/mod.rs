@@ -1,0 +1,45 @@
+//! All sockets.
+//!
+//! An event reaches a screen like this: the ledger's commit, or the stream on every other node,
+//! calls [`Hub::deliver`]; the lot's log puts it in order, once; it is encoded once; each listener
+//! gets the shared text into one of three bounded lanes; the connection's writer drains them.
+//!
+//! A subscription is put on its channel first and hears nothing yet, then its snapshot is read,
+//! then it gets the snapshot and everything after it under one lock. So there is no moment in
+//! which something could be missed or come twice. A client that comes back with its last offset
+//! gets what it missed from the ring, without a read.
+
+mod channel;
+mod connection;
+mod counters;
+mod frames;
+mod history;
+mod hub;
+mod lanes;
+mod limits;
+mod log;
+mod origin;
+mod rooms;
+mod seen;
+mod session;
+mod state;
+mod ticks;
+mod upgrade;
+mod wheel;
+
+pub use counters::{Count, Counters};
+pub use history::History;
+pub use hub::Hub;
+pub use lanes::{Close, ConnectionId, Key, Lane, Lanes};
+pub use origin::Origins;
+pub use session::MAX_CHANNELS;
+pub use state::{LiveConfig, LiveParts, LiveState};
+pub use upgrade::upgrade;
+
+use axum::Router;
+use axum::routing::get;
+
+/// The route of the live socket, `/live`.
+pub fn routes(live: LiveState) -> Router {
+    Router::new().route("/live", get(upgrade)).with_state(live)
+}

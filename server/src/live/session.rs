@@ -1,0 +1,405 @@
+//! What one connection asks for, and what it gets.
+
+use super::channel::Joined;
+use super::frames;
+use super::lanes::{Lane, Lanes};
+use super::limits::{self, Bucket};
+use super::state::LiveState;
+use crate::events::Audience;
+use crate::firehose::chat_text;
+use crate::ids;
+use app::ports::{Failure, Viewer};
+use axum::extract::ws::Utf8Bytes;
+use serde::Deserialize;
+use shared::LotId;
+use shared::live::{
+    Channel, ClientFrame, ErrorCode, Position, ServerMessage, Snapshot, close_code,
+};
+use shared::view::{ChatMessage, Person, Reaction};
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Channels of one socket: a page needs about five, a floor with many lots open a few more.
+pub const MAX_CHANNELS: usize = 64;
+
+/// Malformed frames that a client may send in a connection's life.
+const MAX_MALFORMED: u32 = 8;
+
+/// The longest client id of a message, in bytes.
+const MAX_CLIENT_ID: usize = 64;
+
+/// How long a store may take before a client is told to try again.
+const STORE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Snapshots that are read before a subscription is given up: a second is needed only when more
+/// than a whole ring of events came while the first was read.
+const MAX_SNAPSHOTS: u32 = 3;
+
+/// Whether the connection goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flow {
+    GoOn,
+    /// The server closes it; the lanes know why.
+    End,
+}
+
+/// One connection's state; leaving every channel when dropped.
+pub(super) struct Session {
+    live: LiveState,
+    lanes: Arc<Lanes>,
+    viewer: Viewer,
+    channels: BTreeSet<Channel>,
+    malformed: u32,
+    frames: Bucket,
+    chat: Bucket,
+    reactions: Bucket,
+    forgiven: Bucket,
+}
+
+/// The snapshot of a channel, and its place if it has one.
+struct Taken {
+    snapshot: Snapshot,
+    at: Option<Position>,
+}
+
+impl Session {
+    pub fn new(live: LiveState, lanes: Arc<Lanes>, viewer: Viewer) -> Self {
+        let now = Instant::now();
+        let session = Self {
+            live,
+            lanes,
+            viewer,
+            channels: BTreeSet::new(),
+            malformed: 0,
+            frames: Bucket::new(limits::FRAMES, now),
+            chat: Bucket::new(limits::CHAT, now),
+            reactions: Bucket::new(limits::REACTIONS, now),
+            forgiven: Bucket::new(limits::FORGIVEN, now),
+        };
+        let acting = session.viewer.person.as_ref();
+        session.send(ServerMessage::Hello {
+            acting: acting.map(|person| person.handle.clone()),
+        });
+        session
+    }
+
+    fn encode(&self, message: ServerMessage) -> Utf8Bytes {
+        frames::encode(&self.live.clock, message)
+    }
+
+    fn send(&self, message: ServerMessage) {
+        self.lanes.send(Lane::Must, self.encode(message));
+    }
+
+    fn refuse(&self, id: u32, code: ErrorCode) {
+        self.live.hub.counters.frames_refused.add(1);
+        self.send(frames::error(Some(id), code));
+    }
+
+    /// Counts any frame, also those that say nothing; `id` names the refused one, if it is known.
+    pub fn count_frame(&mut self, id: impl FnOnce() -> Option<u32>) -> Result<(), Flow> {
+        if self.frames.take(Instant::now()) {
+            return Ok(());
+        }
+        Err(self.too_fast(id()))
+    }
+
+    fn too_fast(&mut self, id: Option<u32>) -> Flow {
+        self.live.hub.counters.frames_refused.add(1);
+        self.send(frames::error(id, ErrorCode::RateLimited));
+        if self.forgiven.take(Instant::now()) {
+            Flow::GoOn
+        } else {
+            self.lanes.close(close_code::POLICY, "too many frames");
+            Flow::End
+        }
+    }
+
+    fn malformed(&mut self, id: Option<u32>) -> Flow {
+        self.live.hub.counters.frames_refused.add(1);
+        self.send(frames::error(id, ErrorCode::Malformed));
+        self.malformed += 1;
+        if self.malformed < MAX_MALFORMED {
+            return Flow::GoOn;
+        }
+        self.lanes
+            .close(close_code::POLICY, "too many malformed frames");
+        Flow::End
+    }
+
+    /// Does what a text frame asks for.
+    pub async fn text(&mut self, text: &str) -> Flow {
+        if let Err(flow) = self.count_frame(|| id_of(text)) {
+            return flow;
+        }
+        let Ok(frame) = serde_json::from_str::<ClientFrame>(text) else {
+            return self.malformed(id_of(text));
+        };
+        match frame {
+            ClientFrame::Ping { id } => self.send(ServerMessage::Pong { id }),
+            ClientFrame::Unsubscribe { id, channel } => {
+                self.leave(channel);
+                self.send(ServerMessage::Done { id });
+            }
+            // Boxed, so that a connection that only listens stays small.
+            ClientFrame::Subscribe { id, channel, since } => {
+                Box::pin(self.subscribe(id, channel, since)).await;
+            }
+            ClientFrame::Chat {
+                id,
+                lot,
+                client_id,
+                text,
+            } => return Box::pin(self.say(id, lot, client_id, &text)).await,
+            ClientFrame::React { id, lot, reaction } => {
+                return Box::pin(self.react(id, lot, reaction)).await;
+            }
+        }
+        Flow::GoOn
+    }
+
+    fn audience(&self, channel: Channel) -> Result<Audience, ErrorCode> {
+        match (channel, &self.viewer.person) {
+            (Channel::Me, Some(person)) => Ok(Audience::Person(person.id)),
+            (Channel::Me, None) => Err(ErrorCode::SignIn),
+            (channel, _) => Ok(Audience::Channel(channel)),
+        }
+    }
+
+    async fn subscribe(&mut self, id: u32, channel: Channel, since: Option<Position>) {
+        if !self.channels.contains(&channel) && self.channels.len() >= MAX_CHANNELS {
+            return self.refuse(id, ErrorCode::TooManyChannels);
+        }
+        let audience = match self.audience(channel) {
+            Ok(audience) => audience,
+            Err(code) => return self.refuse(id, code),
+        };
+        // On the channel first, so that nothing is missed while the snapshot is read.
+        self.live.hub.register(audience, &self.lanes);
+        self.channels.insert(channel);
+        let joined = match (channel, since) {
+            (Channel::Lot(lot), Some(since)) if self.resume(id, lot, since) => Ok(()),
+            _ => self.join(id, channel, audience, since).await,
+        };
+        match joined {
+            Ok(()) => {
+                if let Channel::Crowd(lot) = channel {
+                    let person = self.viewer.person.clone();
+                    self.live.rooms.enter(lot, self.lanes.id, person);
+                }
+            }
+            Err(code) => {
+                self.leave(channel);
+                self.refuse(id, code);
+            }
+        }
+    }
+
+    fn resume(&self, id: u32, lot: LotId, since: Position) -> bool {
+        let reply = self.subscribed(id, Channel::Lot(lot), true);
+        self.live.hub.resume(lot, self.lanes.id, since, reply)
+    }
+
+    fn subscribed(&self, id: u32, channel: Channel, recovered: bool) -> Utf8Bytes {
+        self.encode(ServerMessage::Subscribed {
+            id,
+            channel,
+            recovered,
+        })
+    }
+
+    async fn join(
+        &self,
+        id: u32,
+        channel: Channel,
+        audience: Audience,
+        since: Option<Position>,
+    ) -> Result<(), ErrorCode> {
+        for _try in 0..MAX_SNAPSHOTS {
+            let Taken { snapshot, at } = in_time(self.snapshot(channel)).await?;
+            if let Snapshot::Room(room) = &snapshot {
+                self.live.ticks.watch(&room.lot);
+            }
+            // A client that has what the ledger has, or more, lost nothing.
+            let ahead = since.filter(|since| {
+                at.is_some_and(|at| since.epoch == at.epoch && since.offset >= at.offset)
+            });
+            let (at, first) = match ahead {
+                Some(since) => (Some(since), vec![self.subscribed(id, channel, true)]),
+                None => {
+                    let snapshot = Box::new(snapshot);
+                    let snapshot = ServerMessage::Snapshot { channel, snapshot };
+                    let first = vec![self.subscribed(id, channel, false), self.encode(snapshot)];
+                    (at, first)
+                }
+            };
+            match self.live.hub.join(audience, self.lanes.id, at, first) {
+                Joined::Live => return Ok(()),
+                Joined::Gone => break,
+                Joined::TooOld => {}
+            }
+        }
+        Err(ErrorCode::Unavailable)
+    }
+
+    async fn snapshot(&self, channel: Channel) -> Result<Taken, ErrorCode> {
+        let free = |snapshot| Taken { snapshot, at: None };
+        let social = &self.live.firehose as &dyn app::ports::Social;
+        Ok(match channel {
+            Channel::Lot(lot) => {
+                let room = self.live.ledger.room(lot).await.map_err(unavailable)?;
+                let room = room.ok_or(ErrorCode::NotFound)?;
+                self.live.known_lots.add(lot);
+                let at = Position {
+                    epoch: room.lot.epoch,
+                    offset: room.lot.offset,
+                };
+                Taken {
+                    snapshot: Snapshot::Room(room),
+                    at: Some(at),
+                }
+            }
+            Channel::Chat(lot) => {
+                self.must_exist(lot).await?;
+                let messages = social.chat(lot).await.map_err(unavailable)?;
+                free(Snapshot::Chat { messages })
+            }
+            Channel::Crowd(lot) => {
+                self.must_exist(lot).await?;
+                let crowd = social.crowd(lot).await.map_err(unavailable)?;
+                free(Snapshot::Crowd(crowd))
+            }
+            Channel::Floor => {
+                let floor = self.live.ledger.floor().await.map_err(unavailable)?;
+                free(Snapshot::Floor(floor))
+            }
+            Channel::Me => {
+                let person = self.person()?;
+                let wallet = self.live.ledger.wallet(person.id, self.live.currency);
+                let wallet = wallet.await.map_err(unavailable)?;
+                free(Snapshot::Me { wallet })
+            }
+        })
+    }
+
+    fn person(&self) -> Result<&Person, ErrorCode> {
+        self.viewer.person.as_ref().ok_or(ErrorCode::SignIn)
+    }
+
+    async fn must_exist(&self, lot: LotId) -> Result<(), ErrorCode> {
+        if self.live.known_lots.has(lot) {
+            return Ok(());
+        }
+        let room = self.live.ledger.room(lot).await.map_err(unavailable)?;
+        room.ok_or(ErrorCode::NotFound)?;
+        self.live.known_lots.add(lot);
+        Ok(())
+    }
+
+    async fn say(&mut self, id: u32, lot: LotId, client_id: String, text: &str) -> Flow {
+        if client_id.is_empty() || client_id.len() > MAX_CLIENT_ID {
+            return self.malformed(Some(id));
+        }
+        if !self.chat.take(Instant::now()) {
+            return self.too_fast(Some(id));
+        }
+        match in_time(self.post(lot, client_id, text)).await {
+            Ok(message) => {
+                self.live.hub.deliver_chat(lot, message);
+                self.send(ServerMessage::Done { id });
+            }
+            Err(code) => self.refuse(id, code),
+        }
+        Flow::GoOn
+    }
+
+    async fn post(
+        &self,
+        lot: LotId,
+        client_id: String,
+        text: &str,
+    ) -> Result<ChatMessage, ErrorCode> {
+        let who = self.person()?.clone();
+        let text = chat_text::clean(text).map_err(|_refusal| ErrorCode::InvalidText)?;
+        self.must_exist(lot).await?;
+        let message = ChatMessage {
+            id: ids::message(),
+            client_id,
+            who,
+            region: self.viewer.region,
+            text,
+            at: self.live.clock.now(),
+        };
+        let posted = self.live.firehose.post_message(lot, message).await;
+        posted.map_err(|error| unavailable(error.into_failure()))
+    }
+
+    async fn react(&mut self, id: u32, lot: LotId, reaction: Reaction) -> Flow {
+        if !self.reactions.take(Instant::now()) {
+            return self.too_fast(Some(id));
+        }
+        let counted = async {
+            self.person()?;
+            self.must_exist(lot).await?;
+            let counted = self.live.firehose.react(lot, reaction).await;
+            counted.map_err(|error| unavailable(error.into_failure()))
+        };
+        match in_time(counted).await {
+            Ok(()) => {
+                self.live.rooms.crowd_changed(lot);
+                self.send(ServerMessage::Done { id });
+            }
+            Err(code) => self.refuse(id, code),
+        }
+        Flow::GoOn
+    }
+
+    fn leave(&mut self, channel: Channel) {
+        if self.channels.remove(&channel) {
+            self.unregister(channel);
+        }
+    }
+
+    fn unregister(&self, channel: Channel) {
+        if let Ok(audience) = self.audience(channel) {
+            self.live.hub.unregister(audience, self.lanes.id);
+        }
+        if let Channel::Crowd(lot) = channel {
+            self.live.rooms.leave(lot, self.lanes.id);
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        for channel in std::mem::take(&mut self.channels) {
+            self.unregister(channel);
+        }
+        self.live.hub.disconnect(self.lanes.id);
+    }
+}
+
+fn unavailable(_logged_where_it_happened: Failure) -> ErrorCode {
+    ErrorCode::Unavailable
+}
+
+async fn in_time<T>(work: impl Future<Output = Result<T, ErrorCode>>) -> Result<T, ErrorCode> {
+    match tokio::time::timeout(STORE_TIMEOUT, work).await {
+        Ok(done) => done,
+        Err(_elapsed) => Err(ErrorCode::Unavailable),
+    }
+}
+
+/// The id of a frame that could not be read as a whole.
+fn id_of(text: &str) -> Option<u32> {
+    #[derive(Deserialize)]
+    struct OnlyId {
+        id: u32,
+    }
+    serde_json::from_str::<OnlyId>(text)
+        .ok()
+        .map(|only| only.id)
+}

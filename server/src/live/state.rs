@@ -1,0 +1,301 @@
+//! What every socket shares.
+
+use super::history::History;
+use super::hub::Hub;
+use super::origin::Origins;
+use super::rooms::Rooms;
+use super::ticks::Ticks;
+use crate::clock::Clock;
+use crate::firehose::{Firehose, StreamItem};
+use app::ports::{Ledger, Sessions};
+use shared::{Currency, LotId, PrincipalId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Items of the stream that may wait for the hub: two full pages.
+const MAX_STREAM_ITEMS: usize = 2_048;
+
+/// How often channels that nobody listens to are looked for.
+const SWEEP: Duration = Duration::from_secs(30);
+
+/// How long the stream may take to open before sockets are served without it.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long sockets and tasks may take to end.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Lots that are known to exist: 24 bytes each.
+const MAX_KNOWN_LOTS: usize = 65_536;
+
+/// How the live plane behaves.
+#[derive(Clone, Debug)]
+pub struct LiveConfig {
+    /// Pages of other origins that may open a socket, each as `scheme://host:port`. This server's
+    /// own, over plain HTTP, always may.
+    pub allowed_origins: Vec<String>,
+    /// Sockets of this node.
+    pub max_sockets: usize,
+    /// Sockets of one person on this node.
+    pub max_sockets_per_person: usize,
+    /// How often a socket is pinged; it has 8 of 25 parts of this time to answer.
+    pub ping_every: Duration,
+    /// The currency of the wallet on the `me` channel.
+    pub currency: Currency,
+}
+
+impl Default for LiveConfig {
+    fn default() -> Self {
+        Self {
+            allowed_origins: Vec::new(),
+            // At about 10 KiB a socket, 200 MiB.
+            max_sockets: 20_000,
+            max_sockets_per_person: 50,
+            ping_every: Duration::from_secs(25),
+            currency: Currency::Usd,
+        }
+    }
+}
+
+/// What the live plane is built from.
+pub struct LiveParts {
+    /// The house's clock.
+    pub clock: Arc<Clock>,
+    /// The hub that the ledger delivers to.
+    pub hub: Arc<Hub>,
+    /// The money plane, for snapshots.
+    pub ledger: Arc<dyn Ledger>,
+    /// The social plane.
+    pub firehose: Firehose,
+    /// Who may act.
+    pub sessions: Arc<dyn Sessions>,
+    /// Where gaps are filled from after the event log, usually the ledger.
+    pub histories: Vec<Arc<dyn History>>,
+}
+
+/// The live plane of a node: the state of its routes.
+#[derive(Clone)]
+pub struct LiveState(Arc<Inner>);
+
+/// What [`LiveState`] shares.
+pub struct Inner {
+    pub(super) clock: Arc<Clock>,
+    /// Everybody who listens.
+    pub hub: Arc<Hub>,
+    pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) firehose: Firehose,
+    pub(super) sessions: Arc<dyn Sessions>,
+    pub(super) rooms: Arc<Rooms>,
+    pub(super) ticks: Arc<Ticks>,
+    pub(super) origins: Origins,
+    pub(super) seats: Seats,
+    pub(super) known_lots: KnownLots,
+    pub(super) currency: Currency,
+    pub(super) tasks: TaskTracker,
+    cancel: CancellationToken,
+}
+
+impl Deref for LiveState {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl LiveState {
+    /// Starts the live plane: opens the stream and runs everything that sockets need.
+    pub async fn start(config: LiveConfig, parts: LiveParts) -> Self {
+        let LiveParts {
+            clock,
+            hub,
+            ledger,
+            firehose,
+            sessions,
+            histories,
+        } = parts;
+        let mut all: Vec<Arc<dyn History>> = vec![Arc::new(firehose.clone())];
+        all.extend(histories);
+        hub.set_histories(all);
+        let rooms = Rooms::new(firehose.clone(), Arc::clone(&hub), Arc::clone(&clock));
+        let ticks = Ticks::new(Arc::clone(&hub), Arc::clone(&clock));
+        let state = Self(Arc::new(Inner {
+            clock,
+            hub,
+            ledger,
+            firehose,
+            sessions,
+            rooms: Arc::new(rooms),
+            ticks: Arc::new(ticks),
+            origins: Origins::new(config.allowed_origins),
+            seats: Seats::new(config.max_sockets, config.max_sockets_per_person),
+            known_lots: KnownLots::default(),
+            currency: config.currency,
+            tasks: TaskTracker::new(),
+            cancel: CancellationToken::new(),
+        }));
+        state.follow_stream().await;
+        state.run_tasks(config.ping_every);
+        state
+    }
+
+    async fn follow_stream(&self) {
+        let mut reader = self.firehose.stream_reader();
+        match tokio::time::timeout(OPEN_TIMEOUT, reader.open()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the stream did not open, trying on"),
+            Err(_elapsed) => tracing::warn!("the stream takes long to open, trying on"),
+        }
+        let (sender, mut items) = mpsc::channel(MAX_STREAM_ITEMS);
+        self.tasks.spawn(reader.run(sender, self.cancel.clone()));
+        let (hub, rooms) = (Arc::clone(&self.hub), Arc::clone(&self.rooms));
+        self.tasks.spawn(async move {
+            while let Some(item) = items.recv().await {
+                match item {
+                    StreamItem::Event(event) => hub.deliver(&event),
+                    StreamItem::Chat(lot, message) => hub.deliver_chat(lot, *message),
+                    StreamItem::CrowdChanged(lot) => rooms.crowd_changed(lot),
+                    StreamItem::Lost => hub.resync_all(),
+                }
+            }
+        });
+    }
+
+    fn run_tasks(&self, ping_every: Duration) {
+        let rooms = Arc::clone(&self.rooms);
+        self.run(async move { rooms.keep_presence().await });
+        let rooms = Arc::clone(&self.rooms);
+        self.run(async move { rooms.show_crowds().await });
+        let ticks = Arc::clone(&self.ticks);
+        self.run(async move { ticks.run().await });
+        let (hub, clock) = (Arc::clone(&self.hub), Arc::clone(&self.clock));
+        self.run(async move { hub.turn_wheel(&clock, ping_every).await });
+        let hub = Arc::clone(&self.hub);
+        self.run(async move {
+            let mut rounds = tokio::time::interval(SWEEP);
+            loop {
+                rounds.tick().await;
+                hub.sweep();
+            }
+        });
+    }
+
+    fn run(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let cancel = self.cancel.clone();
+        self.tasks.spawn(async move {
+            cancel.run_until_cancelled(work).await;
+        });
+    }
+
+    /// Closes every socket, spread over two seconds, takes everybody out of their rooms and ends
+    /// every task.
+    pub async fn shutdown(&self) {
+        self.seats.close();
+        self.hub.drain().await;
+        self.cancel.cancel();
+        self.rooms.farewell().await;
+        self.tasks.close();
+        if tokio::time::timeout(END_TIMEOUT, self.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("some sockets did not end in time");
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    closed: bool,
+    total: usize,
+    by_person: BTreeMap<PrincipalId, usize>,
+}
+
+/// How many sockets there may be.
+#[derive(Clone, Debug)]
+pub(super) struct Seats {
+    taken: Arc<Mutex<Taken>>,
+    max: usize,
+    max_per_person: usize,
+}
+
+/// One socket's place; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Seat {
+    seats: Seats,
+    person: Option<PrincipalId>,
+}
+
+impl Seats {
+    fn new(max: usize, max_per_person: usize) -> Self {
+        Self {
+            taken: Arc::default(),
+            max,
+            max_per_person,
+        }
+    }
+
+    /// A place, if there is one.
+    pub fn take(&self, person: Option<PrincipalId>) -> Option<Seat> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if taken.closed || taken.total >= self.max {
+            return None;
+        }
+        if let Some(person) = person {
+            let count = taken.by_person.entry(person).or_default();
+            if *count >= self.max_per_person {
+                return None;
+            }
+            *count += 1;
+        }
+        taken.total += 1;
+        let seats = self.clone();
+        Some(Seat { seats, person })
+    }
+
+    fn close(&self) {
+        self.taken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .closed = true;
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let taken = self.seats.taken.lock();
+        let mut taken = taken.unwrap_or_else(PoisonError::into_inner);
+        taken.total -= 1;
+        if let Some(person) = self.person
+            && let Some(count) = taken.by_person.get_mut(&person)
+        {
+            *count -= 1;
+            if *count == 0 {
+                taken.by_person.remove(&person);
+            }
+        }
+    }
+}
+
+/// Lots that were found once; lots never vanish.
+#[derive(Debug, Default)]
+pub(super) struct KnownLots(Mutex<BTreeSet<LotId>>);
+
+impl KnownLots {
+    pub fn has(&self, lot: LotId) -> bool {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.contains(&lot)
+    }
+
+    pub fn add(&self, lot: LotId) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MAX_KNOWN_LOTS {
+            known.clear();
+        }
+        known.insert(lot);
+    }
+}
