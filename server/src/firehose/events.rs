@@ -63,9 +63,10 @@ impl Firehose {
                 .or_default()
                 .push(event);
         }
-        let groups = by_aggregate
-            .into_values()
-            .map(|group| self.append_in_order(group));
+        let mut groups = Vec::new();
+        for group in by_aggregate.into_values() {
+            groups.push(self.append_in_order(group));
+        }
         let mut done = futures::stream::iter(groups).buffer_unordered(MAX_PARALLEL);
         let mut all = Appended::default();
         while let Some(part) = done.next().await {
