@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 use std::{fs, io};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// How long stores that are on their way out may take to let go of the folder.
-const LOCK_WITHIN: Duration = Duration::from_secs(30);
+/// How long stores on their way out may take to let go of the folder, or others on their way in to
+/// answer: as long as whoever attaches waits.
+const LOCK_WITHIN: Duration = Duration::from_secs(90);
 
 /// Between two attempts to take the lock.
 const LOCK_POLL: Duration = Duration::from_millis(50);
@@ -124,6 +125,9 @@ async fn start(folder: &Folder) -> Result<Running, StoresError> {
         notes: postgres.notes().to_vec(),
     };
     record.write(folder).map_err(failed)?;
+    for note in &record.notes {
+        tracing::warn!("{note}");
+    }
     tracing::info!(
         elapsed_ms = since.elapsed().as_millis(),
         postgres = record.postgres_version,
