@@ -1,4 +1,4 @@
-//! The firehose against an embedded DynamoDB, spoken to through the AWS SDK over loopback.
+//! The firehose against an embedded `DynamoDB`, spoken to through the AWS SDK over loopback.
 //! Each test starts a store of its own; waits have deadlines.
 
 #[path = "support/store.rs"]
@@ -6,7 +6,7 @@ mod store;
 
 use server::clock::Clock;
 use server::events::{EventBody, HouseEvent};
-use server::firehose::{Firehose, FirehoseConfig, StreamItem};
+use server::firehose::{Firehose, StreamItem};
 use server::ids;
 use shared::auction::Status;
 use shared::live::{LotEvent, Position};
@@ -116,11 +116,7 @@ fn message(clock: &Clock, who: &Person, client_id: &str, text: &str) -> ChatMess
 
 async fn firehose(store: &Store) -> (Firehose, Arc<Clock>) {
     let clock = Arc::new(Clock::new());
-    let config = FirehoseConfig {
-        table: "lotzero-test".to_owned(),
-        endpoint: Some(store.endpoint()),
-    };
-    let firehose = Firehose::connect(config, Arc::clone(&clock)).await;
+    let firehose = store.firehose("lotzero-test", &clock).await;
     firehose.ensure_table().await.expect("table");
     (firehose, clock)
 }
@@ -134,10 +130,10 @@ async fn next(items: &mut mpsc::Receiver<StreamItem>) -> StreamItem {
 
 #[tokio::test]
 async fn several_nodes_may_make_the_table_at_once() {
-    let store = Store::start().await;
+    let store = Store::start();
     let (one, _) = firehose(&store).await;
     let other = store
-        .other_table("lotzero-race", Arc::new(Clock::new()))
+        .firehose("lotzero-race", &Arc::new(Clock::new()))
         .await;
     let again = other.clone();
     let (a, b, c) = tokio::join!(
@@ -152,7 +148,7 @@ async fn several_nodes_may_make_the_table_at_once() {
 
 #[tokio::test]
 async fn the_event_log_keeps_each_event_once_and_in_order() {
-    let store = Store::start().await;
+    let store = Store::start();
     let (firehose, clock) = firehose(&store).await;
     let (lot, other) = (ids::lot(), ids::lot());
     let mut events: Vec<_> = (1..=12).map(|n| closed(&clock, lot, n)).collect();
@@ -174,7 +170,7 @@ async fn the_event_log_keeps_each_event_once_and_in_order() {
 
 #[tokio::test]
 async fn a_client_id_is_said_once_by_its_sender() {
-    let store = Store::start().await;
+    let store = Store::start();
     let (firehose, clock) = firehose(&store).await;
     let lot = ids::lot();
     let (ada, bo) = (person(1, "ada"), person(2, "bo"));
@@ -197,7 +193,7 @@ async fn a_client_id_is_said_once_by_its_sender() {
 
 #[tokio::test]
 async fn watchers_count_by_their_time_and_people_once() {
-    let store = Store::start().await;
+    let store = Store::start();
     let (firehose, _clock) = firehose(&store).await;
     let lot = ids::lot();
     let (ada, bo) = (person(1, "ada"), person(2, "bo"));
@@ -224,7 +220,7 @@ async fn watchers_count_by_their_time_and_people_once() {
 
 #[tokio::test]
 async fn reactions_at_the_same_time_all_count() {
-    let store = Store::start().await;
+    let store = Store::start();
     let (firehose, _clock) = firehose(&store).await;
     let lot = ids::lot();
     let hearts = (0..40).map(|_| firehose.react(lot, Reaction::Heart));
@@ -244,7 +240,7 @@ async fn reactions_at_the_same_time_all_count() {
 
 #[tokio::test]
 async fn the_stream_tells_what_is_written_after_it_was_opened() {
-    let store = Store::start().await;
+    let store = Store::start();
     let (firehose, clock) = firehose(&store).await;
     let lot = ids::lot();
     let ada = person(1, "ada");
@@ -292,7 +288,7 @@ async fn the_stream_tells_what_is_written_after_it_was_opened() {
 
 #[tokio::test]
 async fn a_reader_that_could_not_open_says_that_something_is_lost() {
-    let store = Store::start().await;
+    let store = Store::start();
     let (firehose, clock) = firehose(&store).await;
     let (sender, mut items) = mpsc::channel(16);
     let cancel = CancellationToken::new();
@@ -307,7 +303,7 @@ async fn a_reader_that_could_not_open_says_that_something_is_lost() {
 
 #[tokio::test]
 async fn the_stream_goes_on_after_the_store_was_away() {
-    let mut store = Store::start().await;
+    let mut store = Store::start();
     let (firehose, clock) = firehose(&store).await;
     let mut reader = firehose.stream_reader();
     reader.open().await.expect("opens");
@@ -317,10 +313,11 @@ async fn the_stream_goes_on_after_the_store_was_away() {
     let first = notice(&clock, ids::lot());
     firehose.append_event(&first).await.expect("appends");
     assert_eq!(next(&mut items).await, StreamItem::Event(Box::new(first)));
-    store.stop_listening().await;
-    tokio::time::sleep(Duration::from_millis(150)).await;
-    store.listen_again().await;
+    store.stop();
     let second = notice(&clock, ids::lot());
+    let away = firehose.append_event(&second).await;
+    assert!(away.is_err(), "the store is away");
+    store.listen();
     firehose.append_event(&second).await.expect("appends");
     assert_eq!(next(&mut items).await, StreamItem::Event(Box::new(second)));
     cancel.cancel();

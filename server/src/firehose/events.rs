@@ -15,7 +15,7 @@ const EVENT_KEPT_MS: i64 = 7 * 24 * 3_600_000;
 /// Aggregates that are written at the same time: with 5 ms a put, 3,000 events a second.
 const MAX_PARALLEL: usize = 16;
 
-/// Events of one answer when a gap is filled; DynamoDB ends a page at 1 MB anyway.
+/// Events of one answer when a gap is filled; `DynamoDB` ends a page at 1 MB anyway.
 const MAX_EVENTS_READ: usize = 1_000;
 
 /// What became of a batch of events.

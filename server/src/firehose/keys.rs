@@ -74,7 +74,7 @@ pub(super) fn shard_of(key: &str) -> u32 {
     let sum = key.bytes().fold(0_u32, |sum, byte| {
         sum.wrapping_mul(31).wrapping_add(u32::from(byte))
     });
-    sum % CROWD_SHARDS
+    sum.checked_rem(CROWD_SHARDS).unwrap_or(0)
 }
 
 pub(super) fn text(value: impl Into<String>) -> AttributeValue {
@@ -85,7 +85,7 @@ pub(super) fn number(value: i64) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
-/// The moment after which the item may go, in the seconds that DynamoDB wants.
+/// The moment after which the item may go, in the seconds that `DynamoDB` wants.
 pub(super) fn expires(from: Timestamp, after_ms: i64) -> AttributeValue {
     number(from.plus_ms(after_ms).0.div_euclid(1000))
 }

@@ -1,4 +1,4 @@
-//! All DynamoDB: one table and its stream.
+//! All of `DynamoDB`: one table and its stream.
 //!
 //! | item | pk | sk | attributes |
 //! |---|---|---|---|
@@ -9,7 +9,7 @@
 //! | reactions | `REACTIONS#lot_…` | two-digit shard | kind `reactions`, lot, a number per reaction |
 //! | watcher | `PRESENCE#lot_…#` two-digit shard | the watcher's key | kind `presence`, lot, `seen_at`, `joined`, person |
 //!
-//! Every item has `expires_at` (seconds since 1970) for DynamoDB's time to live, which is for
+//! Every item has `expires_at` (seconds since 1970) for `DynamoDB`'s time to live, which is for
 //! tidiness only: it may be days late, so whatever depends on age compares timestamps.
 //!
 //! | access | operation |

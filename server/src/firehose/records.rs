@@ -8,7 +8,7 @@ use aws_sdk_dynamodbstreams::types::{AttributeValue as StreamValue, OperationTyp
 use shared::LotId;
 use std::collections::{BTreeSet, HashMap};
 
-/// The user that DynamoDB names when an item goes by its time to live.
+/// The user that `DynamoDB` names when an item goes by its time to live.
 const EXPIRY: &str = "dynamodb.amazonaws.com";
 
 /// What a page of records means, in their order. A room whose crowd changed is named once.
@@ -84,11 +84,12 @@ fn meaning(item: &Item) -> Result<Option<StreamItem>, FirehoseError> {
 /// carried over.
 fn plain(image: &HashMap<String, StreamValue>) -> Item {
     let carried = image.iter().filter_map(|(name, value)| {
-        let value = match value {
-            StreamValue::S(text) => AttributeValue::S(text.clone()),
-            StreamValue::N(number) => AttributeValue::N(number.clone()),
-            StreamValue::Bool(flag) => AttributeValue::Bool(*flag),
-            _ => return None,
+        let value = if let StreamValue::S(text) = value {
+            AttributeValue::S(text.clone())
+        } else if let StreamValue::N(number) = value {
+            AttributeValue::N(number.clone())
+        } else {
+            AttributeValue::Bool(*value.as_bool().ok()?)
         };
         Some((name.clone(), value))
     });

@@ -14,7 +14,7 @@ use std::time::Duration;
 /// How often a table in the making is looked at.
 const WAIT: Duration = Duration::from_millis(100);
 
-/// How often in all: 60 s, six times what DynamoDB usually takes.
+/// How often in all: 60 s, six times what `DynamoDB` usually takes.
 const MAX_WAITS: u32 = 600;
 
 impl Firehose {

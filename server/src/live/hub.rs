@@ -37,8 +37,8 @@ const FILL_TIMEOUT: Duration = Duration::from_secs(3);
 /// A shutdown closes sockets spread over this time, so that not all reconnect at once.
 const DRAIN_TIME: Duration = Duration::from_secs(2);
 
-/// Sockets that a shutdown closes between two waits.
-const DRAIN_STEPS: u32 = 20;
+/// Steps in which a shutdown does that.
+const DRAIN_STEPS: usize = 20;
 
 type Shard = HashMap<Audience, ChannelState>;
 
@@ -139,12 +139,11 @@ impl Hub {
         let Some(state) = shard.get_mut(&audience).filter(|state| state.is_heard()) else {
             return;
         };
-        let push = match push {
-            Push::Stock { units_left, line } => Push::Stock {
-                units_left: state.fewest(units_left),
-                line,
-            },
-            other => other,
+        let push = if let Push::Stock { units_left, line } = push {
+            let units_left = state.fewest(units_left);
+            Push::Stock { units_left, line }
+        } else {
+            push
         };
         let lane = lane_of(channel, &push);
         let frame = frames::push(&self.clock, channel, None, push);
@@ -265,10 +264,11 @@ impl Hub {
         let Some(hub) = self.me.upgrade() else { return };
         state.filling = true;
         self.tasks.spawn(async move {
-            tokio::select! {
-                () = hub.ended.cancelled() => {}
-                () = tokio::time::sleep(GAP_WAIT) => hub.fill(lot).await,
-            }
+            let fill = async {
+                tokio::time::sleep(GAP_WAIT).await;
+                hub.fill(lot).await;
+            };
+            hub.ended.run_until_cancelled(fill).await;
         });
     }
 
@@ -367,15 +367,21 @@ impl Hub {
 
     /// Closes every socket, spread over two seconds, and ends the hub's own tasks.
     pub async fn drain(&self) {
+        self.drain_over(DRAIN_TIME).await;
+    }
+
+    async fn drain_over(&self, time: Duration) {
         self.ended.cancel();
         let mut sockets = self.wheel.all();
-        let step = sockets.len().div_ceil(20).max(1);
+        let steps = u32::try_from(DRAIN_STEPS).unwrap_or(1);
+        let pause = time / steps;
+        let step = sockets.len().div_ceil(DRAIN_STEPS).max(1);
         while !sockets.is_empty() {
             for lanes in sockets.drain(..step.min(sockets.len())) {
                 lanes.close(shared::live::close_code::RESTART, "the server restarts");
             }
             if !sockets.is_empty() {
-                tokio::time::sleep(DRAIN_TIME / DRAIN_STEPS).await;
+                tokio::time::sleep(pause).await;
             }
         }
         self.tasks.close();
@@ -396,3 +402,7 @@ fn lane_of(channel: Channel, push: &Push) -> Lane {
         (Push::Tick { .. } | Push::Crowd(_), _) => Lane::Droppable,
     }
 }
+
+#[cfg(test)]
+#[path = "hub_tests.rs"]
+mod tests;

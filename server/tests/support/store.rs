@@ -1,4 +1,5 @@
-//! An embedded DynamoDB on a free loopback port, which can go away and come back.
+//! An embedded `DynamoDB` on a free loopback port, which can go away and come back.
+#![allow(dead_code, reason = "each test file uses what it needs")]
 
 use dynoxide::Database;
 use server::clock::Clock;
@@ -6,25 +7,24 @@ use server::firehose::{Firehose, FirehoseConfig};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::task::JoinHandle;
+use tokio::runtime::Runtime;
 
 pub struct Store {
     database: Database,
     address: SocketAddr,
-    server: JoinHandle<()>,
+    /// A runtime of its own: when it ends, so do all connections.
+    runtime: Option<Runtime>,
 }
 
 impl Store {
-    pub async fn start() -> Self {
-        let database = Database::memory().expect("a database in memory");
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("an address");
-        let server = serve(listener, &database);
-        Self {
-            database,
-            address,
-            server,
-        }
+    pub fn start() -> Self {
+        let mut store = Self {
+            database: Database::memory().expect("a database in memory"),
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            runtime: None,
+        };
+        store.listen();
+        store
     }
 
     pub fn endpoint(&self) -> String {
@@ -32,39 +32,47 @@ impl Store {
     }
 
     /// A firehose over a table of this store.
-    pub async fn other_table(&self, table: &str, clock: Arc<Clock>) -> Firehose {
+    pub async fn firehose(&self, table: &str, clock: &Arc<Clock>) -> Firehose {
         let config = FirehoseConfig {
             table: table.to_owned(),
             endpoint: Some(self.endpoint()),
         };
-        Firehose::connect(config, clock).await
+        Firehose::connect(config, Arc::clone(clock)).await
     }
 
-    /// Refuses connections from now on; what is stored stays.
-    pub async fn stop_listening(&mut self) {
-        self.server.abort();
-        let _ = (&mut self.server).await;
+    /// Breaks every connection and refuses new ones; what is stored stays.
+    pub fn stop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 
-    /// Listens again, at the same address.
-    pub async fn listen_again(&mut self) {
-        let socket = TcpSocket::new_v4().expect("a socket");
-        socket.set_reuseaddr(true).expect("reuse");
-        socket.bind(self.address).expect("the same port");
-        let listener = socket.listen(64).expect("listens");
-        self.server = serve(listener, &self.database);
+    /// Listens, after the first time at the same address.
+    pub fn listen(&mut self) {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let entered = runtime.enter();
+        let listener = listener(self.address);
+        self.address = listener.local_addr().expect("an address");
+        let database = self.database.clone();
+        tokio::spawn(dynoxide::server::serve_on(listener, database));
+        drop(entered);
+        self.runtime = Some(runtime);
     }
 }
 
 impl Drop for Store {
     fn drop(&mut self) {
-        self.server.abort();
+        self.stop();
     }
 }
 
-fn serve(listener: TcpListener, database: &Database) -> JoinHandle<()> {
-    let database = database.clone();
-    tokio::spawn(async move {
-        dynoxide::server::serve_on(listener, database).await;
-    })
+fn listener(address: SocketAddr) -> TcpListener {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_reuseaddr(true).expect("reuse");
+    socket.bind(address).expect("a free port");
+    socket.listen(64).expect("listens")
 }

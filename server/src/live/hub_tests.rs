@@ -1,0 +1,552 @@
+//! The hub with a fake history: what listeners get, in which order, and how often.
+
+use super::*;
+use crate::events::EventBody;
+use crate::ids;
+use app::ports::Failure;
+use async_trait::async_trait;
+use proptest::prelude::*;
+use shared::Timestamp;
+use shared::auction::Status;
+use shared::live::{ServerFrame, close_code};
+use shared::view::{Activity, ActivityKind, LotView, Notice, Outcome, Person, Terms, WalletView};
+use shared::{Currency, Money, PrincipalId};
+use std::collections::VecDeque;
+use uuid::Uuid;
+
+/// Remembers offsets up to `knows` and counts how often it is asked.
+struct Fake {
+    knows: i64,
+    asked: AtomicU64,
+}
+
+impl Fake {
+    fn new(knows: i64) -> Arc<Self> {
+        let asked = AtomicU64::new(0);
+        Arc::new(Self { knows, asked })
+    }
+
+    fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+#[async_trait]
+impl History for Fake {
+    async fn lot_events(
+        &self,
+        _lot: LotId,
+        epoch: i64,
+        after: i64,
+        through: i64,
+    ) -> Result<Vec<(Position, LotEvent)>, Failure> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let known = after + 1..=through.min(self.knows);
+        Ok(known
+            .map(|offset| (Position { epoch, offset }, passed()))
+            .collect())
+    }
+}
+
+fn passed() -> LotEvent {
+    LotEvent::Closed {
+        status: Status::Passed,
+        outcome: Outcome::Passed {
+            reserve_not_met: false,
+        },
+    }
+}
+
+fn lot() -> LotId {
+    LotId::from_uuid(Uuid::from_u128(1))
+}
+
+fn money(minor: i64) -> Money {
+    Money::new(minor, Currency::Usd).expect("in range")
+}
+
+fn card(offset: i64) -> Box<LotView> {
+    Box::new(LotView {
+        id: lot(),
+        title: "Lamp".to_owned(),
+        art: "lamp".to_owned(),
+        seller: Person {
+            id: PrincipalId::from_uuid(Uuid::from_u128(9)),
+            handle: "sora".to_owned(),
+            name: "Sora".to_owned(),
+            simulated: false,
+        },
+        currency: Currency::Usd,
+        opens_at: Timestamp(0),
+        closes_at: Timestamp(9),
+        status: Status::Open,
+        terms: Terms::Drop {
+            price: money(5),
+            units: 9,
+            units_left: 9,
+            limit: None,
+        },
+        outcome: None,
+        epoch: 1,
+        offset,
+    })
+}
+
+fn event(offset: i64) -> HouseEvent {
+    let activity = Activity {
+        id: offset.to_string(),
+        lot: lot(),
+        title: "Lamp".to_owned(),
+        what: ActivityKind::Passed,
+        who: None,
+        region: None,
+        amount: None,
+        at: Timestamp(5),
+    };
+    HouseEvent {
+        id: ids::event(),
+        at: Timestamp(5),
+        body: EventBody::Lot {
+            lot: lot(),
+            position: at(offset),
+            event: passed(),
+            card: card(offset),
+            activity,
+        },
+    }
+}
+
+fn at(offset: i64) -> Position {
+    Position { epoch: 1, offset }
+}
+
+fn hub(fakes: &[&Arc<Fake>]) -> Arc<Hub> {
+    let hub = Hub::new(Arc::new(Clock::new()));
+    let history = |fake: &&Arc<Fake>| -> Arc<dyn History> { Arc::<Fake>::clone(fake) };
+    hub.set_histories(fakes.iter().map(history).collect());
+    hub
+}
+
+const LOT: fn() -> Audience = || Audience::Channel(Channel::Lot(lot()));
+
+/// A listener on the lot whose snapshot was at `offset`.
+fn listener(hub: &Hub, offset: i64) -> Arc<Lanes> {
+    let lanes = hub.connect();
+    hub.register(LOT(), &lanes);
+    let joined = hub.join(LOT(), lanes.id, Some(at(offset)), vec!["snapshot".into()]);
+    assert_eq!(joined, Joined::Live);
+    assert_eq!(taken(&lanes), ["snapshot"]);
+    lanes
+}
+
+/// What the lanes hold: offsets of events, or the kind of anything else.
+fn taken(lanes: &Lanes) -> Vec<String> {
+    let mut all = Vec::new();
+    loop {
+        let batch = lanes.take();
+        if batch.frames.is_empty() {
+            return all;
+        }
+        all.extend(batch.frames.iter().map(|frame| describe(frame)));
+    }
+}
+
+fn describe(frame: &str) -> String {
+    let Ok(frame) = serde_json::from_str::<ServerFrame>(frame) else {
+        return frame.to_owned();
+    };
+    match frame.message {
+        ServerMessage::Push {
+            position: Some(at), ..
+        } => at.offset.to_string(),
+        ServerMessage::Push { push, .. } => match *push {
+            Push::Stock { units_left, .. } => format!("left {units_left}"),
+            Push::Card(card) => format!("card {}", card.offset),
+            Push::Activity(activity) => format!("activity {}", activity.id),
+            Push::Wallet(wallet) => format!("wallet {}", wallet.version),
+            Push::Notice(_) => "notice".to_owned(),
+            Push::Chat(message) => message.text,
+            Push::Event(_) | Push::Tick { .. } | Push::Crowd(_) => "other".to_owned(),
+        },
+        ServerMessage::Resync { .. } => "resync".to_owned(),
+        ServerMessage::Hello { .. }
+        | ServerMessage::Done { .. }
+        | ServerMessage::Subscribed { .. }
+        | ServerMessage::Error { .. }
+        | ServerMessage::Pong { .. }
+        | ServerMessage::Ping
+        | ServerMessage::Snapshot { .. } => "other".to_owned(),
+    }
+}
+
+fn numbers(range: std::ops::RangeInclusive<i64>) -> Vec<String> {
+    range.map(|n| n.to_string()).collect()
+}
+
+async fn after_the_wait() {
+    tokio::time::sleep(GAP_WAIT + Duration::from_millis(50)).await;
+}
+
+#[tokio::test]
+async fn events_go_out_once_in_order_and_repeats_are_dropped() {
+    let hub = hub(&[]);
+    let lanes = listener(&hub, 4);
+    let events: Vec<_> = (3..=8).map(event).collect();
+    for index in [0, 1, 2, 4, 4, 3, 2, 5] {
+        hub.deliver(&events[index]);
+    }
+    assert_eq!(taken(&lanes), numbers(5..=8));
+    assert!(hub.counters.repeats.get() >= 4);
+}
+
+#[tokio::test]
+async fn a_gap_waits_and_is_then_filled_from_the_first_history_that_can() {
+    let (empty, full) = (Fake::new(0), Fake::new(99));
+    let hub = hub(&[&empty, &full]);
+    let lanes = listener(&hub, 4);
+    hub.deliver(&event(7));
+    hub.deliver(&event(8));
+    assert!(taken(&lanes).is_empty());
+    tokio::time::sleep(GAP_WAIT / 4).await;
+    assert_eq!(empty.asked(), 0, "it may still come by itself");
+    after_the_wait().await;
+    assert_eq!(taken(&lanes), numbers(5..=8));
+    assert_eq!((empty.asked(), full.asked()), (1, 1), "one read each");
+    assert_eq!(hub.counters.gaps_filled.get(), 1);
+    hub.deliver(&event(6));
+    assert!(taken(&lanes).is_empty(), "it was filled");
+}
+
+#[tokio::test]
+async fn what_comes_by_itself_is_not_read() {
+    let full = Fake::new(99);
+    let hub = hub(&[&full]);
+    let lanes = listener(&hub, 4);
+    hub.deliver(&event(6));
+    hub.deliver(&event(5));
+    after_the_wait().await;
+    assert_eq!(full.asked(), 0);
+    assert_eq!(taken(&lanes), numbers(5..=6));
+}
+
+#[tokio::test]
+async fn a_gap_that_nobody_can_fill_ends_in_a_resync() {
+    let hub = hub(&[&Fake::new(0)]);
+    let lanes = listener(&hub, 4);
+    hub.deliver(&event(6));
+    after_the_wait().await;
+    assert_eq!(taken(&lanes), ["resync"]);
+    assert_eq!(hub.counters.gaps_lost.get(), 1);
+    // It comes back with a snapshot and goes on.
+    hub.register(LOT(), &lanes);
+    let joined = hub.join(LOT(), lanes.id, Some(at(6)), vec![]);
+    assert_eq!(joined, Joined::Live);
+    hub.deliver(&event(7));
+    assert_eq!(taken(&lanes), ["7"]);
+}
+
+#[tokio::test]
+async fn a_gap_that_nobody_hears_is_not_read() {
+    let full = Fake::new(99);
+    let hub = hub(&[&full]);
+    for offset in [4, 7] {
+        hub.deliver(&event(offset));
+    }
+    after_the_wait().await;
+    assert_eq!(full.asked(), 0);
+    let lanes = hub.connect();
+    hub.register(LOT(), &lanes);
+    assert!(!hub.resume(lot(), lanes.id, at(4), "resumed".into()));
+    assert!(hub.resume(lot(), lanes.id, at(7), "resumed".into()));
+}
+
+#[tokio::test]
+async fn a_snapshot_ahead_of_the_hub_makes_it_catch_up_for_the_others() {
+    let full = Fake::new(99);
+    let hub = hub(&[&full]);
+    let early = listener(&hub, 4);
+    let late = listener(&hub, 6);
+    after_the_wait().await;
+    assert_eq!(taken(&early), numbers(5..=6));
+    hub.deliver(&event(7));
+    assert_eq!(taken(&early), ["7"]);
+    assert_eq!(taken(&late), ["7"], "5 and 6 were in its snapshot");
+}
+
+#[tokio::test]
+async fn what_happens_while_the_snapshot_is_read_follows_it() {
+    let hub = hub(&[]);
+    let lanes = hub.connect();
+    hub.register(LOT(), &lanes);
+    for offset in [6, 5, 7] {
+        hub.deliver(&event(offset));
+    }
+    let stock = |units_left| Push::Stock {
+        units_left,
+        line: None,
+    };
+    hub.push(LOT(), stock(5));
+    hub.push(LOT(), stock(7));
+    assert!(taken(&lanes).is_empty(), "nothing before the snapshot");
+    let joined = hub.join(LOT(), lanes.id, Some(at(5)), vec!["snapshot".into()]);
+    assert_eq!(joined, Joined::Live);
+    let expected = ["snapshot", "6", "7", "left 5", "left 5"];
+    assert_eq!(taken(&lanes), expected);
+}
+
+#[tokio::test]
+async fn a_snapshot_older_than_the_ring_is_read_again() {
+    let hub = hub(&[]);
+    let first = listener(&hub, 0);
+    for offset in 1..=600 {
+        hub.deliver(&event(offset));
+        if offset % 100 == 0 {
+            taken(&first);
+        }
+    }
+    let lanes = hub.connect();
+    hub.register(LOT(), &lanes);
+    let join = |offset| hub.join(LOT(), lanes.id, Some(at(offset)), vec!["snapshot".into()]);
+    assert_eq!(join(50), Joined::TooOld);
+    assert!(taken(&lanes).is_empty());
+    assert_eq!(join(598), Joined::Live);
+    assert_eq!(taken(&lanes), ["snapshot", "599", "600"]);
+    hub.unregister(LOT(), lanes.id);
+    assert_eq!(join(600), Joined::Gone);
+}
+
+#[tokio::test]
+async fn who_comes_back_gets_what_was_missed_from_the_ring() {
+    let hub = hub(&[]);
+    let gone = listener(&hub, 4);
+    hub.unregister(LOT(), gone.id);
+    for offset in 5..=9 {
+        hub.deliver(&event(offset));
+    }
+    assert!(taken(&gone).is_empty());
+    let lanes = hub.connect();
+    hub.register(LOT(), &lanes);
+    assert!(
+        !hub.resume(lot(), lanes.id, at(3), "resumed".into()),
+        "lost"
+    );
+    let another = Position {
+        epoch: 7,
+        offset: 9,
+    };
+    assert!(!hub.resume(lot(), lanes.id, another, "resumed".into()));
+    assert!(hub.resume(lot(), lanes.id, at(6), "resumed".into()));
+    assert_eq!(taken(&lanes), ["resumed", "7", "8", "9"]);
+    hub.deliver(&event(10));
+    assert_eq!(taken(&lanes), ["10"]);
+}
+
+#[tokio::test]
+async fn a_client_ahead_of_the_log_has_lost_nothing() {
+    let hub = hub(&[]);
+    let slow = listener(&hub, 4);
+    let lanes = hub.connect();
+    hub.register(LOT(), &lanes);
+    assert!(hub.resume(lot(), lanes.id, at(6), "resumed".into()));
+    for offset in 5..=7 {
+        hub.deliver(&event(offset));
+    }
+    assert_eq!(taken(&lanes), ["resumed", "7"], "5 and 6 it has");
+    assert_eq!(taken(&slow), numbers(5..=7));
+}
+
+#[tokio::test]
+async fn a_slow_reader_is_closed_and_the_others_go_on() {
+    let hub = hub(&[]);
+    let (slow, quick) = (listener(&hub, 0), listener(&hub, 0));
+    for offset in 1..=300 {
+        hub.deliver(&event(offset));
+        assert_eq!(taken(&quick), [offset.to_string()]);
+    }
+    let batch = slow.take();
+    assert!(batch.frames.is_empty());
+    assert_eq!(batch.close.map(|c| c.code), Some(close_code::SLOW));
+    assert_eq!(hub.counters.slow_closed.get(), 1);
+}
+
+#[tokio::test]
+async fn pushes_without_a_place_come_once_by_event() {
+    let hub = hub(&[]);
+    let lanes = hub.connect();
+    let ada = PrincipalId::from_uuid(Uuid::from_u128(1));
+    let audiences = [Audience::Channel(Channel::Floor), Audience::Person(ada)];
+    for audience in audiences {
+        hub.register(audience, &lanes);
+        hub.join(audience, lanes.id, None, vec![]);
+    }
+    let wallet = |version| HouseEvent {
+        id: ids::event(),
+        at: Timestamp(1),
+        body: EventBody::Wallet {
+            owner: ada,
+            wallet: WalletView {
+                available: money(1),
+                held: money(0),
+                spent: money(0),
+                funded: money(1),
+                version,
+            },
+            notice: Some(Notice::Freed {
+                lot: lot(),
+                title: "Lamp".to_owned(),
+                freed: money(1),
+            }),
+        },
+    };
+    let (older, newer, closed) = (wallet(1), wallet(2), event(3));
+    for event in [&newer, &older, &newer, &closed, &closed, &older] {
+        hub.deliver(event);
+    }
+    let expected = ["notice", "notice", "card 3", "wallet 2", "activity 3"];
+    assert_eq!(taken(&lanes), expected);
+}
+
+#[tokio::test]
+async fn a_lost_stream_sends_everybody_to_a_snapshot() {
+    let hub = hub(&[]);
+    let lanes = listener(&hub, 4);
+    let floor = Audience::Channel(Channel::Floor);
+    hub.register(floor, &lanes);
+    hub.join(floor, lanes.id, None, vec![]);
+    hub.resync_all();
+    assert_eq!(taken(&lanes), ["resync", "resync"]);
+    hub.deliver(&event(9));
+    assert_eq!(
+        taken(&lanes),
+        ["card 9", "activity 9"],
+        "the lot only after a snapshot"
+    );
+    assert!(
+        !hub.resume(lot(), lanes.id, at(4), "resumed".into()),
+        "history is lost"
+    );
+}
+
+#[tokio::test]
+async fn a_drain_closes_everybody_little_by_little() {
+    let hub = hub(&[]);
+    let all: Vec<_> = (0..97).map(|_| hub.connect()).collect();
+    let begun = Instant::now();
+    let over = Duration::from_millis(200);
+    hub.drain_over(over).await;
+    assert!(begun.elapsed() >= over / 2, "spread");
+    for lanes in all {
+        let close = lanes.take().close.map(|close| close.code);
+        assert_eq!(close, Some(close_code::RESTART));
+    }
+}
+
+#[tokio::test]
+async fn the_wheel_pings_everybody_and_closes_who_stays_silent() {
+    let hub = hub(&[]);
+    let (alive, silent) = (hub.connect(), hub.connect());
+    let wheel = Arc::clone(&hub);
+    let turn = Duration::from_millis(1_500);
+    let task = tokio::spawn(async move {
+        let clock = Arc::clone(&wheel.clock);
+        wheel.turn_wheel(&clock, turn).await;
+    });
+    let deadline = Instant::now() + turn * 4;
+    while !silent.is_closing() {
+        assert!(Instant::now() < deadline, "silence was not noticed");
+        tokio::time::sleep(turn / 300).await;
+        if alive.take().ping.is_some() {
+            alive.heard();
+        }
+    }
+    task.abort();
+    assert!(!alive.is_closing());
+    assert_eq!(
+        silent.take().close.map(|c| c.code),
+        Some(close_code::SILENT)
+    );
+    assert_eq!(hub.counters.silent_closed.get(), 1);
+}
+
+#[tokio::test]
+async fn idle_channels_are_forgotten() {
+    let hub = hub(&[]);
+    let lanes = listener(&hub, 4);
+    hub.sweep();
+    assert!(hub.is_heard(LOT()));
+    hub.unregister(LOT(), lanes.id);
+    assert!(!hub.is_heard(LOT()));
+    let ghost = Audience::Channel(Channel::Lot(LotId::from_uuid(Uuid::from_u128(404))));
+    hub.register(ghost, &lanes);
+    hub.unregister(ghost, lanes.id);
+    assert!(
+        hub.shard(ghost).get(&ghost).is_none(),
+        "nothing to remember"
+    );
+}
+
+/// A step of the random test: an event comes by one of the two ways, or somebody subscribes, or
+/// the snapshot of the first who still waits for one arrives.
+#[derive(Clone, Debug)]
+enum Step {
+    Event(usize),
+    Subscribe,
+    Snapshot,
+}
+
+fn steps() -> impl Strategy<Value = (usize, Vec<Step>)> {
+    (1_usize..25).prop_flat_map(|count| {
+        // Both ways deliver every event; the shuffle reorders them as badly as it likes.
+        let twice: Vec<Step> = (0..count).chain(0..count).map(Step::Event).collect();
+        let joins = [vec![Step::Subscribe; 3], vec![Step::Snapshot; 3]].concat();
+        let all = [twice, joins].concat();
+        (Just(count), Just(all).prop_shuffle())
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn whoever_listens_gets_each_offset_once_in_order((count, steps) in steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(async move {
+            let end = i64::try_from(count).expect("short");
+            let hub = hub(&[&Fake::new(99)]);
+            let events: Vec<_> = (1..=end).map(event).collect();
+            let mut committed = 0;
+            let mut waiting = VecDeque::new();
+            let mut listeners = vec![(listener(&hub, 0), 0)];
+            let join = |lanes: Arc<Lanes>, from| {
+                let joined = hub.join(LOT(), lanes.id, Some(at(from)), vec![]);
+                assert_eq!(joined, Joined::Live);
+                (lanes, from)
+            };
+            for step in steps {
+                match step {
+                    Step::Event(index) => {
+                        // Whatever is delivered was committed, with all before it.
+                        let offset = i64::try_from(index).expect("short") + 1;
+                        committed = committed.max(offset);
+                        hub.deliver(&events[index]);
+                    }
+                    Step::Subscribe => {
+                        let lanes = hub.connect();
+                        hub.register(LOT(), &lanes);
+                        waiting.push_back((lanes, committed));
+                    }
+                    Step::Snapshot => {
+                        let first = waiting.pop_front();
+                        listeners.extend(first.map(|(lanes, from)| join(lanes, from)));
+                    }
+                }
+            }
+            listeners.extend(waiting.into_iter().map(|(lanes, from)| join(lanes, from)));
+            for (lanes, from) in listeners {
+                assert_eq!(taken(&lanes), numbers(from + 1..=end), "from {from}");
+            }
+        });
+    }
+}

@@ -1,0 +1,386 @@
+//! Everything a client may do wrong on a socket, with the answer it gets. After each row the
+//! house still serves the next client.
+#![expect(
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    reason = "a helper of a test may end it, and names only what it expects"
+)]
+
+#[path = "support/house.rs"]
+mod house;
+#[path = "support/store.rs"]
+mod store;
+
+use house::{House, Socket};
+use server::ids;
+use server::live::{LiveConfig, MAX_CHANNELS};
+use shared::live::{
+    Channel, ClientFrame, ErrorCode, MAX_FRAME_BYTES, SUBPROTOCOL, ServerMessage, close_code,
+};
+use shared::view::Reaction;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+
+#[tokio::test]
+async fn handshakes_are_checked_before_the_upgrade() {
+    let house = House::with(LiveConfig {
+        allowed_origins: vec!["https://lotzero.example".to_owned()],
+        ..LiveConfig::default()
+    })
+    .await;
+    let own = format!("http://{}", house.address);
+    let other_port = "http://127.0.0.1:1".to_owned();
+    let tls = format!("https://{}", house.address);
+    let (ok, bad) = (SUBPROTOCOL, "lotzero.v9.cbor");
+    // Origin, subprotocol, query, cookie → status.
+    let rows = [
+        (Some(own.as_str()), Some(ok), "", "", 101),
+        (Some("https://lotzero.example"), Some(ok), "", "", 101),
+        (
+            Some(&own),
+            Some("lotzero.v9.cbor, lotzero.v1.json"),
+            "",
+            "",
+            101,
+        ),
+        (None, Some(ok), "", "", 403),
+        (Some("null"), Some(ok), "", "", 403),
+        (Some("http://evil.example"), Some(ok), "", "", 403),
+        (Some(&other_port), Some(ok), "", "", 403),
+        (Some(&tls), Some(ok), "", "", 403),
+        (Some(&own), None, "", "", 400),
+        (Some(&own), Some(bad), "", "", 400),
+        (Some(&own), Some(ok), "?as=ada&as=bo", "", 400),
+        (Some(&own), Some(ok), "?as=%FF", "", 101),
+        (Some(&own), Some(ok), "?in=mars&x=y", "", 101),
+        (Some(&own), Some(ok), "", "broken", 503),
+    ];
+    for (origin, protocol, query, cookie, expected) in rows {
+        let mut request = house.request(query);
+        let headers = request.headers_mut();
+        for (name, value) in [("origin", origin), ("sec-websocket-protocol", protocol)] {
+            headers.remove(name);
+            if let Some(value) = value {
+                headers.insert(name, value.parse().expect("a header"));
+            }
+        }
+        headers.insert("cookie", cookie.parse().expect("a header"));
+        let row = (origin, protocol, query, cookie);
+        match Socket::open(request).await {
+            Ok(mut socket) => {
+                assert_eq!(expected, 101, "{row:?}");
+                let hello = socket.next().await;
+                assert_eq!(hello, ServerMessage::Hello { acting: None }, "{row:?}");
+            }
+            Err((status, text)) => {
+                assert_eq!(status, expected, "{row:?}");
+                assert!(!text.is_empty(), "{row:?} says why");
+            }
+        }
+    }
+    assert_eq!(house.hub.counters.upgrades_refused.get(), 9);
+}
+
+#[tokio::test]
+async fn nobody_takes_too_many_sockets() {
+    let house = House::with(LiveConfig {
+        max_sockets: 4,
+        max_sockets_per_person: 2,
+        ..LiveConfig::default()
+    })
+    .await;
+    let one = house.socket(Some("ada")).await;
+    let _two = house.socket(Some("ada")).await;
+    let mut third = house.request("");
+    let cookie = "sessions=ada".parse().expect("a header");
+    third.headers_mut().insert("cookie", cookie);
+    let refused = Socket::open(third.clone()).await.err();
+    assert_eq!(refused.map(|(status, _)| status), Some(503));
+    let _guests = (house.socket(None).await, house.socket(None).await);
+    let refused = Socket::open(house.request("")).await.err();
+    assert_eq!(refused.map(|(status, _)| status), Some(503));
+    drop(one);
+    // The place is free again once the server has seen the end.
+    for _ in 0..100 {
+        if let Ok(_socket) = Socket::open(third.clone()).await {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("the place was not given back");
+}
+
+async fn error(socket: &mut Socket) -> (Option<u32>, ErrorCode, bool) {
+    match socket.next().await {
+        ServerMessage::Error {
+            id,
+            code,
+            temporary,
+            message,
+        } => {
+            assert!(!message.is_empty());
+            (id, code, temporary)
+        }
+        other => panic!("no error: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn malformed_frames_are_named_and_eight_of_them_are_enough() {
+    let house = House::open().await;
+    let lot = house.lot;
+    let deep = "[".repeat(10_000);
+    let long_id = "x".repeat(65);
+    let rows = [
+        (String::new(), None),
+        ("not json".to_owned(), None),
+        ("\u{FEFF}{}".to_owned(), None),
+        ("[]".to_owned(), None),
+        ("null".to_owned(), None),
+        (deep, None),
+        (r#"{"type":"bid","id":7,"amount":1}"#.to_owned(), Some(7)),
+        (r#"{"type":"ping"}"#.to_owned(), None),
+        (r#"{"type":"ping","id":-1}"#.to_owned(), None),
+        (r#"{"type":"ping","id":4294967296}"#.to_owned(), None),
+        (r#"{"type":"ping","id":1.5}"#.to_owned(), None),
+        (r#"{"type":"ping","id":3,"extra":true}"#.to_owned(), Some(3)),
+        (r#"{"type":"ping","id":3} {}"#.to_owned(), None),
+        (
+            r#"{"type":"ping","type":"chat","id":3}"#.to_owned(),
+            Some(3),
+        ),
+        (
+            r#"{"type":"subscribe","id":4,"channel":"ops"}"#.to_owned(),
+            Some(4),
+        ),
+        (
+            r#"{"type":"subscribe","id":4,"channel":"lot:1"}"#.to_owned(),
+            Some(4),
+        ),
+        (
+            r#"{"type":"subscribe","id":4,"channel":"floor","since":{"epoch":1}}"#.to_owned(),
+            Some(4),
+        ),
+        (
+            format!(r#"{{"type":"react","id":5,"lot":"{lot}","reaction":"rage"}}"#),
+            Some(5),
+        ),
+        (
+            format!(r#"{{"type":"chat","id":6,"lot":"{lot}","client_id":"","text":"x"}}"#),
+            Some(6),
+        ),
+        (
+            format!(r#"{{"type":"chat","id":6,"lot":"{lot}","client_id":"{long_id}","text":"x"}}"#),
+            Some(6),
+        ),
+    ];
+    for (text, id) in &rows {
+        let mut socket = house.socket(Some("ada")).await;
+        socket.text(text).await;
+        let expected = (*id, ErrorCode::Malformed, false);
+        assert_eq!(error(&mut socket).await, expected, "{text:.80}");
+        let ping = socket.send(|id| ClientFrame::Ping { id }).await;
+        assert_eq!(socket.next().await, ServerMessage::Pong { id: ping });
+    }
+    let mut socket = house.socket(None).await;
+    for _ in 0..8 {
+        socket.text("nonsense").await;
+        assert_eq!(error(&mut socket).await.1, ErrorCode::Malformed);
+    }
+    assert_eq!(socket.closes().await, close_code::POLICY);
+}
+
+#[tokio::test]
+async fn frames_that_break_the_rules_get_their_close_code() {
+    let house = House::open().await;
+    let text = |payload: Vec<u8>, last| {
+        Message::Frame(Frame::message(payload, OpCode::Data(Data::Text), last))
+    };
+    let more = |payload: Vec<u8>| {
+        Message::Frame(Frame::message(payload, OpCode::Data(Data::Continue), false))
+    };
+    let mut reserved = Frame::message(b"{}".to_vec(), OpCode::Data(Data::Text), true);
+    reserved.header_mut().rsv1 = true;
+    let half = vec![b'x'; MAX_FRAME_BYTES / 2 + 1];
+    let rows = [
+        (
+            "too large",
+            vec![text(vec![b'x'; MAX_FRAME_BYTES + 1], true)],
+            1009,
+        ),
+        (
+            "much too large",
+            vec![text(vec![b'x'; 4 << 20], true)],
+            1009,
+        ),
+        (
+            "fragment bomb",
+            vec![text(half.clone(), false), more(half)],
+            1009,
+        ),
+        ("binary", vec![Message::binary(b"{}".to_vec())], 1003),
+        ("no UTF-8", vec![text(b"{\"\xFF\":1}".to_vec(), true)], 1007),
+        ("cut UTF-8", vec![text(b"\xE2\x82".to_vec(), true)], 1007),
+        ("reserved bit", vec![Message::Frame(reserved)], 1002),
+        ("lone continuation", vec![more(b"x".to_vec())], 1002),
+    ];
+    for (row, messages, expected) in rows {
+        let mut socket = house.socket(None).await;
+        for message in messages {
+            // The server may have closed before all of it was sent.
+            let _sent = futures::SinkExt::send(&mut socket.inner, message).await;
+        }
+        assert_eq!(socket.closes().await, expected, "{row}");
+    }
+    let mut largest = house.socket(None).await;
+    largest.text(&"x".repeat(MAX_FRAME_BYTES)).await;
+    assert_eq!(error(&mut largest).await.1, ErrorCode::Malformed);
+}
+
+#[tokio::test]
+async fn a_flood_is_told_and_then_closed() {
+    let house = House::open().await;
+    let mut socket = house.socket(None).await;
+    for _ in 0..400 {
+        let frame = r#"{"type":"ping","id":9}"#;
+        if futures::SinkExt::send(&mut socket.inner, Message::text(frame))
+            .await
+            .is_err()
+        {
+            break;
+        }
+    }
+    let (mut pongs, mut refused) = (0, 0);
+    let code = loop {
+        match socket.next_or_close().await {
+            Ok(ServerMessage::Pong { .. }) => pongs += 1,
+            Ok(ServerMessage::Error {
+                id: Some(9),
+                code: ErrorCode::RateLimited,
+                temporary: true,
+                ..
+            }) => refused += 1,
+            Ok(other) => panic!("unexpected {other:?}"),
+            Err(code) => break code,
+        }
+    };
+    assert_eq!(code, Some(close_code::POLICY));
+    assert!((100..200).contains(&pongs), "{pongs} pongs");
+    assert!((16..=18).contains(&refused), "{refused} refused");
+}
+
+#[tokio::test]
+async fn talking_and_reacting_too_fast_is_refused_and_later_fine() {
+    let house = House::open().await;
+    let lot = house.lot;
+    let mut socket = house.socket(Some("ada")).await;
+    for n in 0..7 {
+        let (client_id, text) = (format!("c{n}"), "spam".to_owned());
+        socket
+            .send(|id| ClientFrame::Chat {
+                id,
+                lot,
+                client_id,
+                text,
+            })
+            .await;
+    }
+    let mut refused = 0;
+    for _ in 0..7 {
+        match socket.next().await {
+            ServerMessage::Done { .. } => {}
+            ServerMessage::Error { code, .. } => {
+                assert_eq!(code, ErrorCode::RateLimited);
+                refused += 1;
+            }
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+    assert!((1..=2).contains(&refused), "{refused} of 7");
+    let reaction = Reaction::Clap;
+    socket
+        .send(|id| ClientFrame::React { id, lot, reaction })
+        .await;
+    assert!(matches!(socket.next().await, ServerMessage::Done { .. }));
+}
+
+#[tokio::test]
+async fn what_does_not_exist_or_says_nothing_is_refused() {
+    let house = House::open().await;
+    let (lot, nowhere) = (house.lot, ids::lot());
+    let mut socket = house.socket(Some("ada")).await;
+    for channel in [
+        Channel::Lot(nowhere),
+        Channel::Chat(nowhere),
+        Channel::Crowd(nowhere),
+    ] {
+        let since = None;
+        let frame = |id| ClientFrame::Subscribe { id, channel, since };
+        let id = socket.send(frame).await;
+        let expected = (Some(id), ErrorCode::NotFound, false);
+        assert_eq!(error(&mut socket).await, expected, "{channel}");
+    }
+    let too_long = "ü".repeat(281);
+    for (lot, text, expected) in [
+        (nowhere, "hello", ErrorCode::NotFound),
+        (lot, "", ErrorCode::InvalidText),
+        (lot, " \u{200B}\u{202E}\n", ErrorCode::InvalidText),
+        (lot, too_long.as_str(), ErrorCode::InvalidText),
+    ] {
+        let (client_id, text) = ("c1".to_owned(), text.to_owned());
+        let frame = |id| ClientFrame::Chat {
+            id,
+            lot,
+            client_id,
+            text,
+        };
+        socket.send(frame).await;
+        assert_eq!(error(&mut socket).await.1, expected);
+    }
+    let reaction = Reaction::Heart;
+    let frame = |id| ClientFrame::React {
+        id,
+        lot: nowhere,
+        reaction,
+    };
+    socket.send(frame).await;
+    assert_eq!(error(&mut socket).await.1, ErrorCode::NotFound);
+    let nothing = house.firehose.recent_messages(lot, 9).await;
+    assert_eq!(nothing.expect("reads"), [], "nothing was written");
+}
+
+#[tokio::test]
+async fn a_socket_has_so_many_channels_and_no_more() {
+    let house = House::open().await;
+    let lots: Vec<_> = (0..=MAX_CHANNELS).map(|_| ids::lot()).collect();
+    let mut socket = house.socket(None).await;
+    for (n, lot) in lots.iter().enumerate() {
+        house.ledger.put(house::drop_lot(*lot, 0));
+        let channel = Channel::Lot(*lot);
+        if n < MAX_CHANNELS {
+            assert!(!socket.subscribe(channel, None).await);
+            assert!(matches!(
+                socket.next().await,
+                ServerMessage::Snapshot { .. }
+            ));
+        } else {
+            let since = None;
+            let frame = |id| ClientFrame::Subscribe { id, channel, since };
+            socket.send(frame).await;
+            assert_eq!(error(&mut socket).await.1, ErrorCode::TooManyChannels);
+        }
+    }
+    // One that it has already may be joined again, and one that it leaves makes room.
+    let channel = Channel::Lot(lots[0]);
+    assert!(!socket.subscribe(channel, None).await);
+    assert!(matches!(
+        socket.next().await,
+        ServerMessage::Snapshot { .. }
+    ));
+    let id = socket
+        .send(|id| ClientFrame::Unsubscribe { id, channel })
+        .await;
+    assert_eq!(socket.next().await, ServerMessage::Done { id });
+    assert!(!socket.subscribe(Channel::Floor, None).await);
+}

@@ -1,0 +1,446 @@
+//! A house of one room: a real axum server with the live plane, an embedded `DynamoDB`, and a fake
+//! ledger and fake sessions behind the ports.
+#![allow(dead_code, reason = "each test file uses what it needs")]
+#![expect(
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    reason = "a helper of a test may end it, and names only what it expects"
+)]
+
+use super::store::Store;
+use app::ports::{
+    Actor, BidReceipt, ClaimReceipt, Decided, Failure, KeptOutcome, Ledger, Sessions,
+    SettleReceipt, StepIn, TopUpReceipt, Viewer,
+};
+use async_trait::async_trait;
+use futures::{SinkExt, StreamExt};
+use http::HeaderMap;
+use server::clock::Clock;
+use server::events::{EventBody, HouseEvent};
+use server::firehose::Firehose;
+use server::ids;
+use server::live::{self, Hub, LiveConfig, LiveParts, LiveState};
+use shared::auction::{Dutch, Status};
+use shared::live::{
+    Channel, ClientFrame, LotEvent, Position, SUBPROTOCOL, ServerFrame, ServerMessage,
+};
+use shared::view::{
+    Activity, ActivityKind, FloorView, LotView, Outcome, Person, RoomView, Terms, WalletPageView,
+    WalletView,
+};
+use shared::{Currency, IdempotencyKey, LotId, Money, PrincipalId, Region, Timestamp};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+use uuid::Uuid;
+
+/// How long anything may take before a test fails.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+pub fn money(minor: i64) -> Money {
+    Money::new(minor, Currency::Usd).expect("in range")
+}
+
+pub fn person(handle: &str) -> Person {
+    let number = handle.bytes().fold(0_u128, |n, b| n * 256 + u128::from(b));
+    Person {
+        id: PrincipalId::from_uuid(Uuid::from_u128(number)),
+        handle: handle.to_owned(),
+        name: handle.to_uppercase(),
+        simulated: false,
+    }
+}
+
+pub fn drop_lot(id: LotId, offset: i64) -> LotView {
+    LotView {
+        id,
+        title: "Lamp".to_owned(),
+        art: "lamp".to_owned(),
+        seller: person("sora"),
+        currency: Currency::Usd,
+        opens_at: Timestamp(0),
+        closes_at: Timestamp(i64::MAX),
+        status: Status::Open,
+        terms: Terms::Drop {
+            price: money(5),
+            units: 9,
+            units_left: 9,
+            limit: None,
+        },
+        outcome: None,
+        epoch: 1,
+        offset,
+    }
+}
+
+pub fn dutch_lot(id: LotId, opens_at: Timestamp, tick_ms: i64) -> LotView {
+    LotView {
+        opens_at,
+        closes_at: opens_at.plus_ms(60_000),
+        terms: Terms::Dutch {
+            schedule: Dutch {
+                start: money(1_000),
+                floor: money(100),
+                step_minor: 10,
+                tick_ms,
+            },
+        },
+        ..drop_lot(id, 0)
+    }
+}
+
+pub fn lot_event(lot: LotId, offset: i64) -> HouseEvent {
+    let id = ids::event();
+    HouseEvent {
+        id,
+        at: Timestamp(5),
+        body: EventBody::Lot {
+            lot,
+            position: Position { epoch: 1, offset },
+            event: LotEvent::Closed {
+                status: Status::Passed,
+                outcome: Outcome::Passed {
+                    reserve_not_met: false,
+                },
+            },
+            card: Box::new(drop_lot(lot, offset)),
+            activity: Activity {
+                id: id.to_string(),
+                lot,
+                title: "Lamp".to_owned(),
+                what: ActivityKind::Passed,
+                who: None,
+                region: None,
+                amount: None,
+                at: Timestamp(5),
+            },
+        },
+    }
+}
+
+#[derive(Default)]
+pub struct FakeLedger {
+    rooms: Mutex<BTreeMap<LotId, LotView>>,
+    pub reads: Mutex<u32>,
+}
+
+impl FakeLedger {
+    pub fn put(&self, lot: LotView) {
+        self.rooms.lock().expect("healthy").insert(lot.id, lot);
+    }
+}
+
+#[async_trait]
+impl Ledger for FakeLedger {
+    async fn bid(
+        &self,
+        _: &Actor,
+        _: IdempotencyKey,
+        _: LotId,
+        _: Money,
+    ) -> Result<Decided<BidReceipt>, Failure> {
+        Err(Failure::Unavailable)
+    }
+
+    async fn claim(
+        &self,
+        _: &Actor,
+        _: IdempotencyKey,
+        _: LotId,
+        _: u32,
+        _: Money,
+    ) -> Result<Decided<ClaimReceipt>, Failure> {
+        Err(Failure::Unavailable)
+    }
+
+    async fn settle(
+        &self,
+        _: &Actor,
+        _: IdempotencyKey,
+        _: LotId,
+    ) -> Result<Decided<SettleReceipt>, Failure> {
+        Err(Failure::Unavailable)
+    }
+
+    async fn top_up(
+        &self,
+        _: &Actor,
+        _: IdempotencyKey,
+        _: Money,
+    ) -> Result<Decided<TopUpReceipt>, Failure> {
+        Err(Failure::Unavailable)
+    }
+
+    async fn kept_outcome(
+        &self,
+        _: PrincipalId,
+        _: &IdempotencyKey,
+    ) -> Result<Option<KeptOutcome>, Failure> {
+        Err(Failure::Unavailable)
+    }
+
+    async fn floor(&self) -> Result<FloorView, Failure> {
+        let rooms = self.rooms.lock().expect("healthy");
+        Ok(FloorView {
+            live: rooms.values().cloned().collect(),
+            settled: vec![],
+            activity: vec![],
+            server_time: Timestamp(1),
+        })
+    }
+
+    async fn room(&self, lot: LotId) -> Result<Option<RoomView>, Failure> {
+        *self.reads.lock().expect("healthy") += 1;
+        let lot = self.rooms.lock().expect("healthy").get(&lot).cloned();
+        Ok(lot.map(|lot| RoomView {
+            lot,
+            description: "A lamp.".to_owned(),
+            ladder: vec![],
+            server_time: Timestamp(1),
+        }))
+    }
+
+    async fn wallet(&self, who: PrincipalId, _: Currency) -> Result<Option<WalletView>, Failure> {
+        Ok((who == person("ada").id).then(|| WalletView {
+            available: money(7),
+            held: money(0),
+            spent: money(0),
+            funded: money(7),
+            version: 3,
+        }))
+    }
+
+    async fn wallet_page(
+        &self,
+        _: PrincipalId,
+        _: Currency,
+    ) -> Result<Option<WalletPageView>, Failure> {
+        Ok(None)
+    }
+}
+
+/// The cookie names whom the browser may act as, as in `sessions=ada+bo`.
+struct FakeSessions;
+
+#[async_trait]
+impl Sessions for FakeSessions {
+    async fn viewer(
+        &self,
+        headers: &HeaderMap,
+        acting_as: Option<&str>,
+        acting_in: Option<&str>,
+    ) -> Result<Viewer, Failure> {
+        let cookie = headers.get(http::header::COOKIE);
+        let cookie = cookie.and_then(|c| c.to_str().ok()).unwrap_or_default();
+        if cookie == "broken" {
+            return Err(Failure::Unavailable);
+        }
+        let handles = cookie.strip_prefix("sessions=").unwrap_or_default();
+        let sessions: Vec<Person> = handles
+            .split('+')
+            .filter(|handle| !handle.is_empty())
+            .map(person)
+            .collect();
+        let person = match acting_as {
+            Some(handle) => sessions.iter().find(|p| p.handle == handle).cloned(),
+            None => sessions.first().cloned(),
+        };
+        let region = acting_in.and_then(|code| code.parse().ok());
+        Ok(Viewer {
+            person,
+            region: region.unwrap_or(Region::Tokyo),
+            sessions,
+        })
+    }
+
+    async fn demo_people(&self) -> Result<Vec<Person>, Failure> {
+        Ok(vec![])
+    }
+
+    async fn step_in(&self, _: &HeaderMap, _: &str) -> Result<StepIn, Failure> {
+        Ok(StepIn::Unknown)
+    }
+}
+
+pub struct House {
+    pub live: LiveState,
+    pub hub: Arc<Hub>,
+    pub ledger: Arc<FakeLedger>,
+    pub firehose: Firehose,
+    pub clock: Arc<Clock>,
+    pub address: SocketAddr,
+    /// A lot that exists, at offset 4.
+    pub lot: LotId,
+    _store: Store,
+    server: JoinHandle<()>,
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+impl House {
+    pub async fn open() -> Self {
+        Self::with(LiveConfig::default()).await
+    }
+
+    pub async fn with(config: LiveConfig) -> Self {
+        let store = Store::start();
+        let clock = Arc::new(Clock::new());
+        let firehose = store.firehose("lotzero-test", &clock).await;
+        firehose.ensure_table().await.expect("table");
+        let hub = Hub::new(Arc::clone(&clock));
+        let ledger = Arc::new(FakeLedger::default());
+        let lot = ids::lot();
+        ledger.put(drop_lot(lot, 4));
+        let parts = LiveParts {
+            clock: Arc::clone(&clock),
+            hub: Arc::clone(&hub),
+            ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
+            firehose: firehose.clone(),
+            sessions: Arc::new(FakeSessions),
+            histories: vec![],
+        };
+        let live = LiveState::start(config, parts).await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let routes = live::routes(live.clone());
+        let server = tokio::spawn(async move {
+            axum::serve(listener, routes).await.expect("serves");
+        });
+        Self {
+            live,
+            hub,
+            ledger,
+            firehose,
+            clock,
+            address,
+            lot,
+            _store: store,
+            server,
+        }
+    }
+
+    pub fn request(&self, query: &str) -> http::Request<()> {
+        let url = format!("ws://{}/live{query}", self.address);
+        let mut request = url.into_client_request().expect("a request");
+        let origin = format!("http://{}", self.address);
+        let headers = request.headers_mut();
+        headers.insert("origin", origin.parse().expect("a header"));
+        headers.insert(
+            "sec-websocket-protocol",
+            http::HeaderValue::from_static(SUBPROTOCOL),
+        );
+        request
+    }
+
+    /// A socket that acts for somebody, after its hello.
+    pub async fn socket(&self, handle: Option<&str>) -> Socket {
+        let mut request = self.request("");
+        if let Some(handle) = handle {
+            let cookie = format!("sessions={handle}");
+            let cookie = cookie.parse().expect("a header");
+            request.headers_mut().insert("cookie", cookie);
+        }
+        let mut socket = Socket::open(request).await.expect("connects");
+        let hello = socket.next().await;
+        let acting = handle.map(str::to_owned);
+        assert_eq!(hello, ServerMessage::Hello { acting });
+        socket
+    }
+}
+
+pub struct Socket {
+    pub inner: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    next_id: u32,
+}
+
+impl Socket {
+    /// Connects, or answers the status and the text of the refusal.
+    pub async fn open(request: http::Request<()>) -> Result<Self, (u16, String)> {
+        match tokio_tungstenite::connect_async(request).await {
+            Ok((inner, _response)) => Ok(Self { inner, next_id: 1 }),
+            Err(tungstenite::Error::Http(response)) => {
+                let body = response.body().clone().unwrap_or_default();
+                let body = String::from_utf8_lossy(&body).into_owned();
+                Err((response.status().as_u16(), body))
+            }
+            Err(other) => panic!("no connection: {other}"),
+        }
+    }
+
+    pub async fn raw(&mut self, message: Message) {
+        self.inner.send(message).await.expect("sends");
+    }
+
+    pub async fn text(&mut self, text: &str) {
+        self.raw(Message::text(text)).await;
+    }
+
+    /// Sends a frame made with a fresh id, and answers the id.
+    pub async fn send(&mut self, frame: impl FnOnce(u32) -> ClientFrame) -> u32 {
+        let id = self.next_id;
+        self.next_id += 1;
+        let text = serde_json::to_string(&frame(id)).expect("writes");
+        self.text(&text).await;
+        id
+    }
+
+    /// The next message that is no ping, or the close code.
+    pub async fn next_or_close(&mut self) -> Result<ServerMessage, Option<u16>> {
+        loop {
+            let next = tokio::time::timeout(PATIENCE, self.inner.next()).await;
+            match next.expect("something within the patience of a test") {
+                Some(Ok(Message::Text(text))) => {
+                    let frame = serde_json::from_str::<ServerFrame>(&text);
+                    match frame.expect("a frame of the protocol").message {
+                        ServerMessage::Ping => {}
+                        message => return Ok(message),
+                    }
+                }
+                Some(Ok(Message::Close(close))) => return Err(close.map(|c| c.code.into())),
+                Some(Ok(_control)) => {}
+                Some(Err(_)) | None => return Err(None),
+            }
+        }
+    }
+
+    pub async fn next(&mut self) -> ServerMessage {
+        let next = self.next_or_close().await;
+        next.unwrap_or_else(|code| panic!("closed with {code:?}"))
+    }
+
+    /// Reads until the close frame, and answers its code.
+    pub async fn closes(&mut self) -> u16 {
+        loop {
+            if let Err(code) = self.next_or_close().await {
+                return code.expect("a close code");
+            }
+        }
+    }
+
+    pub async fn subscribe(&mut self, channel: Channel, since: Option<Position>) -> bool {
+        let id = self
+            .send(|id| ClientFrame::Subscribe { id, channel, since })
+            .await;
+        match self.next().await {
+            ServerMessage::Subscribed {
+                id: answered,
+                channel: joined,
+                recovered,
+            } => {
+                assert_eq!((answered, joined), (id, channel));
+                recovered
+            }
+            other => panic!("not subscribed: {other:?}"),
+        }
+    }
+}
