@@ -1,5 +1,8 @@
 //! What touches the world: the ledger, the firehose, the sockets and the command line.
 
+// The pages' view types nest deeper than the compiler's default allows.
+#![recursion_limit = "512"]
+
 pub mod cli;
 pub mod clock;
 pub mod config;
