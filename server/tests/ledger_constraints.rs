@@ -49,7 +49,7 @@ async fn every_check_refuses() {
         ("UPDATE claims SET units = 0", "claim_units"),
         ("UPDATE claims SET price_minor = max_price_minor + 1", "claim_price"),
         ("UPDATE holds SET amount_minor = 0", "hold_amount"),
-        ("UPDATE holds SET state = 'lost'", "hold_state"),
+        ("UPDATE holds SET state = 'lost', ended_at_ms = 1", "hold_state"),
         ("UPDATE holds SET ended_at_ms = 1", "hold_ended"),
         ("UPDATE legs SET amount_minor = 0", "leg_amount"),
         ("UPDATE legs SET account = 'pocket'", "leg_account"),

@@ -94,8 +94,8 @@ async fn a_conflict_at_any_statement_starts_anew() {
     let (seller, ann) = (node.person("s", 0).await, node.person("ann", 100).await);
     let lot = node.put_up(&seller, english()).await;
     // BEGIN, the read, and each write of a first bid.
-    for nth in 1..=8 {
-        gate.fail_statement(nth);
+    for nth in 1_u32..=8 {
+        gate.fail_statement(nth.into());
         let amount = usd(1_000 + 100 * i64::from(nth));
         let done = node.ledger.bid(&ann, ids::key(), lot.id, amount).await.expect("retried");
         done.outcome.expect("accepted");
@@ -131,7 +131,7 @@ async fn a_final_failure_is_not_repeated() {
     let (gate, node) = gated(&database).await;
     let (seller, ann) = (node.person("s", 0).await, node.person("ann", 100).await);
     let lot = node.put_up(&seller, english()).await;
-    gate.fail_commit_with(u32::MAX, "54000");
+    gate.fail_commit_with(100, "54000");
     let no = node.ledger.bid(&ann, ids::key(), lot.id, usd(1_000)).await;
     assert_eq!(no.expect_err("final"), Failure::Unavailable);
     assert_eq!(node.ledger.counters().all_retries(), 0);
@@ -160,7 +160,7 @@ async fn a_caller_that_goes_away_leaves_no_transaction_behind() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     // Each command went on without its caller; asking again finds its answer.
     let mut bought = 0;
-    for key in keys.into_iter().take(20) {
+    for key in keys {
         let done = node.ledger.claim(&ann, key, lot.id, 1, usd(500)).await.expect("answers");
         bought += i64::from(done.outcome.is_ok());
     }
