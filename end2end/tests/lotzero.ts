@@ -1,4 +1,4 @@
-import { test as base, expect, type Page } from "@playwright/test";
+import { test as base, type BrowserContext, expect, type Page } from "@playwright/test";
 
 /**
  * The tests' own `test`: it knows the server's address and fails a test whose pages wrote an error
@@ -11,19 +11,24 @@ export const test = base.extend<{ complaints: string[] }>({
   complaints: [
     async ({ context }, use) => {
       const complaints: string[] = [];
-      await context.addInitScript(markStart);
-      context.on("console", (message) => {
-        if (message.type() === "error") {
-          complaints.push(`console: ${message.text()}`);
-        }
-      });
-      context.on("weberror", (error) => complaints.push(`thrown: ${error.error().message}`));
+      await watch(context, complaints);
       await use(complaints);
       expect(complaints, "what the pages complained about").toEqual([]);
     },
     { auto: true },
   ],
 });
+
+/** Prepares a browser context for these tests; for those a test makes itself. */
+export async function watch(context: BrowserContext, complaints: string[]): Promise<void> {
+  await context.addInitScript(markStart);
+  context.on("console", (message) => {
+    if (message.type() === "error") {
+      complaints.push(`console: ${message.text()}`);
+    }
+  });
+  context.on("weberror", (error) => complaints.push(`thrown: ${error.error().message}`));
+}
 
 /**
  * Runs in the page before anything of its own. The bundle hydrates in the microtasks that follow

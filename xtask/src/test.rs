@@ -217,7 +217,7 @@ fn tree_state(workspace: &Workspace) -> Option<String> {
 
 fn compare_trees(before: Option<&str>, after: Option<&str>) -> Result<()> {
     let (Some(before), Some(after)) = (before, after) else {
-        step::note("not a git checkout: the clean-tree check has nothing to compare");
+        step::note("git says nothing here: the clean-tree check has nothing to compare");
         return Ok(());
     };
     let fresh: Vec<&str> = after

@@ -35,15 +35,31 @@ const SQL_PHRASES: [&str; 8] = [
 ];
 
 /// Code that only some rooms may hold: rule, text, where it is looked for, where it may be.
-const ROOMS: [(&str, &str, &str, &[&str]); 5] = [
+const ROOMS: [(&str, &str, &str, &[&str]); 6] = [
     (
         "sqlx",
         "sqlx::",
         "server/src/",
         &["server/src/ledger/", "server/src/local/"],
     ),
-    ("aws-sdk", "aws_sdk", "", &["server/src/firehose/"]),
-    ("begin", ".begin(", "", &["server/src/ledger/transaction"]),
+    (
+        "aws-sdk",
+        "aws_sdk",
+        "",
+        &["server/src/firehose/", "server/tests/"],
+    ),
+    (
+        "begin",
+        ".begin()",
+        "",
+        &["server/src/ledger/transaction", "server/tests/"],
+    ),
+    (
+        "begin",
+        ".begin_with(",
+        "",
+        &["server/src/ledger/transaction", "server/tests/"],
+    ),
     ("sockets", "extract::ws", "", &["server/src/live/"]),
     ("inner-html", "inner_html", "app/", &[]),
 ];
@@ -217,6 +233,11 @@ mod tests {
             ),
             ("server/src/local/gate.rs", "starts_with(\"SELECT \")"),
             ("server/tests/bids.rs", "q(\"SELECT count(*) FROM bids\")"),
+            (
+                "server/tests/bids.rs",
+                "pool.begin().await; aws_sdk_dynamodb::Client",
+            ),
+            ("server/src/live/log.rs", "self.begin(at.epoch, at.offset)"),
             (
                 "app/src/pages/lot.rs",
                 "\"Select a lot from the floor, update and set\"",
