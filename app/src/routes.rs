@@ -30,6 +30,7 @@ pub fn App() -> impl IntoView {
             <Frame/>
         </Router>
     }
+    .into_any()
 }
 
 /// Header, page, footer, and the regions that speak.
@@ -61,6 +62,7 @@ fn Frame() -> impl IntoView {
             <Announcer/>
         </div>
     }
+    .into_any()
 }
 
 #[component]
@@ -70,4 +72,5 @@ fn Footer() -> impl IntoView {
             <p>"LotZero is a demonstration. The money is not real, the rules are."</p>
         </footer>
     }
+    .into_any()
 }

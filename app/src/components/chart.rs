@@ -180,6 +180,7 @@ pub fn PriceChart(
             <p class="fine">{said}</p>
         </section>
     }
+    .into_any()
 }
 
 #[cfg(test)]

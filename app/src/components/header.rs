@@ -28,6 +28,7 @@ pub fn Header() -> impl IntoView {
             </Suspense>
         </header>
     }
+    .into_any()
 }
 
 /// The mark and the ways through the house.
@@ -45,14 +46,15 @@ fn Ways() -> impl IntoView {
     view! {
         <a class="mark" href=house.link("/")>
             <Mark/>
-            <span>"LotZero"</span>
+            <span class="mark-name">"LotZero"</span>
         </a>
         <nav class="ways" aria-label="The house">
             {way("/", "Floor")}
             {way("/wallet", "Wallet")}
-            {way("/about", "How it works")}
+            {way("/about", "About")}
         </nav>
     }
+    .into_any()
 }
 
 #[component]
@@ -104,6 +106,7 @@ fn Strip(viewer: ViewerPage) -> impl IntoView {
             <ThemeSwitch theme=viewer.theme/>
         </div>
     }
+    .into_any()
 }
 
 /// News for the person: the wallet and notices.
@@ -169,6 +172,7 @@ fn Who(person: Option<Person>, demo: Vec<Person>) -> impl IntoView {
             </div>
         </details>
     }
+    .into_any()
 }
 
 /// Where you act: a form that also works without scripts.
@@ -202,6 +206,7 @@ fn Where(region: Region) -> impl IntoView {
             </button>
         </form>
     }
+    .into_any()
 }
 
 /// How the connection stands, always visible.
@@ -220,42 +225,46 @@ fn Connection() -> impl IntoView {
             <span class="connection-word">{word}</span>
         </span>
     }
+    .into_any()
 }
 
-/// Paper, ink, or as the system has it. Needs scripts, so it is shown once they run.
+/// Paper, ink, or as the system has it: one button that goes round. Needs scripts, so it is shown
+/// once they run.
 #[component]
 fn ThemeSwitch(theme: Theme) -> impl IntoView {
     let live = Live::expect();
     let chosen = RwSignal::new(theme);
-    let choices: Vec<_> = Theme::ALL
-        .into_iter()
-        .map(|one| {
-            let (lines, name) = match one {
-                Theme::System => (SCREEN, "As the system"),
-                Theme::Light => (SUN, "Light"),
-                Theme::Dark => (MOON, "Dark"),
-            };
-            view! {
-                <button
-                    type="button"
-                    class="theme-choice"
-                    data-testid=format!("theme-{}", one.word())
-                    title=name
-                    aria-label=name
-                    aria-pressed=move || (chosen.get() == one).to_string()
-                    on:click=move |_| {
-                        chosen.set(one);
-                        browser::keep_theme(one.word());
-                    }
-                >
-                    <Sign lines=lines/>
-                </button>
-            }
-        })
-        .collect();
+    let sign = move || {
+        let lines = match chosen.get() {
+            Theme::System => SCREEN,
+            Theme::Light => SUN,
+            Theme::Dark => MOON,
+        };
+        view! { <Sign lines=lines/> }
+    };
+    let name = move || match chosen.get() {
+        Theme::System => "Colours: as the system. Change",
+        Theme::Light => "Colours: light. Change",
+        Theme::Dark => "Colours: dark. Change",
+    };
+    let go_round = move |_| {
+        let next = chosen.get_untracked().next();
+        chosen.set(next);
+        browser::keep_theme(next.word());
+    };
     view! {
-        <div class="theme" role="group" aria-label="Colours" hidden=move || !live.has_started()>
-            {choices}
-        </div>
+        <button
+            type="button"
+            class="theme"
+            data-testid="theme"
+            data-choice=move || chosen.get().word()
+            title=name
+            aria-label=name
+            hidden=move || !live.has_started()
+            on:click=go_round
+        >
+            {sign}
+        </button>
     }
+    .into_any()
 }

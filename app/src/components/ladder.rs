@@ -42,6 +42,7 @@ pub fn Ladder(
             <p class="fine">"Times are UTC. Each line is a committed row."</p>
         </section>
     }
+    .into_any()
 }
 
 fn newest(ladder: &[LadderLine]) -> Timestamp {
@@ -73,4 +74,5 @@ fn Line(
             <span class="ladder-amount">{units} <Amount amount=line.amount/></span>
         </li>
     }
+    .into_any()
 }

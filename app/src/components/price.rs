@@ -53,6 +53,7 @@ pub fn Price(
             }}
         </span>
     }
+    .into_any()
 }
 
 /// An amount of money in running text or a table.
@@ -67,6 +68,7 @@ pub fn Amount(
             {move || amount.get().to_string()}
         </data>
     }
+    .into_any()
 }
 
 #[cfg(test)]

@@ -43,6 +43,7 @@ pub fn Floor() -> impl IntoView {
             })}
         </Suspense>
     }
+    .into_any()
 }
 
 /// What a plain form that led here could not do.
@@ -103,6 +104,7 @@ fn LiveFloor(page: FloorPage, viewer: Option<PrincipalId>) -> impl IntoView {
             </section>
         </div>
     }
+    .into_any()
 }
 
 fn hear(floor: RwSignal<FloorState>, news: News<'_>) -> u32 {
@@ -159,6 +161,7 @@ fn ActivityList(floor: RwSignal<FloorState>, loaded_at: Option<Timestamp>) -> im
             </ol>
         </aside>
     }
+    .into_any()
 }
 
 #[component]
@@ -184,4 +187,5 @@ fn ActivityLine(line: Activity, loaded_at: Option<Timestamp>) -> impl IntoView {
             </span>
         </li>
     }
+    .into_any()
 }

@@ -52,6 +52,7 @@ pub fn Room() -> impl IntoView {
             })}
         </Suspense>
     }
+    .into_any()
 }
 
 /// What a phone shows beside the price.
@@ -110,7 +111,7 @@ fn LiveRoom(page: RoomPage, viewer: ViewerPage) -> impl IntoView {
             data-folded=move || folded.get().to_string()
             data-mechanism=lot.mechanism().word()
         >
-            <LotHead lot=lot.clone() description/>
+            <LotHead lot=lot.clone()/>
             <section class="desk" aria-label="Price and bidding">
                 <PricePanel room price snapshot/>
                 <Control room price viewer=own wallet command settling/>
@@ -119,6 +120,11 @@ fn LiveRoom(page: RoomPage, viewer: ViewerPage) -> impl IntoView {
             <div class="room-below">
                 <Ladder room viewer=own/>
                 <PriceChart room price/>
+            </div>
+            <div class="room-about">
+                <p class="description" dir="auto">
+                    {description}
+                </p>
                 <TermsInWords lot=lot.clone()/>
             </div>
             <aside class="room-crowd">
@@ -140,6 +146,7 @@ fn LiveRoom(page: RoomPage, viewer: ViewerPage) -> impl IntoView {
             </aside>
         </div>
     }
+    .into_any()
 }
 
 /// Follows the lot's channel; a gap asks for the whole state.
@@ -207,10 +214,11 @@ fn Head(lot: LotView, price: Memo<Money>) -> impl IntoView {
         <Meta property="og:url" content=format!("/lots/{}", lot.id)/>
         <Meta name="twitter:card" content="summary_large_image"/>
     }
+    .into_any()
 }
 
 #[component]
-fn LotHead(lot: LotView, description: String) -> impl IntoView {
+fn LotHead(lot: LotView) -> impl IntoView {
     let alt = words::picture(&lot);
     view! {
         <section class="lot-head">
@@ -228,12 +236,10 @@ fn LotHead(lot: LotView, description: String) -> impl IntoView {
                 <p class="seller">
                     "Sold by " <PersonName person=lot.seller/>
                 </p>
-                <p class="description" dir="auto">
-                    {description}
-                </p>
             </div>
         </section>
     }
+    .into_any()
 }
 
 #[component]
@@ -259,6 +265,7 @@ fn Tabs(tab: RwSignal<Tab>) -> impl IntoView {
             {choices}
         </div>
     }
+    .into_any()
 }
 
 /// The price, the time, and the rule beside it.
@@ -282,6 +289,7 @@ fn PricePanel(room: RwSignal<RoomView>, price: Memo<Money>, snapshot: Timestamp)
             <ReserveLine room/>
         </div>
     }
+    .into_any()
 }
 
 fn caption(lot: &LotView, phase: Phase) -> String {

@@ -47,6 +47,7 @@ pub fn Wallet() -> impl IntoView {
             })}
         </Suspense>
     }
+    .into_any()
 }
 
 fn read(
@@ -74,6 +75,7 @@ fn Guest() -> impl IntoView {
             "A guest has no wallet. Choose who you are: the menu is at the top of the page."
         </p>
     }
+    .into_any()
 }
 
 #[component]
@@ -111,6 +113,7 @@ fn LiveWallet(page: WalletPage) -> impl IntoView {
             <Statement page=view_of/>
         </div>
     }
+    .into_any()
 }
 
 /// Reads the page again after a push of a newer wallet.
@@ -209,6 +212,7 @@ fn TopUp(currency: Currency, command: Command) -> impl IntoView {
             <ActionMessage command/>
         </section>
     }
+    .into_any()
 }
 
 #[component]
@@ -228,6 +232,7 @@ fn Holds(page: RwSignal<WalletPageView>) -> impl IntoView {
             </ul>
         </section>
     }
+    .into_any()
 }
 
 #[component]
@@ -241,6 +246,7 @@ fn Hold(hold: HoldView) -> impl IntoView {
             <Amount amount=hold.amount/>
         </li>
     }
+    .into_any()
 }
 
 #[component]
@@ -279,6 +285,7 @@ fn Statement(page: RwSignal<WalletPageView>) -> impl IntoView {
             </div>
         </section>
     }
+    .into_any()
 }
 
 const fn what(kind: TransferKind) -> &'static str {
@@ -326,4 +333,5 @@ fn Row(line: StatementLine) -> impl IntoView {
             </td>
         </tr>
     }
+    .into_any()
 }

@@ -54,6 +54,7 @@ pub fn Crowd(
             <Chat lot messages person region/>
         </section>
     }
+    .into_any()
 }
 
 #[component]
@@ -81,6 +82,7 @@ fn Watchers(crowd: RwSignal<CrowdView>) -> impl IntoView {
             </ul>
         </details>
     }
+    .into_any()
 }
 
 #[component]
@@ -119,6 +121,7 @@ fn Reactions(lot: LotId, crowd: RwSignal<CrowdView>, is_guest: bool) -> impl Int
             {choices}
         </div>
     }
+    .into_any()
 }
 
 #[component]
@@ -211,6 +214,7 @@ fn Chat(
             }}
         </div>
     }
+    .into_any()
 }
 
 #[component]
@@ -234,6 +238,7 @@ fn Message(line: ChatLine) -> impl IntoView {
             {note.map(|note| view! { <p class="chat-note">{note}</p> })}
         </div>
     }
+    .into_any()
 }
 
 #[component]
@@ -304,4 +309,5 @@ fn Write(
             <span class="chat-left">{left}</span>
         </form>
     }
+    .into_any()
 }
