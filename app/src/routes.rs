@@ -69,7 +69,7 @@ fn Frame() -> impl IntoView {
 fn Footer() -> impl IntoView {
     view! {
         <footer class="foot">
-            <p>"LotZero is a demonstration. The money is not real, the rules are."</p>
+            <p class="foot-word">"LotZero is a demonstration. The money is not real, the rules are."</p>
         </footer>
     }
     .into_any()

@@ -1,7 +1,7 @@
 //! The one bid control of a room: what may be done now, by this person.
 
 use super::outcome::OutcomePanel;
-use super::{ActionMessage, ActorFields, Amount, Clock, Command};
+use super::{ActionMessage, ActorFields, Amount, Clock, Command, length_word};
 use crate::actions::{
     BidForm, BidReceipt, ClaimForm, ClaimReceipt, SettleForm, SettleReceipt, bid, claim, settle,
 };
@@ -281,7 +281,7 @@ fn BidControl(
                     <input type="hidden" name="currency" value=currency.code()/>
                     <input type="hidden" name="amount" value=amount.major()/>
                     <ActorFields command/>
-                    <button class="button" data-testid="quick-bid" disabled=move || command.is_off()>
+                    <button class="button" data-testid="quick-bid" data-length=length_word(amount) disabled=move || command.is_off()>
                         {amount.to_string()}
                     </button>
                 </form>

@@ -6,6 +6,7 @@ use crate::actions::{Theme, ViewerPage};
 use crate::browser;
 use crate::house::House;
 use crate::live::{Live, News, Shown};
+use leptos::html;
 use leptos::prelude::*;
 use leptos_router::hooks::use_location;
 use shared::Region;
@@ -160,8 +161,27 @@ fn Who(person: Option<Person>, demo: Vec<Person>) -> impl IntoView {
         })
         .collect();
     let name = person.map_or_else(|| "Choose who you are".to_owned(), |person| person.name);
+    let menu = NodeRef::<html::Details>::new();
+    let close = move || {
+        if let Some(menu) = menu.get_untracked() {
+            menu.set_open(false);
+        }
+    };
     view! {
-        <details class="menu">
+        <details
+            class="menu"
+            node_ref=menu
+            on:keydown=move |event| {
+                if event.key() == "Escape" {
+                    close();
+                }
+            }
+            on:focusout=move |event| {
+                if browser::leaves(&event) {
+                    close();
+                }
+            }
+        >
             <summary class="menu-open" data-testid="who">
                 <Sign lines=PERSON/>
                 <span class="menu-word" dir="auto">{name}</span>
@@ -178,8 +198,10 @@ fn Who(person: Option<Person>, demo: Vec<Person>) -> impl IntoView {
 /// Where you act: a form that also works without scripts.
 #[component]
 fn Where(region: Region) -> impl IntoView {
+    /// Without scripts a choice needs a button. As text, since a browser with scripts reads the
+    /// inside of `noscript` as text too.
+    const GO: &str = r#"<button class="button quiet">Go</button>"#;
     let house = House::expect();
-    let live = Live::expect();
     let path = use_location().pathname;
     let handle = house.acting().handle;
     let choices: Vec<_> = Region::ALL
@@ -201,9 +223,7 @@ fn Where(region: Region) -> impl IntoView {
                     {choices}
                 </select>
             </label>
-            <button class="button quiet" hidden=move || live.has_started()>
-                "Go"
-            </button>
+            <noscript inner_html=GO></noscript>
         </form>
     }
     .into_any()
@@ -232,7 +252,6 @@ fn Connection() -> impl IntoView {
 /// once they run.
 #[component]
 fn ThemeSwitch(theme: Theme) -> impl IntoView {
-    let live = Live::expect();
     let chosen = RwSignal::new(theme);
     let sign = move || {
         let lines = match chosen.get() {
@@ -260,7 +279,6 @@ fn ThemeSwitch(theme: Theme) -> impl IntoView {
             data-choice=move || chosen.get().word()
             title=name
             aria-label=name
-            hidden=move || !live.has_started()
             on:click=go_round
         >
             {sign}

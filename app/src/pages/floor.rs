@@ -167,7 +167,7 @@ fn ActivityList(floor: RwSignal<FloorState>, loaded_at: Option<Timestamp>) -> im
 #[component]
 fn ActivityLine(line: Activity, loaded_at: Option<Timestamp>) -> impl IntoView {
     let house = House::expect();
-    let at = words::clock(line.at);
+    let (at, iso) = (words::clock(line.at), words::iso(line.at));
     let is_new = loaded_at.is_none_or(|loaded_at| line.at > loaded_at);
     let simulated = line.who.clone().filter(|who| who.simulated);
     let place = line.region.map(|region| format!(", {}", region.city()));
@@ -183,7 +183,7 @@ fn ActivityLine(line: Activity, loaded_at: Option<Timestamp>) -> impl IntoView {
             </a>
             <span class="activity-meta">
                 {simulated.map(|_| view! { <span class="tag">"simulated"</span> })}
-                <time datetime=at.clone()>{at.clone()}</time>
+                <time datetime=iso>{at}</time>
             </span>
         </li>
     }

@@ -291,10 +291,10 @@ fn Statement(page: RwSignal<WalletPageView>) -> impl IntoView {
 const fn what(kind: TransferKind) -> &'static str {
     match kind {
         TransferKind::TopUp => "Top-up",
-        TransferKind::Hold => "Held",
+        TransferKind::Hold => "Held for a bid",
         TransferKind::Void => "Freed",
         TransferKind::Capture => "Paid from hold",
-        TransferKind::Purchase => "Paid",
+        TransferKind::Purchase => "Bought",
     }
 }
 
@@ -318,12 +318,12 @@ fn Row(line: StatementLine) -> impl IntoView {
             </a>
         }
     });
-    let at = words::clock(line.at);
+    let (at, iso) = (words::day_and_clock(line.at), words::iso(line.at));
     let sign = if line.amount.minor() < 0 { "out" } else { "in" };
     view! {
         <tr data-testid="statement-row" data-kind=line.kind.word()>
             <td>
-                <time datetime=at.clone()>{at.clone()}</time>
+                <time datetime=iso>{at}</time>
             </td>
             <td>{what(line.kind)}</td>
             <td>{lot}</td>

@@ -46,9 +46,26 @@ pub fn Crowd(
         let listener = live.join(Channel::Crowd(lot), || None, hear);
         on_cleanup(move || live.leave(listener));
     });
+    let folded = RwSignal::new(false);
+    let fold = move || if folded.get() { "Show" } else { "Hide" };
     view! {
-        <section class="panel crowd" aria-labelledby="crowd-name">
-            <h2 id="crowd-name">"The room"</h2>
+        <section
+            class="panel crowd"
+            aria-labelledby="crowd-name"
+            data-folded=move || folded.get().to_string()
+        >
+            <div class="crowd-head">
+                <h2 id="crowd-name">"The room"</h2>
+                <button
+                    type="button"
+                    class="fold"
+                    aria-expanded=move || (!folded.get()).to_string()
+                    on:click=move |_| folded.update(|folded| *folded = !*folded)
+                >
+                    {fold}
+                    <span class="unseen">" the room"</span>
+                </button>
+            </div>
             <Watchers crowd/>
             <Reactions lot crowd is_guest=person.is_none()/>
             <Chat lot messages person region/>
@@ -224,13 +241,14 @@ fn Message(line: ChatLine) -> impl IntoView {
         Sent::Pending => ("pending", Some("sending…".to_owned())),
         Sent::Failed(why) => ("failed", Some(why.clone())),
     };
-    let at = (line.sent == Sent::Kept).then(|| words::clock(line.at));
+    let kept = line.sent == Sent::Kept;
+    let at = kept.then(|| (words::iso(line.at), words::clock(line.at)));
     view! {
         <div class="chat-message" data-testid="chat-message" data-sent=state>
             <p class="chat-who">
                 <PersonName person=line.who/>
                 <span class="chat-where">{line.region.city()}</span>
-                {at.map(|at| view! { <time datetime=at.clone()>{at.clone()}</time> })}
+                {at.map(|(iso, at)| view! { <time datetime=iso>{at}</time> })}
             </p>
             <p class="chat-text" dir="auto">
                 {line.text}
