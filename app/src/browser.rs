@@ -84,6 +84,18 @@ pub fn is_at_end(element_id: &str) -> bool {
         .is_none_or(|list| list.scroll_height() - list.scroll_top() - list.client_height() < NEAR)
 }
 
+/// Whether the focus goes from inside the listening element to another one outside of it.
+pub fn leaves(event: &leptos::ev::FocusEvent) -> bool {
+    let here = event
+        .current_target()
+        .and_then(|t| t.dyn_into::<Element>().ok());
+    let to = event
+        .related_target()
+        .and_then(|t| t.dyn_into::<Element>().ok());
+    here.zip(to)
+        .is_some_and(|(here, to)| !here.contains(Some(&to)))
+}
+
 /// Sends the form that an event's control is in.
 pub fn submit_form_of(event: &leptos::ev::Event) {
     let control = event.target().and_then(|t| t.dyn_into::<Element>().ok());

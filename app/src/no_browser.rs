@@ -26,4 +26,8 @@ pub const fn is_at_end(_element_id: &str) -> bool {
     true
 }
 
+pub const fn leaves(_event: &leptos::ev::FocusEvent) -> bool {
+    false
+}
+
 pub const fn submit_form_of(_event: &leptos::ev::Event) {}

@@ -30,6 +30,7 @@ pub fn App() -> impl IntoView {
             <Frame/>
         </Router>
     }
+    .into_any()
 }
 
 /// Header, page, footer, and the regions that speak.
@@ -61,13 +62,15 @@ fn Frame() -> impl IntoView {
             <Announcer/>
         </div>
     }
+    .into_any()
 }
 
 #[component]
 fn Footer() -> impl IntoView {
     view! {
         <footer class="foot">
-            <p>"LotZero is a demonstration. The money is not real, the rules are."</p>
+            <p class="foot-word">"LotZero is a demonstration. The money is not real, the rules are."</p>
         </footer>
     }
+    .into_any()
 }

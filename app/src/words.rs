@@ -155,10 +155,50 @@ pub fn increments(lot: &LotView) -> Vec<String> {
         .collect()
 }
 
-/// A moment for the `datetime` attribute: the time of day in UTC.
+/// The time of day in UTC.
 #[must_use]
 pub fn clock(at: Timestamp) -> String {
     shared::time::clock_utc(at)
+}
+
+/// A moment for the `datetime` attribute: `2026-11-22T14:03:09Z`.
+#[must_use]
+pub fn iso(at: Timestamp) -> String {
+    let (year, month, day) = date(at);
+    format!("{year:04}-{month:02}-{day:02}T{}Z", clock(at))
+}
+
+/// A moment with its day in UTC: `22 Nov 14:03:09`.
+#[must_use]
+pub fn day_and_clock(at: Timestamp) -> String {
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let (_, month, day) = date(at);
+    let month = usize::try_from(month - 1).ok();
+    let name = month.and_then(|m| MONTHS.get(m)).copied();
+    format!("{day} {} {}", name.unwrap_or_default(), clock(at))
+}
+
+/// Year, month and day in UTC. Counts in eras of 400 years that begin on 1 March, so that the
+/// leap day is the last of its year.
+const fn date(at: Timestamp) -> (i64, i64, i64) {
+    const ERA_DAYS: i64 = 146_097;
+    /// From 1 March of year 0 to 1 January 1970.
+    const TO_1970: i64 = 719_468;
+    let days = at.0.div_euclid(86_400_000) + TO_1970;
+    let (era, of_era) = (days.div_euclid(ERA_DAYS), days.rem_euclid(ERA_DAYS));
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / (ERA_DAYS - 1)) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let from_march = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 {
+        from_march + 3
+    } else {
+        from_march - 9
+    };
+    let next = if month <= 2 { 1 } else { 0 };
+    (year + era * 400 + next, month, day)
 }
 
 #[cfg(test)]
@@ -197,6 +237,21 @@ mod tests {
         assert_eq!(span(3_600_000), "1 hour");
         assert_eq!(span(0), "0 seconds");
         assert_eq!(span(-5), "0 seconds");
+    }
+
+    #[test]
+    fn dates_hold_over_leap_days_and_before_1970() {
+        for (ms, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400_000, "2000-02-29T00:00:00Z"),
+            (1_795_356_189_000, "2026-11-22T14:03:09Z"),
+            (4_107_542_399_000, "2100-02-28T23:59:59Z"),
+            (-1_000, "1969-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(iso(Timestamp(ms)), text);
+        }
+        let at = Timestamp(1_795_356_189_000);
+        assert_eq!(day_and_clock(at), "22 Nov 14:03:09");
     }
 
     #[test]

@@ -58,6 +58,16 @@ impl Theme {
         }
     }
 
+    /// The choice after this one, going round.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        match self {
+            Self::System => Self::Light,
+            Self::Light => Self::Dark,
+            Self::Dark => Self::System,
+        }
+    }
+
     /// The choice in a `Cookie` header.
     #[must_use]
     pub fn in_cookies(header: &str) -> Self {

@@ -2,7 +2,7 @@
 
 use crate::live::Live;
 use leptos::prelude::*;
-use shared::view::{RoomView, Terms};
+use shared::view::{MAX_LADDER_LINES, RoomView, Terms};
 use shared::{Money, Timestamp};
 use std::fmt::Write as _;
 
@@ -115,8 +115,13 @@ fn description(room: &RoomView, price: Money) -> (&'static str, String) {
         Terms::English { opening, .. } => (
             "Price so far",
             format!(
-                "Opened at {opening}, stands at {price} after {} bids.",
-                room.ladder.len()
+                "Opened at {opening}, {} {price} after {}.",
+                if room.lot.outcome.is_some() {
+                    "ended at"
+                } else {
+                    "stands at"
+                },
+                bids(room.ladder.len())
             ),
         ),
         Terms::Dutch { schedule } => (
@@ -129,6 +134,15 @@ fn description(room: &RoomView, price: Money) -> (&'static str, String) {
         Terms::Drop {
             units, units_left, ..
         } => ("Units left", format!("{units_left} of {units} are left.")),
+    }
+}
+
+fn bids(shown: usize) -> String {
+    match shown {
+        0 => "no bids".to_owned(),
+        1 => "one bid".to_owned(),
+        MAX_LADDER_LINES.. => format!("{MAX_LADDER_LINES} bids or more"),
+        n => format!("{n} bids"),
     }
 }
 
@@ -180,6 +194,7 @@ pub fn PriceChart(
             <p class="fine">{said}</p>
         </section>
     }
+    .into_any()
 }
 
 #[cfg(test)]

@@ -158,6 +158,7 @@ pub fn ActorFields(
         <input type="hidden" name="acting_as" value=acting.as_field()/>
         <input type="hidden" name="acting_in" value=acting.in_field()/>
     }
+    .into_any()
 }
 
 /// What the last command led to, in words.
@@ -182,6 +183,7 @@ pub fn ActionMessage(
             }}
         </div>
     }
+    .into_any()
 }
 
 #[cfg(test)]

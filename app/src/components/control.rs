@@ -1,7 +1,7 @@
 //! The one bid control of a room: what may be done now, by this person.
 
 use super::outcome::OutcomePanel;
-use super::{ActionMessage, ActorFields, Amount, Clock, Command};
+use super::{ActionMessage, ActorFields, Amount, Clock, Command, length_word};
 use crate::actions::{
     BidForm, BidReceipt, ClaimForm, ClaimReceipt, SettleForm, SettleReceipt, bid, claim, settle,
 };
@@ -30,6 +30,18 @@ enum Kind {
     SoldOut,
     Due,
     Over(Outcome),
+}
+
+impl Kind {
+    /// The word the style sheet knows.
+    const fn word(&self) -> &'static str {
+        match self {
+            Self::Bid => "bid",
+            Self::Claim => "claim",
+            Self::Scheduled | Self::Guest | Self::OwnLot | Self::SoldOut | Self::Due => "note",
+            Self::Over(_) => "over",
+        }
+    }
 }
 
 fn kind(lot: &LotView, now: Timestamp, viewer: Option<PrincipalId>) -> Kind {
@@ -69,7 +81,7 @@ pub fn Control(
         Memo::new(move |_| room.with(|room| kind(&room.lot, live.now(snapshot), viewer)));
     let opens_at = Signal::derive(move || room.with(|room| room.lot.opens_at));
     view! {
-        <div class="control">
+        <div class="control" data-kind=move || now_kind.with(Kind::word)>
             {move || match now_kind.get() {
                 Kind::Scheduled => {
                     view! {
@@ -112,6 +124,7 @@ pub fn Control(
             <ActionMessage command/>
         </div>
     }
+    .into_any()
 }
 
 /// The next valid bid and the quick steps above it.
@@ -268,7 +281,7 @@ fn BidControl(
                     <input type="hidden" name="currency" value=currency.code()/>
                     <input type="hidden" name="amount" value=amount.major()/>
                     <ActorFields command/>
-                    <button class="button" data-testid="quick-bid" disabled=move || command.is_off()>
+                    <button class="button" data-testid="quick-bid" data-length=length_word(amount) disabled=move || command.is_off()>
                         {amount.to_string()}
                     </button>
                 </form>
@@ -276,6 +289,7 @@ fn BidControl(
         </div>
         <BidMeans next lead wallet/>
     }
+    .into_any()
 }
 
 /// Keeps the field at the next valid bid until somebody types.
@@ -472,6 +486,7 @@ fn ClaimControl(
         </p>
         <Means means=Signal::derive(means) verb="would be paid"/>
     }
+    .into_any()
 }
 
 /// What a claim did, in words.

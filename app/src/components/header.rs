@@ -6,6 +6,7 @@ use crate::actions::{Theme, ViewerPage};
 use crate::browser;
 use crate::house::House;
 use crate::live::{Live, News, Shown};
+use leptos::html;
 use leptos::prelude::*;
 use leptos_router::hooks::use_location;
 use shared::Region;
@@ -28,6 +29,7 @@ pub fn Header() -> impl IntoView {
             </Suspense>
         </header>
     }
+    .into_any()
 }
 
 /// The mark and the ways through the house.
@@ -45,14 +47,15 @@ fn Ways() -> impl IntoView {
     view! {
         <a class="mark" href=house.link("/")>
             <Mark/>
-            <span>"LotZero"</span>
+            <span class="mark-name">"LotZero"</span>
         </a>
         <nav class="ways" aria-label="The house">
             {way("/", "Floor")}
             {way("/wallet", "Wallet")}
-            {way("/about", "How it works")}
+            {way("/about", "About")}
         </nav>
     }
+    .into_any()
 }
 
 #[component]
@@ -104,6 +107,7 @@ fn Strip(viewer: ViewerPage) -> impl IntoView {
             <ThemeSwitch theme=viewer.theme/>
         </div>
     }
+    .into_any()
 }
 
 /// News for the person: the wallet and notices.
@@ -157,8 +161,27 @@ fn Who(person: Option<Person>, demo: Vec<Person>) -> impl IntoView {
         })
         .collect();
     let name = person.map_or_else(|| "Choose who you are".to_owned(), |person| person.name);
+    let menu = NodeRef::<html::Details>::new();
+    let close = move || {
+        if let Some(menu) = menu.get_untracked() {
+            menu.set_open(false);
+        }
+    };
     view! {
-        <details class="menu">
+        <details
+            class="menu"
+            node_ref=menu
+            on:keydown=move |event| {
+                if event.key() == "Escape" {
+                    close();
+                }
+            }
+            on:focusout=move |event| {
+                if browser::leaves(&event) {
+                    close();
+                }
+            }
+        >
             <summary class="menu-open" data-testid="who">
                 <Sign lines=PERSON/>
                 <span class="menu-word" dir="auto">{name}</span>
@@ -169,13 +192,16 @@ fn Who(person: Option<Person>, demo: Vec<Person>) -> impl IntoView {
             </div>
         </details>
     }
+    .into_any()
 }
 
 /// Where you act: a form that also works without scripts.
 #[component]
 fn Where(region: Region) -> impl IntoView {
+    /// Without scripts a choice needs a button. As text, since a browser with scripts reads the
+    /// inside of `noscript` as text too.
+    const GO: &str = r#"<button class="button quiet">Go</button>"#;
     let house = House::expect();
-    let live = Live::expect();
     let path = use_location().pathname;
     let handle = house.acting().handle;
     let choices: Vec<_> = Region::ALL
@@ -197,11 +223,10 @@ fn Where(region: Region) -> impl IntoView {
                     {choices}
                 </select>
             </label>
-            <button class="button quiet" hidden=move || live.has_started()>
-                "Go"
-            </button>
+            <noscript inner_html=GO></noscript>
         </form>
     }
+    .into_any()
 }
 
 /// How the connection stands, always visible.
@@ -220,42 +245,44 @@ fn Connection() -> impl IntoView {
             <span class="connection-word">{word}</span>
         </span>
     }
+    .into_any()
 }
 
-/// Paper, ink, or as the system has it. Needs scripts, so it is shown once they run.
+/// Paper, ink, or as the system has it: one button that goes round. Needs scripts, so it is shown
+/// once they run.
 #[component]
 fn ThemeSwitch(theme: Theme) -> impl IntoView {
-    let live = Live::expect();
     let chosen = RwSignal::new(theme);
-    let choices: Vec<_> = Theme::ALL
-        .into_iter()
-        .map(|one| {
-            let (lines, name) = match one {
-                Theme::System => (SCREEN, "As the system"),
-                Theme::Light => (SUN, "Light"),
-                Theme::Dark => (MOON, "Dark"),
-            };
-            view! {
-                <button
-                    type="button"
-                    class="theme-choice"
-                    data-testid=format!("theme-{}", one.word())
-                    title=name
-                    aria-label=name
-                    aria-pressed=move || (chosen.get() == one).to_string()
-                    on:click=move |_| {
-                        chosen.set(one);
-                        browser::keep_theme(one.word());
-                    }
-                >
-                    <Sign lines=lines/>
-                </button>
-            }
-        })
-        .collect();
+    let sign = move || {
+        let lines = match chosen.get() {
+            Theme::System => SCREEN,
+            Theme::Light => SUN,
+            Theme::Dark => MOON,
+        };
+        view! { <Sign lines=lines/> }
+    };
+    let name = move || match chosen.get() {
+        Theme::System => "Colours: as the system. Change",
+        Theme::Light => "Colours: light. Change",
+        Theme::Dark => "Colours: dark. Change",
+    };
+    let go_round = move |_| {
+        let next = chosen.get_untracked().next();
+        chosen.set(next);
+        browser::keep_theme(next.word());
+    };
     view! {
-        <div class="theme" role="group" aria-label="Colours" hidden=move || !live.has_started()>
-            {choices}
-        </div>
+        <button
+            type="button"
+            class="theme"
+            data-testid="theme"
+            data-choice=move || chosen.get().word()
+            title=name
+            aria-label=name
+            on:click=go_round
+        >
+            {sign}
+        </button>
     }
+    .into_any()
 }

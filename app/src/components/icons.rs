@@ -12,6 +12,7 @@ pub fn Mark() -> impl IntoView {
             <ellipse class="mark-zero" cx="15.5" cy="16" rx="4.2" ry="6"/>
         </svg>
     }
+    .into_any()
 }
 
 /// A reaction's drawing, from the lines of a 24 by 24 grid.
@@ -39,6 +40,7 @@ pub fn ReactionSign(reaction: Reaction) -> impl IntoView {
             <path d=drawing/>
         </svg>
     }
+    .into_any()
 }
 
 /// A small sign by the lines it is drawn of, on a 24 by 24 grid.
@@ -52,6 +54,7 @@ pub fn Sign(
             <path d=lines/>
         </svg>
     }
+    .into_any()
 }
 
 /// An arrow up.

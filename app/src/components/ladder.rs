@@ -42,6 +42,7 @@ pub fn Ladder(
             <p class="fine">"Times are UTC. Each line is a committed row."</p>
         </section>
     }
+    .into_any()
 }
 
 fn newest(ladder: &[LadderLine]) -> Timestamp {
@@ -59,7 +60,7 @@ fn Line(
     // Lines that were there when the page was drawn do not slide in.
     let is_new = line.at > newest_at_load;
     let units = (mechanism == Mechanism::Drop).then(|| format!("{} × ", line.units));
-    let at = words::clock(line.at);
+    let (at, iso) = (words::clock(line.at), words::iso(line.at));
     view! {
         <li class="ladder-row" class:slides=is_new class:mine=is_mine data-testid="ladder-row">
             <span class="ladder-who">
@@ -67,10 +68,11 @@ fn Line(
                 {is_mine.then(|| view! { <span class="tag own">"you"</span> })}
             </span>
             <span class="ladder-where">{line.region.city()}</span>
-            <time class="ladder-when" datetime=at.clone()>
-                {at.clone()}
+            <time class="ladder-when" datetime=iso title=words::day_and_clock(line.at)>
+                {at}
             </time>
             <span class="ladder-amount">{units} <Amount amount=line.amount/></span>
         </li>
     }
+    .into_any()
 }

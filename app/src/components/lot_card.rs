@@ -72,6 +72,7 @@ pub fn LotCard(
             </div>
         </article>
     }
+    .into_any()
 }
 
 /// The phase as the style sheet and tests know it.
@@ -163,6 +164,7 @@ pub fn SettledCard(
             </div>
         </li>
     }
+    .into_any()
 }
 
 /// What `amount` would leave of `available`, or what is missing.
@@ -189,4 +191,5 @@ pub fn Labelled(
             </dd>
         </div>
     }
+    .into_any()
 }

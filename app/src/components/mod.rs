@@ -23,6 +23,6 @@ pub use icons::{FALLING, FIXED, HAMMER, Mark, PERSON, RISING, Sign};
 pub use ladder::Ladder;
 pub use lot_card::{Labelled, LotCard, SettledCard};
 pub use notices::{Announcer, StaleBanner, ToastList};
-pub use price::{Amount, Price};
+pub use price::{Amount, Price, length_word};
 pub use terms::TermsInWords;
 pub use timing::{Clock, PersonName, TickBar};

@@ -19,6 +19,7 @@ pub fn Announcer() -> impl IntoView {
             {move || live.assertive.get()}
         </div>
     }
+    .into_any()
 }
 
 /// The banner of a connection that has been down for a while.
@@ -64,6 +65,7 @@ pub fn StaleBanner() -> impl IntoView {
             </div>
         </Show>
     }
+    .into_any()
 }
 
 /// Messages at the edge of the page.
@@ -110,4 +112,5 @@ pub fn ToastList() -> impl IntoView {
             </For>
         </ol>
     }
+    .into_any()
 }

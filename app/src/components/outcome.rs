@@ -46,4 +46,5 @@ pub fn OutcomePanel(
             {move || own.get().map(|own| view! { <p class="outcome-own">{own}</p> })}
         </div>
     }
+    .into_any()
 }

@@ -42,7 +42,7 @@ pub fn Price(
         (now, direction)
     });
     view! {
-        <span class="price">
+        <span class="price" data-length=move || length_word(drawn.get().0)>
             {move || {
                 let (amount, direction) = drawn.get();
                 view! {
@@ -52,6 +52,22 @@ pub fn Price(
                 }
             }}
         </span>
+    }
+    .into_any()
+}
+
+/// From this many characters on a price is set smaller, so that it stays on one line.
+const LONG: usize = 8;
+/// And from this many on smaller still.
+const LONGEST: usize = 11;
+
+/// How long a price is, in words that the style sheet knows.
+#[must_use]
+pub fn length_word(amount: Money) -> &'static str {
+    match amount.to_string().chars().count() {
+        LONGEST.. => "longest",
+        LONG.. => "long",
+        _ => "short",
     }
 }
 
@@ -67,6 +83,7 @@ pub fn Amount(
             {move || amount.get().to_string()}
         </data>
     }
+    .into_any()
 }
 
 #[cfg(test)]
@@ -81,5 +98,13 @@ mod tests {
         assert_eq!(up, Direction::Up);
         assert_eq!(Direction::from_to((usd(6), up), usd(6)), Direction::Up);
         assert_eq!(Direction::from_to((usd(6), up), usd(2)), Direction::Down);
+    }
+
+    #[test]
+    fn a_long_price_says_so() {
+        let usd = |minor| Money::new(minor, Currency::Usd).expect("in range");
+        assert_eq!(length_word(usd(125_000)), "short");
+        assert_eq!(length_word(usd(1_250_050)), "long");
+        assert_eq!(length_word(usd(123_456_789)), "longest");
     }
 }

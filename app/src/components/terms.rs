@@ -92,4 +92,5 @@ pub fn TermsInWords(
             <ul>{lines}</ul>
         </section>
     }
+    .into_any()
 }

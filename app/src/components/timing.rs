@@ -23,6 +23,7 @@ pub fn Clock(
             {move || left.get()}
         </span>
     }
+    .into_any()
 }
 
 /// A person's name; simulated people are labelled.
@@ -39,6 +40,7 @@ pub fn PersonName(
                 .then(|| view! { <span class="tag" title="A program of the demo acts for them">"simulated"</span> })}
         </span>
     }
+    .into_any()
 }
 
 /// How much of the tick has passed, in thousandths, and the milliseconds to the next price.

@@ -83,6 +83,9 @@ pub(super) fn start(live: Live, address: String) {
         }
         if live.toasts.with_untracked(|toasts| toasts.is_due(now)) {
             live.toasts.update(|toasts| toasts.sweep(now));
+            if browser::is_visible() {
+                live.unseen.set(0);
+            }
         }
     };
     tick();

@@ -51,4 +51,5 @@ pub fn About() -> impl IntoView {
             </p>
         </article>
     }
+    .into_any()
 }

@@ -43,6 +43,7 @@ pub fn Floor() -> impl IntoView {
             })}
         </Suspense>
     }
+    .into_any()
 }
 
 /// What a plain form that led here could not do.
@@ -103,6 +104,7 @@ fn LiveFloor(page: FloorPage, viewer: Option<PrincipalId>) -> impl IntoView {
             </section>
         </div>
     }
+    .into_any()
 }
 
 fn hear(floor: RwSignal<FloorState>, news: News<'_>) -> u32 {
@@ -159,12 +161,13 @@ fn ActivityList(floor: RwSignal<FloorState>, loaded_at: Option<Timestamp>) -> im
             </ol>
         </aside>
     }
+    .into_any()
 }
 
 #[component]
 fn ActivityLine(line: Activity, loaded_at: Option<Timestamp>) -> impl IntoView {
     let house = House::expect();
-    let at = words::clock(line.at);
+    let (at, iso) = (words::clock(line.at), words::iso(line.at));
     let is_new = loaded_at.is_none_or(|loaded_at| line.at > loaded_at);
     let simulated = line.who.clone().filter(|who| who.simulated);
     let place = line.region.map(|region| format!(", {}", region.city()));
@@ -180,8 +183,9 @@ fn ActivityLine(line: Activity, loaded_at: Option<Timestamp>) -> impl IntoView {
             </a>
             <span class="activity-meta">
                 {simulated.map(|_| view! { <span class="tag">"simulated"</span> })}
-                <time datetime=at.clone()>{at.clone()}</time>
+                <time datetime=iso>{at}</time>
             </span>
         </li>
     }
+    .into_any()
 }

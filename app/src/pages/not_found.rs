@@ -21,6 +21,7 @@ pub fn NotFound() -> impl IntoView {
             </p>
         </section>
     }
+    .into_any()
 }
 
 /// The page could not be read.
@@ -39,6 +40,7 @@ pub fn Broken() -> impl IntoView {
             </p>
         </section>
     }
+    .into_any()
 }
 
 /// Gives the document its status; in the browser there is none to give.

@@ -15,6 +15,7 @@ use shared::auction::Phase;
 use shared::live::{Applied, Channel, Position, Push, Snapshot, apply, apply_units_left};
 use shared::view::{LotView, Reserve, RoomView, Terms};
 use shared::{Money, Timestamp};
+use std::time::Duration;
 
 /// The room of the lot in the address.
 #[component]
@@ -52,6 +53,7 @@ pub fn Room() -> impl IntoView {
             })}
         </Suspense>
     }
+    .into_any()
 }
 
 /// What a phone shows beside the price.
@@ -94,6 +96,7 @@ fn LiveRoom(page: RoomPage, viewer: ViewerPage) -> impl IntoView {
         live.seen(snapshot);
         listen(live, room);
     });
+    summaries(live, room);
     let wallet = page.wallet;
     let wallet = Memo::new(move |_| live.newest_wallet(wallet.as_ref()));
     let said = page.said.and_then(|said| acted(said, own, lot.mechanism()));
@@ -101,35 +104,32 @@ fn LiveRoom(page: RoomPage, viewer: ViewerPage) -> impl IntoView {
     let settling = Command::new(page.settle_key, None);
     let price = Memo::new(move |_| room.with(|room| room.lot.price_at(live.now(snapshot))));
     let tab = RwSignal::new(Tab::Bids);
-    let folded = RwSignal::new(false);
     view! {
         <Head lot=lot.clone() price/>
         <div
             class="room"
             data-tab=move || tab.get().word()
-            data-folded=move || folded.get().to_string()
             data-mechanism=lot.mechanism().word()
         >
-            <LotHead lot=lot.clone() description/>
-            <section class="desk" aria-label="Price and bidding">
-                <PricePanel room price snapshot/>
-                <Control room price viewer=own wallet command settling/>
-            </section>
+            <LotHead lot=lot.clone()/>
+            <div class="desk-column">
+                <section class="desk" aria-label="Price and bidding">
+                    <PricePanel room price snapshot/>
+                    <Control room price viewer=own wallet command settling/>
+                </section>
+                <PriceChart room price/>
+            </div>
             <Tabs tab/>
             <div class="room-below">
                 <Ladder room viewer=own/>
-                <PriceChart room price/>
+            </div>
+            <div class="room-about">
+                <p class="description" dir="auto">
+                    {description}
+                </p>
                 <TermsInWords lot=lot.clone()/>
             </div>
             <aside class="room-crowd">
-                <button
-                    type="button"
-                    class="fold"
-                    aria-expanded=move || (!folded.get()).to_string()
-                    on:click=move |_| folded.update(|folded| *folded = !*folded)
-                >
-                    {move || if folded.get() { "Show the room" } else { "Hide the room" }}
-                </button>
                 <Crowd
                     lot=lot.id
                     messages=page.chat
@@ -140,6 +140,7 @@ fn LiveRoom(page: RoomPage, viewer: ViewerPage) -> impl IntoView {
             </aside>
         </div>
     }
+    .into_any()
 }
 
 /// Follows the lot's channel; a gap asks for the whole state.
@@ -177,6 +178,42 @@ fn listen(live: Live, room: RwSignal<RoomView>) {
     on_cleanup(move || live.leave(listener));
 }
 
+/// Says what others bid in one sentence every few seconds, however many bids there were.
+fn summaries(live: Live, room: RwSignal<RoomView>) {
+    const PAUSE: Duration = Duration::from_secs(6);
+    let newest = Memo::new(move |_| room.with(|room| room.ladder.first().map(|l| l.id.clone())));
+    let waiting = StoredValue::new(false);
+    Effect::new(move |before: Option<Option<String>>| {
+        let now = newest.get();
+        let is_new = before.is_some_and(|before| before != now);
+        if is_new && !waiting.get_value() {
+            waiting.set_value(true);
+            set_timeout(
+                move || {
+                    // The room may have been left meanwhile.
+                    let _left = waiting.try_set_value(false);
+                    let said = room.try_with_untracked(summary).flatten();
+                    if let Some(said) = said {
+                        live.polite.set(said);
+                    }
+                },
+                PAUSE,
+            );
+        }
+        now
+    });
+}
+
+fn summary(room: &RoomView) -> Option<String> {
+    let line = room.ladder.first()?;
+    let who = &line.who.name;
+    Some(match &room.lot.terms {
+        Terms::English { .. } => format!("{who} leads at {}.", line.amount),
+        Terms::Dutch { .. } => format!("{who} claimed at {}.", line.amount),
+        Terms::Drop { units_left, .. } => format!("{units_left} units are left."),
+    })
+}
+
 /// Takes the whole state; answers how many events it brought.
 fn take_snapshot(room: &mut RoomView, now: &RoomView) -> u32 {
     let missed = if room.lot.epoch == now.lot.epoch {
@@ -207,10 +244,11 @@ fn Head(lot: LotView, price: Memo<Money>) -> impl IntoView {
         <Meta property="og:url" content=format!("/lots/{}", lot.id)/>
         <Meta name="twitter:card" content="summary_large_image"/>
     }
+    .into_any()
 }
 
 #[component]
-fn LotHead(lot: LotView, description: String) -> impl IntoView {
+fn LotHead(lot: LotView) -> impl IntoView {
     let alt = words::picture(&lot);
     view! {
         <section class="lot-head">
@@ -228,17 +266,14 @@ fn LotHead(lot: LotView, description: String) -> impl IntoView {
                 <p class="seller">
                     "Sold by " <PersonName person=lot.seller/>
                 </p>
-                <p class="description" dir="auto">
-                    {description}
-                </p>
             </div>
         </section>
     }
+    .into_any()
 }
 
 #[component]
 fn Tabs(tab: RwSignal<Tab>) -> impl IntoView {
-    let live = Live::expect();
     let choices: Vec<_> = Tab::ALL
         .into_iter()
         .map(|one| {
@@ -255,10 +290,11 @@ fn Tabs(tab: RwSignal<Tab>) -> impl IntoView {
         })
         .collect();
     view! {
-        <div class="tabs" role="group" aria-label="Show" hidden=move || !live.has_started()>
+        <div class="tabs" role="group" aria-label="Show">
             {choices}
         </div>
     }
+    .into_any()
 }
 
 /// The price, the time, and the rule beside it.
@@ -282,6 +318,7 @@ fn PricePanel(room: RwSignal<RoomView>, price: Memo<Money>, snapshot: Timestamp)
             <ReserveLine room/>
         </div>
     }
+    .into_any()
 }
 
 fn caption(lot: &LotView, phase: Phase) -> String {
@@ -355,6 +392,7 @@ fn rule(lot: &LotView) -> String {
 fn ReserveLine(room: RwSignal<RoomView>) -> impl IntoView {
     let said = Memo::new(move |_| {
         room.with(|room| match room.lot.terms {
+            _ if room.lot.outcome.is_some() => None,
             Terms::English {
                 reserve: Reserve::Met,
                 ..

@@ -47,6 +47,7 @@ pub fn Wallet() -> impl IntoView {
             })}
         </Suspense>
     }
+    .into_any()
 }
 
 fn read(
@@ -74,6 +75,7 @@ fn Guest() -> impl IntoView {
             "A guest has no wallet. Choose who you are: the menu is at the top of the page."
         </p>
     }
+    .into_any()
 }
 
 #[component]
@@ -111,6 +113,7 @@ fn LiveWallet(page: WalletPage) -> impl IntoView {
             <Statement page=view_of/>
         </div>
     }
+    .into_any()
 }
 
 /// Reads the page again after a push of a newer wallet.
@@ -209,6 +212,7 @@ fn TopUp(currency: Currency, command: Command) -> impl IntoView {
             <ActionMessage command/>
         </section>
     }
+    .into_any()
 }
 
 #[component]
@@ -228,6 +232,7 @@ fn Holds(page: RwSignal<WalletPageView>) -> impl IntoView {
             </ul>
         </section>
     }
+    .into_any()
 }
 
 #[component]
@@ -241,6 +246,7 @@ fn Hold(hold: HoldView) -> impl IntoView {
             <Amount amount=hold.amount/>
         </li>
     }
+    .into_any()
 }
 
 #[component]
@@ -279,15 +285,16 @@ fn Statement(page: RwSignal<WalletPageView>) -> impl IntoView {
             </div>
         </section>
     }
+    .into_any()
 }
 
 const fn what(kind: TransferKind) -> &'static str {
     match kind {
         TransferKind::TopUp => "Top-up",
-        TransferKind::Hold => "Held",
+        TransferKind::Hold => "Held for a bid",
         TransferKind::Void => "Freed",
         TransferKind::Capture => "Paid from hold",
-        TransferKind::Purchase => "Paid",
+        TransferKind::Purchase => "Bought",
     }
 }
 
@@ -311,12 +318,12 @@ fn Row(line: StatementLine) -> impl IntoView {
             </a>
         }
     });
-    let at = words::clock(line.at);
+    let (at, iso) = (words::day_and_clock(line.at), words::iso(line.at));
     let sign = if line.amount.minor() < 0 { "out" } else { "in" };
     view! {
         <tr data-testid="statement-row" data-kind=line.kind.word()>
             <td>
-                <time datetime=at.clone()>{at.clone()}</time>
+                <time datetime=iso>{at}</time>
             </td>
             <td>{what(line.kind)}</td>
             <td>{lot}</td>
@@ -326,4 +333,5 @@ fn Row(line: StatementLine) -> impl IntoView {
             </td>
         </tr>
     }
+    .into_any()
 }

@@ -46,14 +46,32 @@ pub fn Crowd(
         let listener = live.join(Channel::Crowd(lot), || None, hear);
         on_cleanup(move || live.leave(listener));
     });
+    let folded = RwSignal::new(false);
+    let fold = move || if folded.get() { "Show" } else { "Hide" };
     view! {
-        <section class="panel crowd" aria-labelledby="crowd-name">
-            <h2 id="crowd-name">"The room"</h2>
+        <section
+            class="panel crowd"
+            aria-labelledby="crowd-name"
+            data-folded=move || folded.get().to_string()
+        >
+            <div class="crowd-head">
+                <h2 id="crowd-name">"The room"</h2>
+                <button
+                    type="button"
+                    class="fold"
+                    aria-expanded=move || (!folded.get()).to_string()
+                    on:click=move |_| folded.update(|folded| *folded = !*folded)
+                >
+                    {fold}
+                    <span class="unseen">" the room"</span>
+                </button>
+            </div>
             <Watchers crowd/>
             <Reactions lot crowd is_guest=person.is_none()/>
             <Chat lot messages person region/>
         </section>
     }
+    .into_any()
 }
 
 #[component]
@@ -81,6 +99,7 @@ fn Watchers(crowd: RwSignal<CrowdView>) -> impl IntoView {
             </ul>
         </details>
     }
+    .into_any()
 }
 
 #[component]
@@ -119,6 +138,7 @@ fn Reactions(lot: LotId, crowd: RwSignal<CrowdView>, is_guest: bool) -> impl Int
             {choices}
         </div>
     }
+    .into_any()
 }
 
 #[component]
@@ -211,6 +231,7 @@ fn Chat(
             }}
         </div>
     }
+    .into_any()
 }
 
 #[component]
@@ -220,13 +241,14 @@ fn Message(line: ChatLine) -> impl IntoView {
         Sent::Pending => ("pending", Some("sending…".to_owned())),
         Sent::Failed(why) => ("failed", Some(why.clone())),
     };
-    let at = (line.sent == Sent::Kept).then(|| words::clock(line.at));
+    let kept = line.sent == Sent::Kept;
+    let at = kept.then(|| (words::iso(line.at), words::clock(line.at)));
     view! {
         <div class="chat-message" data-testid="chat-message" data-sent=state>
             <p class="chat-who">
                 <PersonName person=line.who/>
                 <span class="chat-where">{line.region.city()}</span>
-                {at.map(|at| view! { <time datetime=at.clone()>{at.clone()}</time> })}
+                {at.map(|(iso, at)| view! { <time datetime=iso>{at}</time> })}
             </p>
             <p class="chat-text" dir="auto">
                 {line.text}
@@ -234,6 +256,7 @@ fn Message(line: ChatLine) -> impl IntoView {
             {note.map(|note| view! { <p class="chat-note">{note}</p> })}
         </div>
     }
+    .into_any()
 }
 
 #[component]
@@ -304,4 +327,5 @@ fn Write(
             <span class="chat-left">{left}</span>
         </form>
     }
+    .into_any()
 }
