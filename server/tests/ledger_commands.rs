@@ -11,6 +11,7 @@ use server::ledger::settle::Settle;
 use shared::auction::{Refusal, Status};
 use shared::view::{Outcome, Terms};
 use shared::{Currency, Money};
+use std::sync::Arc;
 use std::time::Duration;
 
 fn refused<T: std::fmt::Debug>(decided: Result<Decided<T>, Failure>) -> Refusal {
@@ -111,7 +112,7 @@ async fn sixty_four_twins_have_one_effect() {
     let key = ids::key();
     let mut twins = tokio::task::JoinSet::new();
     for _ in 0..64 {
-        let (ledger, ann, key, lot) = (node.ledger.clone(), ann.clone(), key.clone(), lot.id);
+        let (ledger, ann, key, lot) = (Arc::clone(&node.ledger), ann.clone(), key.clone(), lot.id);
         twins.spawn(async move { ledger.claim(&ann, key, lot, 1, usd(500)).await });
     }
     let answers = twins.join_all().await;
@@ -137,7 +138,7 @@ async fn a_drop_sells_exactly_its_units_and_credits_the_seller() {
     }
     let mut claims = tokio::task::JoinSet::new();
     for buyer in buyers {
-        let ledger = node.ledger.clone();
+        let ledger = Arc::clone(&node.ledger);
         let lot = lot.id;
         claims.spawn(async move { ledger.claim(&buyer, ids::key(), lot, 1, usd(500)).await });
     }
@@ -188,7 +189,7 @@ async fn a_buyer_gets_no_more_than_the_limit_however_they_race() {
     let lot = node.put_up(&seller, drop_of(40, Some(3))).await;
     let mut claims = tokio::task::JoinSet::new();
     for _ in 0..12 {
-        let (ledger, ann, lot) = (node.ledger.clone(), ann.clone(), lot.id);
+        let (ledger, ann, lot) = (Arc::clone(&node.ledger), ann.clone(), lot.id);
         claims.spawn(async move { ledger.claim(&ann, ids::key(), lot, 1, usd(500)).await });
     }
     let outcomes: Vec<_> = claims

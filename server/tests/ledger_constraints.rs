@@ -104,6 +104,61 @@ async fn every_check_refuses() {
     database.drop().await;
 }
 
+/// One planted violation per audit. A constraint that would refuse the damage is dropped first: the
+/// audit must find it also where a check was forgotten.
+const PLANTED: [(&str, &str); 15] = [
+    (
+        "A1",
+        "UPDATE legs SET amount_minor = amount_minor + 1 WHERE leg = 0 AND kind = 'hold'",
+    ),
+    ("A2", "DELETE FROM legs WHERE leg = 1 AND kind = 'top_up'"),
+    (
+        "A3",
+        "ALTER TABLE wallets DROP CONSTRAINT wallet_covered;
+                UPDATE wallets SET spent_minor = funded_minor + 1",
+    ),
+    ("A4", "UPDATE wallets SET funded_minor = funded_minor + 1"),
+    (
+        "A5",
+        "ALTER TABLE inventory_buckets DROP CONSTRAINT bucket_available;
+                UPDATE inventory_buckets SET available = -1",
+    ),
+    (
+        "A6",
+        "UPDATE inventory_buckets SET available = available + 1",
+    ),
+    (
+        "A7",
+        "UPDATE bids SET amount_minor = amount_minor + 5000 WHERE lot_version = 2",
+    ),
+    (
+        "A8",
+        "UPDATE bids SET amount_minor = 1501 WHERE lot_version = 2",
+    ),
+    (
+        "A9",
+        "UPDATE holds SET state = 'live', ended_at_ms = NULL WHERE state = 'voided'",
+    ),
+    ("A10", "DELETE FROM claims"),
+    (
+        "A12",
+        "UPDATE claims SET price_minor = price_minor - 1 WHERE max_price_minor = 10000",
+    ),
+    ("A13", "DELETE FROM outbox WHERE version = 2"),
+    (
+        "A14",
+        "UPDATE bids SET lot_id = gen_random_uuid() WHERE lot_version = 2",
+    ),
+    (
+        "A17",
+        "UPDATE lots SET opens_at_ms = 1, closes_at_ms = 2 WHERE status = 'open'",
+    ),
+    (
+        "A18",
+        "UPDATE legs SET amount_minor = amount_minor - 1 WHERE account = 'payable'",
+    ),
+];
+
 #[tokio::test]
 async fn every_audit_finds_what_it_is_for() {
     let database = Database::create().await;
@@ -136,64 +191,10 @@ async fn every_audit_finds_what_it_is_for() {
         .await;
     claim.expect("answers").outcome.expect("ok");
     node.assert_clean().await;
-    // One planted violation per audit, undone after it. A constraint that would refuse the damage
-    // is dropped first: the audit must find it also where a check was forgotten.
-    let planted = [
-        (
-            "A1",
-            "UPDATE legs SET amount_minor = amount_minor + 1 WHERE leg = 0 AND kind = 'hold'",
-        ),
-        ("A2", "DELETE FROM legs WHERE leg = 1 AND kind = 'top_up'"),
-        (
-            "A3",
-            "ALTER TABLE wallets DROP CONSTRAINT wallet_covered;
-                UPDATE wallets SET spent_minor = funded_minor + 1",
-        ),
-        ("A4", "UPDATE wallets SET funded_minor = funded_minor + 1"),
-        (
-            "A5",
-            "ALTER TABLE inventory_buckets DROP CONSTRAINT bucket_available;
-                UPDATE inventory_buckets SET available = -1",
-        ),
-        (
-            "A6",
-            "UPDATE inventory_buckets SET available = available + 1",
-        ),
-        (
-            "A7",
-            "UPDATE bids SET amount_minor = amount_minor + 5000 WHERE lot_version = 2",
-        ),
-        (
-            "A8",
-            "UPDATE bids SET amount_minor = 1501 WHERE lot_version = 2",
-        ),
-        (
-            "A9",
-            "UPDATE holds SET state = 'live', ended_at_ms = NULL WHERE state = 'voided'",
-        ),
-        ("A10", "DELETE FROM claims"),
-        (
-            "A12",
-            "UPDATE claims SET price_minor = price_minor - 1 WHERE max_price_minor = 10000",
-        ),
-        ("A13", "DELETE FROM outbox WHERE version = 2"),
-        (
-            "A14",
-            "UPDATE bids SET lot_id = gen_random_uuid() WHERE lot_version = 2",
-        ),
-        (
-            "A17",
-            "UPDATE lots SET opens_at_ms = 1, closes_at_ms = 2 WHERE status = 'open'",
-        ),
-        (
-            "A18",
-            "UPDATE legs SET amount_minor = amount_minor - 1 WHERE account = 'payable'",
-        ),
-    ];
     let mut raw = database.connect().await;
     let name = database.url.rsplit('/').next().expect("a name").to_owned();
     drop(node);
-    for (audit, damage) in planted {
+    for (audit, damage) in PLANTED {
         // A copy of the database for each, so that no damage hides another.
         let copy = format!("{name}_{}", audit.to_lowercase());
         clone_database(&database, &mut raw, &name, &copy).await;
@@ -225,7 +226,7 @@ async fn every_audit_finds_what_it_is_for() {
         .iter()
         .map(|audit| audit.id)
         .collect();
-    let shown: Vec<_> = planted.iter().map(|(audit, _)| *audit).collect();
+    let shown: Vec<_> = PLANTED.iter().map(|(audit, _)| *audit).collect();
     assert_eq!(known, shown, "every audit has its planted violation");
     database.drop().await;
 }

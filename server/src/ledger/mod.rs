@@ -203,7 +203,13 @@ impl Ledger {
     /// # Errors
     /// When the ledger cannot answer.
     pub async fn step_in(&self, secret_hash: Vec<u8>, person: PrincipalId) -> Result<(), Failure> {
-        self.runner.run(people::StepIn { secret_hash, person }).await.map(|_done| ())
+        self.runner
+            .run(people::StepIn {
+                secret_hash,
+                person,
+            })
+            .await
+            .map(|_done| ())
     }
 
     /// Runs every audit in one snapshot.
