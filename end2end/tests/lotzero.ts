@@ -145,6 +145,12 @@ export function moneyOf(page: Page, name: "available" | "held"): Locator {
   return page.getByTestId(name).locator("data");
 }
 
+/** Waits until the page says that a bid was taken. */
+export async function expectIn(page: Page, minor: number): Promise<void> {
+  await expect(page.getByTestId("action-message")).toContainText(dollars(minor));
+  await expect(page.getByTestId("action-message")).toHaveAttribute("data-tone", "good");
+}
+
 /** Dollars as the house writes them. */
 export function dollars(minor: number): string {
   const whole = Math.floor(minor / 100).toLocaleString("en-US");

@@ -3,6 +3,7 @@ import type { Page } from "@playwright/test";
 import {
   dollars,
   expect,
+  expectIn,
   expectNoReload,
   mark,
   minorOf,
@@ -47,7 +48,7 @@ test("each sees what the other does, pushed", async ({ context, house }) => {
     const before = await balances(one);
     const amount = lot.terms.next_minimum.minor;
     await one.getByTestId("bid-submit").click();
-    await expect(one.getByTestId("action-message")).toHaveText(`You lead at ${dollars(amount)}.`);
+    await expectIn(one, amount);
     await expectBalances(one, before.available - amount, before.held + amount);
     await expect(one.getByTestId("standing")).toHaveAttribute("data-tone", "good");
     await expect(priceOf(other)).toHaveAttribute("value", String(amount));
@@ -82,7 +83,7 @@ test("each sees what the other does, pushed", async ({ context, house }) => {
     const raised = lead + 50_00;
     await other.getByTestId("bid-amount").fill((raised / 100).toFixed(2));
     await other.getByTestId("bid-submit").click();
-    await expect(other.getByTestId("action-message")).toHaveText(`You lead at ${dollars(raised)}.`);
+    await expectIn(other, raised);
     await expectBalances(other, before.available - 50_00, before.held + 50_00);
     await expectTop(one, "Kenji Watanabe", "Tokyo", raised);
   });
