@@ -1,18 +1,18 @@
 //! What pages read: one call a page, the same for the server's rendering and for the browser.
 
-use crate::lean::Lean;
+use crate::lean::{Lean, reads_with_lean};
 use crate::receipts::KeptOutcome;
 use leptos::prelude::*;
 use leptos::server_fn::codec::{GetUrl, JsonEncoding};
 use leptos::server_fn::error::{FromServerFnError, ServerFnErrorErr};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use shared::view::{
     ChatMessage, CrowdView, FloorView, Person, RoomView, WalletPageView, WalletView,
 };
 use shared::{IdempotencyKey, Region};
 
 /// Why a page could not be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReadError {
     /// There is no such thing.
@@ -23,6 +23,8 @@ pub enum ReadError {
     Unavailable,
 }
 
+reads_with_lean!(ReadError);
+
 impl FromServerFnError for ReadError {
     type Encoder = JsonEncoding;
 
@@ -32,7 +34,7 @@ impl FromServerFnError for ReadError {
 }
 
 /// The colours somebody chose.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Theme {
     /// As the system has it.
@@ -84,7 +86,7 @@ impl Theme {
 }
 
 /// Who looks, and what the header shows of them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ViewerPage {
     /// Who acts, `None` for a guest.
     pub person: Option<Person>,
@@ -99,7 +101,7 @@ pub struct ViewerPage {
 }
 
 /// What a form sent without scripts led to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "said", rename_all = "snake_case")]
 pub enum Said {
     /// What its key decided.
@@ -115,14 +117,14 @@ pub enum Said {
 }
 
 /// The floor.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FloorPage {
     /// Lots and activity.
     pub floor: FloorView,
 }
 
 /// A room.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RoomPage {
     /// The lot and its ladder.
     pub room: RoomView,
@@ -141,7 +143,7 @@ pub struct RoomPage {
 }
 
 /// A wallet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct WalletPage {
     /// Numbers, holds, statement.
     pub page: WalletPageView,
