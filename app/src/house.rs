@@ -2,6 +2,7 @@
 
 use crate::acting::Acting;
 use crate::actions::{ReadError, ViewerPage, read_viewer};
+use crate::lean::Lean;
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 use shared::Region;
@@ -11,7 +12,7 @@ use shared::Region;
 #[derive(Clone, Copy)]
 pub struct House {
     /// Who looks.
-    pub viewer: Resource<Result<ViewerPage, ReadError>>,
+    pub viewer: Resource<Result<Lean<ViewerPage>, ReadError>>,
     acting: StoredValue<Acting>,
 }
 
@@ -44,7 +45,7 @@ impl House {
 
     /// Who looks, once it is known. From then on links name them.
     pub async fn viewer(self) -> Result<ViewerPage, ReadError> {
-        let viewer = self.viewer.await?;
+        let viewer = self.viewer.await?.value;
         self.acting.set_value(Acting {
             handle: viewer.person.as_ref().map(|p| p.handle.clone()),
             region: Some(viewer.region),

@@ -10,7 +10,9 @@ mod browser;
 #[path = "no_browser.rs"]
 mod browser;
 mod components;
+mod erase;
 mod house;
+mod lean;
 pub mod live;
 mod pages;
 #[cfg(feature = "ssr")]

@@ -1,6 +1,7 @@
 //! The router: which address shows which page, and what stands around every page.
 
 use crate::components::{Announcer, Header, StaleBanner, ToastList};
+use crate::erase::Erase;
 use crate::house::House;
 use crate::live::Live;
 use crate::pages::{About, Floor, NotFound, Room, Wallet};
@@ -30,7 +31,7 @@ pub fn App() -> impl IntoView {
             <Frame/>
         </Router>
     }
-    .into_any()
+    .erase()
 }
 
 /// Header, page, footer, and the regions that speak.
@@ -62,7 +63,7 @@ fn Frame() -> impl IntoView {
             <Announcer/>
         </div>
     }
-    .into_any()
+    .erase()
 }
 
 #[component]
@@ -72,5 +73,5 @@ fn Footer() -> impl IntoView {
             <p class="foot-word">"LotZero is a demonstration. The money is not real, the rules are."</p>
         </footer>
     }
-    .into_any()
+    .erase()
 }

@@ -18,12 +18,13 @@ pub use read::{
     read_viewer, read_wallet,
 };
 
+use crate::lean::Lean;
 use forms::reads_as_its_form;
 use leptos::prelude::*;
 
 /// Bids on an English lot.
 #[server(name = PlaceBid, prefix = "/api", endpoint = "bid", input_derive = (Clone,))]
-pub async fn bid(form: BidForm) -> Result<BidReceipt, NotDone> {
+pub async fn bid(form: BidForm) -> Result<Lean<BidReceipt>, NotDone> {
     let desk = desk::Desk::open()?;
     let back = desk.room(&form.lot, &form.acting_as, &form.acting_in);
     let done = async {
@@ -34,12 +35,12 @@ pub async fn bid(form: BidForm) -> Result<BidReceipt, NotDone> {
         desk::decided(desk.ports().ledger.bid(&actor, key, lot, amount).await)
     };
     let done = done.await;
-    desk.answer(&back, &form.key, done)
+    desk.answer(&back, &form.key, done).map(Lean::from)
 }
 
 /// Claims units of a Dutch lot or a drop.
 #[server(name = ClaimUnits, prefix = "/api", endpoint = "claim", input_derive = (Clone,))]
-pub async fn claim(form: ClaimForm) -> Result<ClaimReceipt, NotDone> {
+pub async fn claim(form: ClaimForm) -> Result<Lean<ClaimReceipt>, NotDone> {
     let desk = desk::Desk::open()?;
     let back = desk.room(&form.lot, &form.acting_as, &form.acting_in);
     let done = async {
@@ -52,12 +53,12 @@ pub async fn claim(form: ClaimForm) -> Result<ClaimReceipt, NotDone> {
         desk::decided(ledger.claim(&actor, key, lot, units, max).await)
     };
     let done = done.await;
-    desk.answer(&back, &form.key, done)
+    desk.answer(&back, &form.key, done).map(Lean::from)
 }
 
 /// Settles a lot that is due.
 #[server(name = SettleNow, prefix = "/api", endpoint = "settle", input_derive = (Clone,))]
-pub async fn settle(form: SettleForm) -> Result<SettleReceipt, NotDone> {
+pub async fn settle(form: SettleForm) -> Result<Lean<SettleReceipt>, NotDone> {
     let desk = desk::Desk::open()?;
     let back = desk.room(&form.lot, &form.acting_as, &form.acting_in);
     let done = async {
@@ -67,12 +68,12 @@ pub async fn settle(form: SettleForm) -> Result<SettleReceipt, NotDone> {
         desk::decided(desk.ports().ledger.settle(&actor, key, lot).await)
     };
     let done = done.await;
-    desk.answer(&back, &form.key, done)
+    desk.answer(&back, &form.key, done).map(Lean::from)
 }
 
 /// Puts demo money into a wallet.
 #[server(name = TopUp, prefix = "/api", endpoint = "top-up", input_derive = (Clone,))]
-pub async fn top_up(form: TopUpForm) -> Result<TopUpReceipt, NotDone> {
+pub async fn top_up(form: TopUpForm) -> Result<Lean<TopUpReceipt>, NotDone> {
     let desk = desk::Desk::open()?;
     let back = desk.wallet(&form.currency, &form.acting_as, &form.acting_in);
     let done = async {
@@ -82,7 +83,7 @@ pub async fn top_up(form: TopUpForm) -> Result<TopUpReceipt, NotDone> {
         desk::decided(desk.ports().ledger.top_up(&actor, key, amount).await)
     };
     let done = done.await;
-    desk.answer(&back, &form.key, done)
+    desk.answer(&back, &form.key, done).map(Lean::from)
 }
 
 reads_as_its_form! {

@@ -1,13 +1,14 @@
 //! Why a money command was not done, as the wire carries it.
 
+use crate::lean::reads_with_lean;
 use leptos::server_fn::codec::JsonEncoding;
 use leptos::server_fn::error::{FromServerFnError, ServerFnErrorErr};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use shared::auction::Refusal;
 
 /// Why a money command was not done. The transport reads any answer of 400 and above as an error,
 /// so a refusal travels here too; it stays a decided answer of its own, apart from failures.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "not_done", rename_all = "snake_case")]
 pub enum NotDone {
     /// The rules said no. Decided: the next try is a new command.
@@ -27,7 +28,7 @@ pub enum NotDone {
 }
 
 /// What is wrong with a form.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Problem {
     /// The amount is none, has too many decimals, or is out of range.
@@ -45,7 +46,7 @@ pub enum Problem {
 }
 
 impl Problem {
-    const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::InvalidAmount,
         Self::InvalidId,
         Self::InvalidCurrency,
@@ -67,6 +68,12 @@ impl Problem {
         }
     }
 
+    /// The problem of a code.
+    #[must_use]
+    pub fn of_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|problem| problem.code() == code)
+    }
+
     /// The problem as one would say it, with the next step.
     #[must_use]
     pub const fn sentence(self) -> &'static str {
@@ -84,7 +91,7 @@ impl Problem {
 }
 
 /// How the infrastructure failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
     /// A guest cannot do this.
@@ -98,7 +105,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    const ALL: [Self; 4] = [
+    pub(crate) const ALL: [Self; 4] = [
         Self::SignIn,
         Self::Unavailable,
         Self::Unknown,
@@ -114,6 +121,12 @@ impl Fault {
             Self::Unknown => "unknown",
             Self::KeyReused => "key_reused",
         }
+    }
+
+    /// The fault of a code.
+    #[must_use]
+    pub fn of_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|fault| fault.code() == code)
     }
 
     /// The fault as one would say it, with the next step.
@@ -133,11 +146,8 @@ impl Fault {
 /// The sentence for a code that a redirect carries in `problem=`.
 #[must_use]
 pub fn sentence_of(code: &str) -> Option<&'static str> {
-    let problem = Problem::ALL.into_iter().find(|p| p.code() == code);
-    let fault = Fault::ALL.into_iter().find(|f| f.code() == code);
-    problem
-        .map(Problem::sentence)
-        .or(fault.map(Fault::sentence))
+    let fault = || Fault::of_code(code).map(Fault::sentence);
+    Problem::of_code(code).map(Problem::sentence).or_else(fault)
 }
 
 impl NotDone {
@@ -192,6 +202,8 @@ impl NotDone {
         }
     }
 }
+
+reads_with_lean!(NotDone);
 
 impl FromServerFnError for NotDone {
     type Encoder = JsonEncoding;

@@ -1,24 +1,29 @@
 //! What pages read: one call a page, the same for the server's rendering and for the browser.
 
+use crate::lean::{Lean, reads_with_lean};
 use crate::receipts::KeptOutcome;
 use leptos::prelude::*;
 use leptos::server_fn::codec::{GetUrl, JsonEncoding};
 use leptos::server_fn::error::{FromServerFnError, ServerFnErrorErr};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use shared::view::{
     ChatMessage, CrowdView, FloorView, Person, RoomView, WalletPageView, WalletView,
 };
 use shared::{IdempotencyKey, Region};
 
 /// Why a page could not be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReadError {
     /// There is no such thing.
     NotFound,
+    /// A guest has none of it.
+    Guest,
     /// The stores do not answer.
     Unavailable,
 }
+
+reads_with_lean!(ReadError);
 
 impl FromServerFnError for ReadError {
     type Encoder = JsonEncoding;
@@ -29,7 +34,7 @@ impl FromServerFnError for ReadError {
 }
 
 /// The colours somebody chose.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Theme {
     /// As the system has it.
@@ -81,7 +86,7 @@ impl Theme {
 }
 
 /// Who looks, and what the header shows of them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ViewerPage {
     /// Who acts, `None` for a guest.
     pub person: Option<Person>,
@@ -96,7 +101,7 @@ pub struct ViewerPage {
 }
 
 /// What a form sent without scripts led to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "said", rename_all = "snake_case")]
 pub enum Said {
     /// What its key decided.
@@ -112,14 +117,14 @@ pub enum Said {
 }
 
 /// The floor.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FloorPage {
     /// Lots and activity.
     pub floor: FloorView,
 }
 
 /// A room.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RoomPage {
     /// The lot and its ladder.
     pub room: RoomView,
@@ -138,7 +143,7 @@ pub struct RoomPage {
 }
 
 /// A wallet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct WalletPage {
     /// Numbers, holds, statement.
     pub page: WalletPageView,
@@ -150,14 +155,17 @@ pub struct WalletPage {
 
 /// Reads who looks.
 #[server(prefix = "/api", endpoint = "page/viewer", input = GetUrl)]
-pub async fn read_viewer(acting_as: String, acting_in: String) -> Result<ViewerPage, ReadError> {
-    server::viewer(&acting_as, &acting_in).await
+pub async fn read_viewer(
+    acting_as: String,
+    acting_in: String,
+) -> Result<Lean<ViewerPage>, ReadError> {
+    server::viewer(&acting_as, &acting_in).await.map(Lean::from)
 }
 
 /// Reads the floor.
 #[server(prefix = "/api", endpoint = "page/floor", input = GetUrl)]
-pub async fn read_floor() -> Result<FloorPage, ReadError> {
-    server::floor().await
+pub async fn read_floor() -> Result<Lean<FloorPage>, ReadError> {
+    server::floor().await.map(Lean::from)
 }
 
 /// Reads a room. `outcome`, `problem` and `retry` are what a plain form's way back carried.
@@ -169,16 +177,18 @@ pub async fn read_room(
     outcome: String,
     problem: String,
     retry: String,
-) -> Result<RoomPage, ReadError> {
+) -> Result<Lean<RoomPage>, ReadError> {
     let after = server::After {
         outcome,
         problem,
         retry,
     };
-    server::room(&lot, &acting_as, &acting_in, &after).await
+    server::room(&lot, &acting_as, &acting_in, &after)
+        .await
+        .map(Lean::from)
 }
 
-/// Reads the viewer's wallet; `None` for a guest.
+/// Reads the viewer's wallet.
 #[server(prefix = "/api", endpoint = "page/wallet", input = GetUrl)]
 pub async fn read_wallet(
     currency: String,
@@ -187,13 +197,15 @@ pub async fn read_wallet(
     outcome: String,
     problem: String,
     retry: String,
-) -> Result<Option<WalletPage>, ReadError> {
+) -> Result<Lean<WalletPage>, ReadError> {
     let after = server::After {
         outcome,
         problem,
         retry,
     };
-    server::wallet(&currency, &acting_as, &acting_in, &after).await
+    server::wallet(&currency, &acting_as, &acting_in, &after)
+        .await
+        .map(Lean::from)
 }
 
 #[cfg(feature = "ssr")]
@@ -269,10 +281,12 @@ mod server {
 
     /// Gives the page or the answer its status.
     fn refuse(desk: &Desk, error: ReadError) -> ReadError {
-        desk.set_status(match error {
-            ReadError::NotFound => 404,
-            ReadError::Unavailable => 503,
-        });
+        match error {
+            ReadError::NotFound => desk.set_status(404),
+            ReadError::Unavailable => desk.set_status(503),
+            // The page is there; it says what is missing.
+            ReadError::Guest => {}
+        }
         error
     }
 
@@ -321,7 +335,7 @@ mod server {
         acting_as: &str,
         acting_in: &str,
         after: &After,
-    ) -> Result<Option<WalletPage>, ReadError> {
+    ) -> Result<WalletPage, ReadError> {
         let desk = Desk::open_to_read()?;
         let page = read_wallet(&desk, currency, acting_as, acting_in, after).await;
         page.map_err(|error| refuse(&desk, error))
@@ -333,17 +347,17 @@ mod server {
         acting_as: &str,
         acting_in: &str,
         after: &After,
-    ) -> Result<Option<WalletPage>, ReadError> {
+    ) -> Result<WalletPage, ReadError> {
         let currency: Currency = currency.parse().unwrap_or(Currency::Usd);
         let viewer = desk.viewer(acting_as, acting_in).await;
         let Some(person) = viewer.map_err(unavailable)?.person else {
-            return Ok(None);
+            return Err(ReadError::Guest);
         };
         let ledger = &desk.ports().ledger;
         let page = ledger.wallet_page(person.id, currency).await;
         let page = page.map_err(unavailable)?.ok_or(ReadError::NotFound)?;
         let (said, key) = aftermath(desk, Some(&person), after).await;
-        Ok(Some(WalletPage { page, key, said }))
+        Ok(WalletPage { page, key, said })
     }
 
     /// What the last plain form led to, and the key for the next one: the same again while its

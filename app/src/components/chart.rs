@@ -1,5 +1,6 @@
 //! The price's history as a small chart, drawn as steps: prices do not glide.
 
+use crate::erase::Erase;
 use crate::live::Live;
 use leptos::prelude::*;
 use shared::view::{MAX_LADDER_LINES, RoomView, Terms};
@@ -194,7 +195,7 @@ pub fn PriceChart(
             <p class="fine">{said}</p>
         </section>
     }
-    .into_any()
+    .erase()
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 //! done before the ledger has said so, and a retry carries the same key.
 
 use crate::actions::NotDone;
+use crate::erase::Erase;
 use crate::house::House;
+use crate::lean::Lean;
 use crate::live::Live;
 use leptos::prelude::*;
 use shared::IdempotencyKey;
@@ -133,7 +135,7 @@ impl Command {
         send: impl FnOnce(IdempotencyKey) -> Sent + 'static,
         say: impl FnOnce(&Receipt) -> String + 'static,
     ) where
-        Sent: Future<Output = Result<Receipt, NotDone>> + 'static,
+        Sent: Future<Output = Result<Lean<Receipt>, NotDone>> + 'static,
         Receipt: 'static,
     {
         if self.is_stale.get_untracked() {
@@ -143,7 +145,7 @@ impl Command {
             return;
         };
         leptos::task::spawn_local(async move {
-            let answer = send(key).await.map(|receipt| say(&receipt));
+            let answer = send(key).await.map(|receipt| say(&receipt.value));
             let sentence = match &answer {
                 Ok(sentence) => sentence.clone(),
                 Err(not_done) => not_done.sentence(),
@@ -168,7 +170,7 @@ pub fn ActorFields(
         <input type="hidden" name="acting_as" value=acting.as_field()/>
         <input type="hidden" name="acting_in" value=acting.in_field()/>
     }
-    .into_any()
+    .erase()
 }
 
 /// What the last command led to, in words.
@@ -193,7 +195,7 @@ pub fn ActionMessage(
             }}
         </div>
     }
-    .into_any()
+    .erase()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use crate::actions::{
     BidForm, BidReceipt, ClaimForm, ClaimReceipt, SettleForm, SettleReceipt, bid, claim, settle,
 };
 use crate::components::lot_card::missing;
+use crate::erase::Erase;
 use crate::house::House;
 use crate::live::Live;
 use crate::words;
@@ -89,7 +90,7 @@ pub fn Control(
                             "Bidding opens in " <Clock until=opens_at snapshot/>
                         </p>
                     }
-                        .into_any()
+                        .erase()
                 }
                 Kind::Guest => {
                     view! {
@@ -97,34 +98,34 @@ pub fn Control(
                             "Choose who you are to take part: the menu is at the top of the page."
                         </p>
                     }
-                        .into_any()
+                        .erase()
                 }
                 Kind::OwnLot => {
                     view! { <p class="control-note">"This lot is yours, so you cannot buy it."</p> }
-                        .into_any()
+                        .erase()
                 }
-                Kind::Bid => view! { <BidControl room viewer wallet command/> }.into_any(),
-                Kind::Claim => view! { <ClaimControl room price wallet command/> }.into_any(),
+                Kind::Bid => view! { <BidControl room viewer wallet command/> }.erase(),
+                Kind::Claim => view! { <ClaimControl room price wallet command/> }.erase(),
                 Kind::SoldOut => {
                     view! {
                         <p class="control-note">"Sold out. The last unit is gone."</p>
                         <Settle room viewer command=settling/>
                     }
-                        .into_any()
+                        .erase()
                 }
                 Kind::Due => {
                     view! {
                         <p class="control-note">"Bidding is over. The house is settling this lot."</p>
                         <Settle room viewer command=settling/>
                     }
-                        .into_any()
+                        .erase()
                 }
-                Kind::Over(outcome) => view! { <OutcomePanel room viewer outcome/> }.into_any(),
+                Kind::Over(outcome) => view! { <OutcomePanel room viewer outcome/> }.erase(),
             }}
             <ActionMessage command/>
         </div>
     }
-    .into_any()
+    .erase()
 }
 
 /// The next valid bid and the quick steps above it.
@@ -296,7 +297,7 @@ fn BidControl(
         </div>
         <BidMeans next lead wallet/>
     }
-    .into_any()
+    .erase()
 }
 
 /// Keeps the field at the next valid bid until somebody types.
@@ -472,9 +473,9 @@ fn ClaimControl(
                         />
                     </label>
                 }
-                    .into_any()
+                    .erase()
             } else {
-                view! { <input type="hidden" name="units" value="1"/> }.into_any()
+                view! { <input type="hidden" name="units" value="1"/> }.erase()
             }}
             <button
                 class="button primary"
@@ -493,7 +494,7 @@ fn ClaimControl(
         </p>
         <Means means=Signal::derive(means) verb="would be paid"/>
     }
-    .into_any()
+    .erase()
 }
 
 /// What a claim did, in words.

@@ -4,6 +4,7 @@ use super::icons::{MOON, SCREEN, SUN};
 use super::{Amount, Mark, PERSON, PersonName, Sign};
 use crate::actions::{Theme, ViewerPage};
 use crate::browser;
+use crate::erase::Erase;
 use crate::house::House;
 use crate::live::{Live, News, Shown};
 use leptos::html;
@@ -22,14 +23,14 @@ pub fn Header() -> impl IntoView {
             <Suspense fallback=|| ()>
                 {move || Suspend::new(async move {
                     match house.viewer().await {
-                        Ok(viewer) => view! { <Strip viewer/> }.into_any(),
-                        Err(_unavailable) => view! { <Ways/> }.into_any(),
+                        Ok(viewer) => view! { <Strip viewer/> }.erase(),
+                        Err(_unavailable) => view! { <Ways/> }.erase(),
                     }
                 })}
             </Suspense>
         </header>
     }
-    .into_any()
+    .erase()
 }
 
 /// The mark and the ways through the house.
@@ -55,7 +56,7 @@ fn Ways() -> impl IntoView {
             {way("/about", "About")}
         </nav>
     }
-    .into_any()
+    .erase()
 }
 
 #[component]
@@ -107,7 +108,7 @@ fn Strip(viewer: ViewerPage) -> impl IntoView {
             <ThemeSwitch theme=viewer.theme/>
         </div>
     }
-    .into_any()
+    .erase()
 }
 
 /// News for the person: the wallet and notices.
@@ -192,7 +193,7 @@ fn Who(person: Option<Person>, demo: Vec<Person>) -> impl IntoView {
             </div>
         </details>
     }
-    .into_any()
+    .erase()
 }
 
 /// Where you act: a form that also works without scripts.
@@ -226,7 +227,7 @@ fn Where(region: Region) -> impl IntoView {
             <noscript inner_html=GO></noscript>
         </form>
     }
-    .into_any()
+    .erase()
 }
 
 /// How the connection stands, always visible.
@@ -245,7 +246,7 @@ fn Connection() -> impl IntoView {
             <span class="connection-word">{word}</span>
         </span>
     }
-    .into_any()
+    .erase()
 }
 
 /// Paper, ink, or as the system has it: one button that goes round. Needs scripts, so it is shown
@@ -284,5 +285,5 @@ fn ThemeSwitch(theme: Theme) -> impl IntoView {
             {sign}
         </button>
     }
-    .into_any()
+    .erase()
 }

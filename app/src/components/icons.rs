@@ -1,5 +1,6 @@
 //! Inline drawings: the mark, reactions, and small signs. All are decoration beside words.
 
+use crate::erase::Erase;
 use leptos::prelude::*;
 use shared::view::Reaction;
 
@@ -12,7 +13,7 @@ pub fn Mark() -> impl IntoView {
             <ellipse class="mark-zero" cx="15.5" cy="16" rx="4.2" ry="6"/>
         </svg>
     }
-    .into_any()
+    .erase()
 }
 
 /// A reaction's drawing, from the lines of a 24 by 24 grid.
@@ -40,7 +41,7 @@ pub fn ReactionSign(reaction: Reaction) -> impl IntoView {
             <path d=drawing/>
         </svg>
     }
-    .into_any()
+    .erase()
 }
 
 /// A small sign by the lines it is drawn of, on a 24 by 24 grid.
@@ -54,7 +55,7 @@ pub fn Sign(
             <path d=lines/>
         </svg>
     }
-    .into_any()
+    .erase()
 }
 
 /// An arrow up.

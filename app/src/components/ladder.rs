@@ -1,6 +1,7 @@
 //! The ladder: every bid or claim, newest first, with where and when.
 
 use super::{Amount, PersonName};
+use crate::erase::Erase;
 use crate::words;
 use leptos::prelude::*;
 use shared::auction::Mechanism;
@@ -42,7 +43,7 @@ pub fn Ladder(
             <p class="fine">"Times are UTC. Each line is a committed row."</p>
         </section>
     }
-    .into_any()
+    .erase()
 }
 
 fn newest(ladder: &[LadderLine]) -> Timestamp {
@@ -74,5 +75,5 @@ fn Line(
             <span class="ladder-amount">{units} <Amount amount=line.amount/></span>
         </li>
     }
-    .into_any()
+    .erase()
 }

@@ -1,6 +1,7 @@
 //! A lot on the floor.
 
 use super::{Amount, Clock, FALLING, FIXED, Price, RISING, Sign};
+use crate::erase::Erase;
 use crate::house::House;
 use crate::live::Live;
 use crate::words;
@@ -72,7 +73,7 @@ pub fn LotCard(
             </div>
         </article>
     }
-    .into_any()
+    .erase()
 }
 
 /// The phase as the style sheet and tests know it.
@@ -127,11 +128,11 @@ fn Time(lot: Signal<LotView>, phase: Memo<Phase>, snapshot: Timestamp) -> impl I
     let opens_at = Signal::derive(move || lot.with(|lot| lot.opens_at));
     let closes_at = Signal::derive(move || lot.with(|lot| lot.closes_at));
     move || match (phase.get(), next_tick.get()) {
-        (Phase::Scheduled, _) => view! { "Opens in " <Clock until=opens_at snapshot/> }.into_any(),
-        (Phase::Live, Some(next)) => view! { "Falls in " <Clock until=next snapshot/> }.into_any(),
-        (Phase::Live, None) => view! { "Ends in " <Clock until=closes_at snapshot/> }.into_any(),
-        (Phase::Due, _) => view! { "Closing…" }.into_any(),
-        (Phase::Over, _) => view! { "Over" }.into_any(),
+        (Phase::Scheduled, _) => view! { "Opens in " <Clock until=opens_at snapshot/> }.erase(),
+        (Phase::Live, Some(next)) => view! { "Falls in " <Clock until=next snapshot/> }.erase(),
+        (Phase::Live, None) => view! { "Ends in " <Clock until=closes_at snapshot/> }.erase(),
+        (Phase::Due, _) => view! { "Closing…" }.erase(),
+        (Phase::Over, _) => view! { "Over" }.erase(),
     }
 }
 
@@ -164,7 +165,7 @@ pub fn SettledCard(
             </div>
         </li>
     }
-    .into_any()
+    .erase()
 }
 
 /// What `amount` would leave of `available`, or what is missing.
@@ -191,5 +192,5 @@ pub fn Labelled(
             </dd>
         </div>
     }
-    .into_any()
+    .erase()
 }

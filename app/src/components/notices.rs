@@ -3,6 +3,7 @@
 use super::Sign;
 use super::icons::CROSS;
 use crate::browser;
+use crate::erase::Erase;
 use crate::house::House;
 use crate::live::{Live, Shown};
 use leptos::prelude::*;
@@ -19,7 +20,7 @@ pub fn Announcer() -> impl IntoView {
             {move || live.assertive.get()}
         </div>
     }
-    .into_any()
+    .erase()
 }
 
 /// The banner of a connection that has been down for a while.
@@ -65,7 +66,7 @@ pub fn StaleBanner() -> impl IntoView {
             </div>
         </Show>
     }
-    .into_any()
+    .erase()
 }
 
 /// Messages at the edge of the page.
@@ -93,9 +94,9 @@ pub fn ToastList() -> impl IntoView {
                     {match toast.lot {
                         Some(lot) => {
                             view! { <a href=house.link(&format!("/lots/{lot}"))>{toast.text.clone()}</a> }
-                                .into_any()
+                                .erase()
                         }
-                        None => view! { <p>{toast.text.clone()}</p> }.into_any(),
+                        None => view! { <p>{toast.text.clone()}</p> }.erase(),
                     }}
                     <button
                         type="button"
@@ -112,5 +113,5 @@ pub fn ToastList() -> impl IntoView {
             </For>
         </ol>
     }
-    .into_any()
+    .erase()
 }

@@ -1,6 +1,7 @@
 //! What the control becomes after the close.
 
 use super::{HAMMER, Sign};
+use crate::erase::Erase;
 use crate::words;
 use leptos::prelude::*;
 use shared::PrincipalId;
@@ -46,5 +47,5 @@ pub fn OutcomePanel(
             {move || own.get().map(|own| view! { <p class="outcome-own">{own}</p> })}
         </div>
     }
-    .into_any()
+    .erase()
 }

@@ -1,5 +1,6 @@
 //! The price: the loudest thing on the page, and which way it went.
 
+use crate::erase::Erase;
 use leptos::prelude::*;
 use shared::Money;
 
@@ -53,7 +54,7 @@ pub fn Price(
             }}
         </span>
     }
-    .into_any()
+    .erase()
 }
 
 /// From this many characters on a price is set smaller, so that it stays on one line.
@@ -83,7 +84,7 @@ pub fn Amount(
             {move || amount.get().to_string()}
         </data>
     }
-    .into_any()
+    .erase()
 }
 
 #[cfg(test)]

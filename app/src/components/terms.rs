@@ -1,5 +1,6 @@
 //! The terms of a lot in words, before anybody bids.
 
+use crate::erase::Erase;
 use crate::words;
 use leptos::prelude::*;
 use shared::Money;
@@ -92,5 +93,5 @@ pub fn TermsInWords(
             <ul>{lines}</ul>
         </section>
     }
-    .into_any()
+    .erase()
 }

@@ -1,5 +1,6 @@
 //! Time left, and people's names.
 
+use crate::erase::Erase;
 use crate::live::Live;
 use leptos::prelude::*;
 use shared::Timestamp;
@@ -23,7 +24,7 @@ pub fn Clock(
             {move || left.get()}
         </span>
     }
-    .into_any()
+    .erase()
 }
 
 /// A person's name; simulated people are labelled.
@@ -40,7 +41,7 @@ pub fn PersonName(
                 .then(|| view! { <span class="tag" title="A program of the demo acts for them">"simulated"</span> })}
         </span>
     }
-    .into_any()
+    .erase()
 }
 
 /// How much of the tick has passed, in thousandths, and the milliseconds to the next price.

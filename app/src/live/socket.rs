@@ -4,6 +4,7 @@ use super::{
     After, Backoff, Link, Listener, Live, News, Registry, Reply, ServerClock, after_close,
 };
 use crate::browser;
+use crate::lean::Lean;
 use futures::channel::{mpsc, oneshot};
 use futures::future::{Either, select};
 use futures::{SinkExt, StreamExt};
@@ -284,7 +285,7 @@ fn probe() {
 
 fn receive(live: Live, text: &str) {
     // A frame of a newer server that this page does not know is no reason to stop listening.
-    let Ok(frame) = serde_json::from_str::<ServerFrame>(text) else {
+    let Ok(Lean { value: frame }) = serde_json::from_str::<Lean<ServerFrame>>(text) else {
         return;
     };
     match frame.message {

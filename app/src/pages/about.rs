@@ -1,5 +1,6 @@
 //! How it works, short and honest.
 
+use crate::erase::Erase;
 use crate::house::House;
 use leptos::prelude::*;
 use leptos_meta::Title;
@@ -51,5 +52,5 @@ pub fn About() -> impl IntoView {
             </p>
         </article>
     }
-    .into_any()
+    .erase()
 }

@@ -4,6 +4,7 @@ use super::Broken;
 use super::floor_state::FloorState;
 use crate::actions::{FloorPage, read_floor, sentence_of};
 use crate::components::{LotCard, SettledCard};
+use crate::erase::Erase;
 use crate::house::House;
 use crate::live::{Live, News};
 use crate::words;
@@ -36,14 +37,15 @@ pub fn Floor() -> impl IntoView {
                 let person = viewer.ok().and_then(|viewer| viewer.person);
                 match page.await {
                     Ok(page) => {
-                        view! { <LiveFloor page viewer=person.map(|p| p.id)/> }.into_any()
+                        let page = page.value;
+                        view! { <LiveFloor page viewer=person.map(|p| p.id)/> }.erase()
                     }
-                    Err(_unavailable) => view! { <Broken/> }.into_any(),
+                    Err(_unavailable) => view! { <Broken/> }.erase(),
                 }
             })}
         </Suspense>
     }
-    .into_any()
+    .erase()
 }
 
 /// What a plain form that led here could not do.
@@ -104,7 +106,7 @@ fn LiveFloor(page: FloorPage, viewer: Option<PrincipalId>) -> impl IntoView {
             </section>
         </div>
     }
-    .into_any()
+    .erase()
 }
 
 fn hear(floor: RwSignal<FloorState>, news: News<'_>) -> u32 {
@@ -161,7 +163,7 @@ fn ActivityList(floor: RwSignal<FloorState>, loaded_at: Option<Timestamp>) -> im
             </ol>
         </aside>
     }
-    .into_any()
+    .erase()
 }
 
 #[component]
@@ -187,5 +189,5 @@ fn ActivityLine(line: Activity, loaded_at: Option<Timestamp>) -> impl IntoView {
             </span>
         </li>
     }
-    .into_any()
+    .erase()
 }

@@ -1,5 +1,6 @@
 //! Pages for what is not there and for what did not work.
 
+use crate::erase::Erase;
 use crate::house::House;
 use leptos::prelude::*;
 use leptos_meta::Title;
@@ -21,7 +22,7 @@ pub fn NotFound() -> impl IntoView {
             </p>
         </section>
     }
-    .into_any()
+    .erase()
 }
 
 /// The page could not be read.
@@ -40,7 +41,7 @@ pub fn Broken() -> impl IntoView {
             </p>
         </section>
     }
-    .into_any()
+    .erase()
 }
 
 /// Gives the document its status; in the browser there is none to give.

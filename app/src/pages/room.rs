@@ -5,6 +5,7 @@ use crate::actions::{ReadError, RoomPage, ViewerPage, read_room};
 use crate::components::{
     Clock, Command, Control, Crowd, Ladder, PersonName, Price, PriceChart, TermsInWords, TickBar,
 };
+use crate::erase::Erase;
 use crate::house::House;
 use crate::live::{Live, News};
 use crate::words;
@@ -44,16 +45,16 @@ pub fn Room() -> impl IntoView {
             {move || Suspend::new(async move {
                 let viewer = house.viewer().await;
                 match (viewer, page.await) {
-                    (Ok(viewer), Ok(page)) => view! { <LiveRoom page viewer/> }.into_any(),
-                    (_, Err(ReadError::NotFound)) => view! { <NotFound/> }.into_any(),
-                    (Err(_), _) | (_, Err(ReadError::Unavailable)) => {
-                        view! { <Broken/> }.into_any()
+                    (Ok(viewer), Ok(page)) => view! { <LiveRoom page=page.value viewer/> }.erase(),
+                    (_, Err(ReadError::NotFound)) => view! { <NotFound/> }.erase(),
+                    (Err(_), _) | (_, Err(ReadError::Guest | ReadError::Unavailable)) => {
+                        view! { <Broken/> }.erase()
                     }
                 }
             })}
         </Suspense>
     }
-    .into_any()
+    .erase()
 }
 
 /// What a phone shows beside the price.
@@ -140,7 +141,7 @@ fn LiveRoom(page: RoomPage, viewer: ViewerPage) -> impl IntoView {
             </aside>
         </div>
     }
-    .into_any()
+    .erase()
 }
 
 /// Follows the lot's channel; a gap asks for the whole state.
@@ -244,7 +245,7 @@ fn Head(lot: LotView, price: Memo<Money>) -> impl IntoView {
         <Meta property="og:url" content=format!("/lots/{}", lot.id)/>
         <Meta name="twitter:card" content="summary_large_image"/>
     }
-    .into_any()
+    .erase()
 }
 
 #[component]
@@ -269,7 +270,7 @@ fn LotHead(lot: LotView) -> impl IntoView {
             </div>
         </section>
     }
-    .into_any()
+    .erase()
 }
 
 #[component]
@@ -294,7 +295,7 @@ fn Tabs(tab: RwSignal<Tab>) -> impl IntoView {
             {choices}
         </div>
     }
-    .into_any()
+    .erase()
 }
 
 /// The price, the time, and the rule beside it.
@@ -318,7 +319,7 @@ fn PricePanel(room: RwSignal<RoomView>, price: Memo<Money>, snapshot: Timestamp)
             <ReserveLine room/>
         </div>
     }
-    .into_any()
+    .erase()
 }
 
 fn caption(lot: &LotView, phase: Phase) -> String {
@@ -349,7 +350,7 @@ fn Timing(room: RwSignal<RoomView>, phase: Memo<Phase>, snapshot: Timestamp) -> 
                 "Opens in " <Clock until=opens_at snapshot/>
             </p>
         }
-        .into_any(),
+        .erase(),
         Phase::Live => view! {
             <p class="timing">
                 "Ends in " <Clock until=closes_at snapshot/>
@@ -358,12 +359,12 @@ fn Timing(room: RwSignal<RoomView>, phase: Memo<Phase>, snapshot: Timestamp) -> 
             <TickBar room snapshot/>
             <p class="rule">{move || rule.get()}</p>
         }
-        .into_any(),
-        Phase::Due => view! { <p class="timing">"The time is over."</p> }.into_any(),
+        .erase(),
+        Phase::Due => view! { <p class="timing">"The time is over."</p> }.erase(),
         Phase::Over => view! {
             <p class="timing">"Ended " {move || ends.get()} " UTC"</p>
         }
-        .into_any(),
+        .erase(),
     }
 }
 

@@ -3,7 +3,9 @@
 use super::{Broken, acted};
 use crate::actions::{ReadError, TopUpForm, TopUpReceipt, WalletPage, read_wallet, top_up};
 use crate::components::{ActionMessage, ActorFields, Amount, Command, Labelled};
+use crate::erase::Erase;
 use crate::house::House;
+use crate::lean::Lean;
 use crate::live::Live;
 use crate::words;
 use leptos::ev::SubmitEvent;
@@ -38,16 +40,16 @@ pub fn Wallet() -> impl IntoView {
                 // The header waits for the same; links name the person from here on.
                 let viewer = house.viewer().await;
                 match (viewer, page.await) {
-                    (Ok(_), Ok(Some(page))) => view! { <LiveWallet page/> }.into_any(),
-                    (Ok(_), Ok(None)) => view! { <Guest/> }.into_any(),
+                    (Ok(_), Ok(page)) => view! { <LiveWallet page=page.value/> }.erase(),
+                    (Ok(_), Err(ReadError::Guest)) => view! { <Guest/> }.erase(),
                     (Err(_), _) | (_, Err(ReadError::NotFound | ReadError::Unavailable)) => {
-                        view! { <Broken/> }.into_any()
+                        view! { <Broken/> }.erase()
                     }
                 }
             })}
         </Suspense>
     }
-    .into_any()
+    .erase()
 }
 
 fn read(
@@ -56,7 +58,7 @@ fn read(
     outcome: String,
     problem: String,
     retry: String,
-) -> impl Future<Output = Result<Option<WalletPage>, ReadError>> {
+) -> impl Future<Output = Result<Lean<WalletPage>, ReadError>> {
     let acting = house.acting();
     read_wallet(
         currency,
@@ -75,7 +77,7 @@ fn Guest() -> impl IntoView {
             "A guest has no wallet. Choose who you are: the menu is at the top of the page."
         </p>
     }
-    .into_any()
+    .erase()
 }
 
 #[component]
@@ -113,7 +115,7 @@ fn LiveWallet(page: WalletPage) -> impl IntoView {
             <Statement page=view_of/>
         </div>
     }
-    .into_any()
+    .erase()
 }
 
 /// Reads the page again after a push of a newer wallet.
@@ -134,8 +136,8 @@ fn refresh(live: Live, house: House, page: RwSignal<WalletPageView>, currency: C
                     let code = currency.code().to_owned();
                     let none = String::new;
                     let read = read(house, code, none(), none(), none()).await;
-                    if let Ok(Some(read)) = read {
-                        page.try_set(read.page);
+                    if let Ok(read) = read {
+                        page.try_set(read.value.page);
                     }
                 });
             },
@@ -212,7 +214,7 @@ fn TopUp(currency: Currency, command: Command) -> impl IntoView {
             <ActionMessage command/>
         </section>
     }
-    .into_any()
+    .erase()
 }
 
 #[component]
@@ -232,7 +234,7 @@ fn Holds(page: RwSignal<WalletPageView>) -> impl IntoView {
             </ul>
         </section>
     }
-    .into_any()
+    .erase()
 }
 
 #[component]
@@ -246,7 +248,7 @@ fn Hold(hold: HoldView) -> impl IntoView {
             <Amount amount=hold.amount/>
         </li>
     }
-    .into_any()
+    .erase()
 }
 
 #[component]
@@ -285,7 +287,7 @@ fn Statement(page: RwSignal<WalletPageView>) -> impl IntoView {
             </div>
         </section>
     }
-    .into_any()
+    .erase()
 }
 
 const fn what(kind: TransferKind) -> &'static str {
@@ -333,5 +335,5 @@ fn Row(line: StatementLine) -> impl IntoView {
             </td>
         </tr>
     }
-    .into_any()
+    .erase()
 }

@@ -6,6 +6,7 @@ use super::icons::ReactionSign;
 use super::{PersonName, Sign};
 use crate::browser;
 use crate::components::icons::PERSON;
+use crate::erase::Erase;
 use crate::live::{Live, News, Reply};
 use crate::words;
 use chat_log::{ChatLine, ChatLog, Sent};
@@ -71,7 +72,7 @@ pub fn Crowd(
             <Chat lot messages person region/>
         </section>
     }
-    .into_any()
+    .erase()
 }
 
 #[component]
@@ -99,7 +100,7 @@ fn Watchers(crowd: RwSignal<CrowdView>) -> impl IntoView {
             </ul>
         </details>
     }
-    .into_any()
+    .erase()
 }
 
 #[component]
@@ -138,7 +139,7 @@ fn Reactions(lot: LotId, crowd: RwSignal<CrowdView>, is_guest: bool) -> impl Int
             {choices}
         </div>
     }
-    .into_any()
+    .erase()
 }
 
 #[component]
@@ -225,13 +226,13 @@ fn Chat(
             {match person {
                 Some(person) => {
                     view! { <Write lot log person region grew=Callback::new(move |()| grew(true))/> }
-                        .into_any()
+                        .erase()
                 }
-                None => view! { <p class="hint">"Choose who you are to join in."</p> }.into_any(),
+                None => view! { <p class="hint">"Choose who you are to join in."</p> }.erase(),
             }}
         </div>
     }
-    .into_any()
+    .erase()
 }
 
 #[component]
@@ -256,7 +257,7 @@ fn Message(line: ChatLine) -> impl IntoView {
             {note.map(|note| view! { <p class="chat-note">{note}</p> })}
         </div>
     }
-    .into_any()
+    .erase()
 }
 
 #[component]
@@ -327,5 +328,5 @@ fn Write(
             <span class="chat-left">{left}</span>
         </form>
     }
-    .into_any()
+    .erase()
 }
