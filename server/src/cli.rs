@@ -91,7 +91,10 @@ pub fn main() -> ExitCode {
         .with_target(false)
         .init();
     let cli = Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return fail(&anyhow::Error::new(error)),
     };
@@ -101,13 +104,19 @@ pub fn main() -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the command line talks to the terminal")]
+#[expect(
+    clippy::print_stderr,
+    reason = "the command line talks to the terminal"
+)]
 fn fail(error: &anyhow::Error) -> ExitCode {
     eprintln!("lotzero: {error:#}");
     ExitCode::FAILURE
 }
 
-#[expect(clippy::print_stdout, reason = "the command line talks to the terminal")]
+#[expect(
+    clippy::print_stdout,
+    reason = "the command line talks to the terminal"
+)]
 fn say(text: &str) {
     println!("{text}");
 }
@@ -131,7 +140,11 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
 async fn quiet_ledger(args: &StoreArgs, missing: Missing) -> anyhow::Result<(Stores, Arc<Ledger>)> {
     let stores = stores::open(args, missing).await?;
     schema::apply(&stores.endpoints).await?;
-    let ledger = Ledger::new(stores.endpoints.clone(), Arc::new(Clock::new()), |_events| {});
+    let ledger = Ledger::new(
+        stores.endpoints.clone(),
+        Arc::new(Clock::new()),
+        |_events| {},
+    );
     Ok((stores, ledger))
 }
 
@@ -139,7 +152,9 @@ async fn seed(args: &StoreArgs) -> anyhow::Result<ExitCode> {
     let (stores, ledger) = quiet_ledger(args, Missing::Start).await?;
     let cast = crate::demo::seed(&ledger).await?;
     let (sellers, crowd) = (cast.sellers.len(), cast.crowd.len());
-    say(&format!("seeded: {sellers} sellers, {crowd} simulated bidders, lots of every kind"));
+    say(&format!(
+        "seeded: {sellers} sellers, {crowd} simulated bidders, lots of every kind"
+    ));
     drop(stores);
     Ok(ExitCode::SUCCESS)
 }
@@ -147,7 +162,10 @@ async fn seed(args: &StoreArgs) -> anyhow::Result<ExitCode> {
 async fn schema_command(args: &StoreArgs) -> anyhow::Result<ExitCode> {
     let stores = stores::open(args, Missing::Start).await?;
     let applied = schema::apply(&stores.endpoints).await?;
-    say(&format!("schema: {} tables, {} indexes, all valid", applied.tables, applied.indexes));
+    say(&format!(
+        "schema: {} tables, {} indexes, all valid",
+        applied.tables, applied.indexes
+    ));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -162,18 +180,31 @@ async fn audit_command(args: &AuditArgs) -> anyhow::Result<ExitCode> {
             say(line);
         }
         for finding in &findings {
-            let state = if finding.violations == 0 { "ok    " } else { "BROKEN" };
+            let state = if finding.violations == 0 {
+                "ok    "
+            } else {
+                "BROKEN"
+            };
             let (audit, evidence) = (finding.audit, finding.evidence.join(", "));
-            say(&format!("{:<4} {state} {} {evidence}", audit.id, audit.invariant));
+            say(&format!(
+                "{:<4} {state} {} {evidence}",
+                audit.id, audit.invariant
+            ));
         }
         say(&format!("{} audits, {broken} violations", findings.len()));
     }
-    Ok(if broken == 0 { ExitCode::SUCCESS } else { ExitCode::from(3) })
+    Ok(if broken == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(3)
+    })
 }
 
 async fn prove(args: &ProveArgs) -> anyhow::Result<ExitCode> {
     if !args.stores.local_ledger() && !args.yes_really {
-        anyhow::bail!("a proof run leaves lots and people behind; on these stores say --yes-really");
+        anyhow::bail!(
+            "a proof run leaves lots and people behind; on these stores say --yes-really"
+        );
     }
     let (stores, _ledger) = quiet_ledger(&args.stores, Missing::Temporary).await?;
     for line in &stores.banner {
@@ -184,8 +215,11 @@ async fn prove(args: &ProveArgs) -> anyhow::Result<ExitCode> {
         reopen(args, &stores, pool).await
     });
     let kernels = kernels.await.context("opening the kernels")?;
-    let settings =
-        Settings { buyers: args.buyers, units: args.units, attempts: args.attempts };
+    let settings = Settings {
+        buyers: args.buyers,
+        units: args.units,
+        attempts: args.attempts,
+    };
     let report = proof::prove(&kernels, &settings).await?;
     kernels.close().await;
     say(&proof::print(&report));
@@ -205,8 +239,10 @@ async fn reopen(
     pool: u32,
 ) -> Result<Endpoints, crate::ledger::endpoint::EndpointError> {
     if let Some(host) = &args.stores.dsql_cluster_endpoint {
-        let hosts: Vec<String> =
-            std::iter::once(host).chain(&args.stores.dsql_peer_endpoint).cloned().collect();
+        let hosts: Vec<String> = std::iter::once(host)
+            .chain(&args.stores.dsql_peer_endpoint)
+            .cloned()
+            .collect();
         return Endpoints::dsql(&hosts, pool).await;
     }
     if let Some(url) = &args.stores.database_url {

@@ -27,7 +27,12 @@ pub struct StoreArgs {
     pub dynamodb_endpoint: Option<String>,
 
     /// Where the local stores keep everything
-    #[arg(long, env = "LOTZERO_DATA_DIR", default_value = ".lotzero", value_name = "DIR")]
+    #[arg(
+        long,
+        env = "LOTZERO_DATA_DIR",
+        default_value = ".lotzero",
+        value_name = "DIR"
+    )]
     pub data_dir: PathBuf,
 
     /// Database connections of this node
@@ -58,14 +63,24 @@ pub struct ServeArgs {
     pub stores: StoreArgs,
 
     /// Address to listen on; port 0 takes a free one
-    #[arg(long, env = "LOTZERO_ADDR", default_value = "127.0.0.1:3000", value_name = "ADDR")]
+    #[arg(
+        long,
+        env = "LOTZERO_ADDR",
+        default_value = "127.0.0.1:3000",
+        value_name = "ADDR"
+    )]
     pub addr: std::net::SocketAddr,
 
     /// Folder with the built pages' files
-    #[arg(long, env = "LEPTOS_SITE_ROOT", default_value = "target/site", value_name = "DIR")]
+    #[arg(
+        long,
+        env = "LEPTOS_SITE_ROOT",
+        default_value = "target/site",
+        value_name = "DIR"
+    )]
     pub site_root: PathBuf,
 
-    /// The address people use, such as https://lotzero.example: cookies become Secure, and the
+    /// The address people use, such as `https://lotzero.example`: cookies become Secure, and the
     /// live socket accepts this origin
     #[arg(long, env = "LOTZERO_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<String>,

@@ -56,7 +56,10 @@ pub struct House {
 pub fn check_site(site_root: &Path) -> anyhow::Result<()> {
     let bundle = site_root.join("pkg/lotzero.wasm");
     std::fs::metadata(&bundle).with_context(|| {
-        format!("{} is missing: build the pages first with `cargo xtask build`", bundle.display())
+        format!(
+            "{} is missing: build the pages first with `cargo xtask build`",
+            bundle.display()
+        )
     })?;
     Ok(())
 }
@@ -85,10 +88,10 @@ pub fn router(house: House, address: SocketAddr) -> Router {
             context.clone(),
             shell,
         )
-        .fallback(leptos_axum::file_and_error_handler_with_context::<LeptosOptions, _>(
-            context,
-            app::shell,
-        ))
+        .fallback(leptos_axum::file_and_error_handler_with_context::<
+            LeptosOptions,
+            _,
+        >(context, app::shell))
         .with_state(options)
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest));
     let origins = Arc::new(Origins::new(house.public_url.iter().cloned()));
@@ -100,7 +103,10 @@ pub fn router(house: House, address: SocketAddr) -> Router {
         .merge(files(&house.site_root))
         .with_state(house)
         .merge(pages)
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT))
+        .layer(TimeoutLayer::with_status_code(
+            StatusCode::SERVICE_UNAVAILABLE,
+            REQUEST_TIMEOUT,
+        ))
         .layer(RequestBodyLimitLayer::new(MAX_BODY_BYTES))
         .layer(from_fn_with_state(origins, same_origin))
         // The socket checks its own origin and has no request timeout.
@@ -112,20 +118,30 @@ pub fn router(house: House, address: SocketAddr) -> Router {
 /// The built files, with the compressed copies that lie beside them.
 fn files(site_root: &Path) -> Router<House> {
     let folder = |name: &str| {
-        ServeDir::new(site_root.join(name)).precompressed_br().precompressed_gzip()
+        ServeDir::new(site_root.join(name))
+            .precompressed_br()
+            .precompressed_gzip()
     };
     let cached = |value: &'static str| {
         SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, HeaderValue::from_static(value))
     };
     // Bundles keep their names from build to build, so browsers ask whether they changed.
-    let bundles = Router::new().nest_service("/pkg", folder("pkg")).layer(cached("no-cache"));
+    let bundles = Router::new()
+        .nest_service("/pkg", folder("pkg"))
+        .layer(cached("no-cache"));
     let fonts = Router::new()
         .nest_service("/fonts", folder("fonts"))
         .layer(cached("public, max-age=31536000, immutable"));
     let pictures = Router::new()
         .nest_service("/art", folder("art"))
-        .route_service("/favicon.svg", ServeFile::new(site_root.join("favicon.svg")))
-        .route_service("/favicon.ico", ServeFile::new(site_root.join("favicon.svg")))
+        .route_service(
+            "/favicon.svg",
+            ServeFile::new(site_root.join("favicon.svg")),
+        )
+        .route_service(
+            "/favicon.ico",
+            ServeFile::new(site_root.join("favicon.svg")),
+        )
         .route_service("/robots.txt", ServeFile::new(site_root.join("robots.txt")))
         .layer(cached("public, max-age=3600"));
     Router::new().merge(bundles).merge(fonts).merge(pictures)
@@ -133,7 +149,9 @@ fn files(site_root: &Path) -> Router<House> {
 
 /// Sets the policy of one page, with the nonce that its scripts carry.
 fn content_security_policy() {
-    let Some(response) = use_context::<ResponseOptions>() else { return };
+    let Some(response) = use_context::<ResponseOptions>() else {
+        return;
+    };
     let nonce = leptos::nonce::use_nonce().map(|nonce| format!("'nonce-{nonce}' "));
     let policy = format!(
         "default-src 'self'; script-src {}'strict-dynamic' 'wasm-unsafe-eval'; \
@@ -151,12 +169,20 @@ async fn headers(request: Request, next: Next) -> Response {
     let set = [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "same-origin"),
-        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (
+            HeaderName::from_static("cross-origin-opener-policy"),
+            "same-origin",
+        ),
+        (
+            HeaderName::from_static("cross-origin-resource-policy"),
+            "same-origin",
+        ),
         (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
     ];
     for (name, value) in set {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
     }
     response
 }
@@ -167,7 +193,10 @@ async fn same_origin(
     request: Request,
     next: Next,
 ) -> Response {
-    let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    let changes = !matches!(
+        *request.method(),
+        Method::GET | Method::HEAD | Method::OPTIONS
+    );
     let own = if request.headers().contains_key(header::ORIGIN) {
         origins.allow(request.headers())
     } else {
@@ -175,7 +204,10 @@ async fn same_origin(
         site.is_some_and(|site| site == "same-origin")
     };
     if changes && !own {
-        return (StatusCode::FORBIDDEN, "This request did not come from a page of ours.")
+        return (
+            StatusCode::FORBIDDEN,
+            "This request did not come from a page of ours.",
+        )
             .into_response();
     }
     next.run(request).await
@@ -205,7 +237,11 @@ async fn step_in(
     Form(form): Form<StepInForm>,
 ) -> Response {
     let Ok(region) = form.region.parse::<shared::Region>() else {
-        return (StatusCode::UNPROCESSABLE_ENTITY, "Choose a Region of the list.").into_response();
+        return (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "Choose a Region of the list.",
+        )
+            .into_response();
     };
     match house.ports.sessions.step_in(&headers, &form.handle).await {
         Ok(StepIn::Done { cookie }) => {
@@ -217,9 +253,7 @@ async fn step_in(
             response
         }
         Ok(StepIn::Unknown) => (StatusCode::NOT_FOUND, "There is no such person.").into_response(),
-        Err(failure) => {
-            (StatusCode::SERVICE_UNAVAILABLE, failure.sentence()).into_response()
-        }
+        Err(failure) => (StatusCode::SERVICE_UNAVAILABLE, failure.sentence()).into_response(),
     }
 }
 
@@ -253,8 +287,17 @@ mod tests {
         let after = |next| place_after(next, "lena", Region::Tokyo);
         let acting = "as=lena&in=ap-northeast-1";
         assert_eq!(after("/wallet"), format!("/wallet?{acting}"));
-        assert_eq!(after("/lots/x?tab=chat&as=kenji"), format!("/lots/x?tab=chat&{acting}"));
-        for foreign in ["//evil.example", "/\\evil.example", "https://evil.example", "", "/a b"] {
+        assert_eq!(
+            after("/lots/x?tab=chat&as=kenji"),
+            format!("/lots/x?tab=chat&{acting}")
+        );
+        for foreign in [
+            "//evil.example",
+            "/\\evil.example",
+            "https://evil.example",
+            "",
+            "/a b",
+        ] {
             assert_eq!(after(foreign), format!("/?{acting}"), "{foreign:?}");
         }
     }

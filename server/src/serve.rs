@@ -38,7 +38,10 @@ impl EventLog for Firehose {
         if let Some(failure) = &appended.failure {
             tracing::warn!(%failure, "some events could not be logged yet");
         }
-        events.iter().map(|event| appended.published.contains(&event.id)).collect()
+        events
+            .iter()
+            .map(|event| appended.published.contains(&event.id))
+            .collect()
     }
 }
 
@@ -52,7 +55,10 @@ impl History for Ledger {
         through: i64,
     ) -> Result<Vec<(Position, LotEvent)>, Failure> {
         let events = Self::lot_events(self, lot, after, through).await?;
-        Ok(events.into_iter().filter(|(position, _)| position.epoch == epoch).collect())
+        Ok(events
+            .into_iter()
+            .filter(|(position, _)| position.epoch == epoch)
+            .collect())
     }
 }
 
@@ -70,19 +76,34 @@ pub async fn serve(args: ServeArgs, say: fn(&str)) -> anyhow::Result<ExitCode> {
     for line in &stores.banner {
         say(line);
     }
-    schema::apply(&stores.endpoints).await.context("the schema is not ready")?;
+    schema::apply(&stores.endpoints)
+        .await
+        .context("the schema is not ready")?;
     let clock = Arc::new(Clock::new());
     let hub = Hub::new(Arc::clone(&clock));
     let (ear, stream_only) = (Arc::clone(&hub), args.stream_only);
-    let ledger = Ledger::new(stores.endpoints.clone(), Arc::clone(&clock), move |events| {
-        if !stream_only {
-            events.iter().for_each(|event| ear.deliver(event));
-        }
-    });
+    let ledger = Ledger::new(
+        stores.endpoints.clone(),
+        Arc::clone(&clock),
+        move |events| {
+            if !stream_only {
+                events.iter().for_each(|event| ear.deliver(event));
+            }
+        },
+    );
     ledger.measure_clock().await?;
     let firehose = Firehose::connect(stores.firehose.clone(), Arc::clone(&clock)).await;
-    firehose.ensure_table().await.context("the DynamoDB table is not ready")?;
-    let node = Node { args, clock, hub, ledger, firehose };
+    firehose
+        .ensure_table()
+        .await
+        .context("the DynamoDB table is not ready")?;
+    let node = Node {
+        args,
+        clock,
+        hub,
+        ledger,
+        firehose,
+    };
     node.run(listener, &mut stores, say).await
 }
 
@@ -102,7 +123,11 @@ impl Node {
         say: fn(&str),
     ) -> anyhow::Result<ExitCode> {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let secure = self.args.public_url.as_deref().is_some_and(|u| u.starts_with("https://"));
+        let secure = self
+            .args
+            .public_url
+            .as_deref()
+            .is_some_and(|u| u.starts_with("https://"));
         let demo = self.args.has_demo();
         let sessions = Arc::new(BrowserSessions::new(Arc::clone(&self.ledger), secure, demo));
         let ports = Ports {
@@ -143,7 +168,11 @@ impl Node {
         let serving = {
             let stop = stop.clone();
             let server = axum::serve(listener, app);
-            tokio::spawn(server.with_graceful_shutdown(stop.cancelled_owned()).into_future())
+            tokio::spawn(
+                server
+                    .with_graceful_shutdown(stop.cancelled_owned())
+                    .into_future(),
+            )
         };
         let code = wait_for_end(stores).await?;
         draining.store(true, Ordering::Relaxed);
@@ -173,10 +202,17 @@ impl Node {
         tasks.spawn(sweeper::sweep(Arc::clone(&self.ledger), stop.clone()));
         tasks.spawn(keep_time(Arc::clone(&self.ledger), stop.clone()));
         if demo {
-            let cast = crate::demo::seed(&self.ledger).await.context("seeding the demo")?;
+            let cast = crate::demo::seed(&self.ledger)
+                .await
+                .context("seeding the demo")?;
             let simulate = !self.args.no_crowd;
             let ledger = Arc::clone(&self.ledger);
-            tasks.spawn(crate::demo::run(ledger, Arc::new(cast), simulate, stop.clone()));
+            tasks.spawn(crate::demo::run(
+                ledger,
+                Arc::new(cast),
+                simulate,
+                stop.clone(),
+            ));
         }
         Ok(())
     }
@@ -197,8 +233,10 @@ async fn keep_time(ledger: Arc<Ledger>, stop: CancellationToken) {
 
 /// Waits for a signal, or for the end of the local stores.
 async fn wait_for_end(stores: &mut Stores) -> anyhow::Result<ExitCode> {
-    let (mut term, mut int) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut term, mut int) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
     #[cfg(feature = "local")]
     let lost = async {
         match &mut stores.local {

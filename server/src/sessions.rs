@@ -23,34 +23,52 @@ const MAX_CACHED: usize = 10_000;
 /// The Region of somebody who did not choose one.
 pub const DEFAULT_REGION: Region = Region::Frankfurt;
 
+type Cached = (Instant, Vec<Person>);
+
 /// The browsers' sessions.
 pub struct BrowserSessions {
     ledger: Arc<Ledger>,
     /// Whether people reach us by https only: then the cookie is Secure and `__Host-`.
     secure: bool,
     demo: bool,
-    cache: Mutex<BTreeMap<Vec<u8>, (Instant, Vec<Person>)>>,
+    /// By the secret's hash: when it was read, and whom it may act as.
+    cache: Mutex<BTreeMap<Vec<u8>, Cached>>,
 }
 
 impl BrowserSessions {
     /// Sessions over a ledger.
     #[must_use]
     pub fn new(ledger: Arc<Ledger>, secure: bool, demo: bool) -> Self {
-        Self { ledger, secure, demo, cache: Mutex::default() }
+        Self {
+            ledger,
+            secure,
+            demo,
+            cache: Mutex::default(),
+        }
     }
 
     const fn cookie_name(&self) -> &'static str {
-        if self.secure { "__Host-lotzero" } else { "lotzero_browser" }
+        if self.secure {
+            "__Host-lotzero"
+        } else {
+            "lotzero_browser"
+        }
     }
 
     /// The hash of the secret in the request's cookie, if it has a well-formed one.
     fn secret_hash(&self, headers: &HeaderMap) -> Option<Vec<u8>> {
-        let cookies = headers.get_all(COOKIE).into_iter().filter_map(|value| value.to_str().ok());
-        let pairs = cookies.flat_map(|text| text.split(';')).filter_map(|pair| pair.split_once('='));
+        let cookies = headers
+            .get_all(COOKIE)
+            .into_iter()
+            .filter_map(|value| value.to_str().ok());
+        let pairs = cookies
+            .flat_map(|text| text.split(';'))
+            .filter_map(|pair| pair.split_once('='));
         let mut values = pairs.filter(|(name, _)| name.trim() == self.cookie_name());
         let (_, secret) = values.next()?;
         let secret = secret.trim();
-        let well_formed = secret.len() == SECRET_HEX && secret.bytes().all(|b| b.is_ascii_hexdigit());
+        let well_formed =
+            secret.len() == SECRET_HEX && secret.bytes().all(|b| b.is_ascii_hexdigit());
         well_formed.then(|| Sha256::digest(secret).to_vec())
     }
 
@@ -103,15 +121,28 @@ impl app::ports::Sessions for BrowserSessions {
             None => Vec::new(),
         };
         let person = match acting_as {
-            Some(handle) => sessions.iter().find(|person| person.handle == handle).cloned(),
+            Some(handle) => sessions
+                .iter()
+                .find(|person| person.handle == handle)
+                .cloned(),
             None => sessions.first().cloned(),
         };
-        let region = acting_in.and_then(|code| code.parse().ok()).unwrap_or(DEFAULT_REGION);
-        Ok(Viewer { person, region, sessions })
+        let region = acting_in
+            .and_then(|code| code.parse().ok())
+            .unwrap_or(DEFAULT_REGION);
+        Ok(Viewer {
+            person,
+            region,
+            sessions,
+        })
     }
 
     async fn demo_people(&self) -> Result<Vec<Person>, Failure> {
-        if self.demo { self.ledger.demo_people().await } else { Ok(Vec::new()) }
+        if self.demo {
+            self.ledger.demo_people().await
+        } else {
+            Ok(Vec::new())
+        }
     }
 
     async fn step_in(&self, headers: &HeaderMap, handle: &str) -> Result<StepIn, Failure> {
@@ -132,13 +163,17 @@ impl app::ports::Sessions for BrowserSessions {
             }
         }
         let secret = fresh_secret();
-        self.ledger.step_in(Sha256::digest(&secret).to_vec(), person.id).await?;
+        self.ledger
+            .step_in(Sha256::digest(&secret).to_vec(), person.id)
+            .await?;
         let life = crate::ledger::people::SESSION_LIFE_MS / 1000;
         let secure = if self.secure { "; Secure" } else { "" };
         let name = self.cookie_name();
         let cookie =
             format!("{name}={secret}; Path=/; HttpOnly; SameSite=Lax; Max-Age={life}{secure}");
-        Ok(StepIn::Done { cookie: Some(cookie) })
+        Ok(StepIn::Done {
+            cookie: Some(cookie),
+        })
     }
 }
 

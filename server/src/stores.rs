@@ -62,20 +62,26 @@ pub async fn open(args: &StoreArgs, missing: Missing) -> anyhow::Result<Stores> 
     #[cfg(not(feature = "local"))]
     let _only_for_local_stores = missing;
     let endpoints = if let Some(host) = &args.dsql_cluster_endpoint {
-        let hosts: Vec<String> =
-            std::iter::once(host).chain(&args.dsql_peer_endpoint).cloned().collect();
+        let hosts: Vec<String> = std::iter::once(host)
+            .chain(&args.dsql_peer_endpoint)
+            .cloned()
+            .collect();
         banner.push(format!("ledger    Aurora DSQL, {}", hosts.join(" and ")));
         let endpoints = Endpoints::dsql(&hosts, args.pool).await;
         endpoints.context("the DSQL_CLUSTER_ENDPOINT cannot be used")?
     } else if let Some(url) = &args.database_url {
         banner.push("ledger    PostgreSQL of DATABASE_URL".into());
-        Endpoints::postgres(url, args.pool).await.context("the DATABASE_URL cannot be used")?
+        Endpoints::postgres(url, args.pool)
+            .await
+            .context("the DATABASE_URL cannot be used")?
     } else {
         #[cfg(not(feature = "local"))]
         anyhow::bail!("set DSQL_CLUSTER_ENDPOINT or DATABASE_URL: this build has no local stores");
         #[cfg(feature = "local")]
         {
-            let local = local.as_ref().context("the local stores are not attached")?;
+            let local = local
+                .as_ref()
+                .context("the local stores are not attached")?;
             let version = &local.postgres_version;
             banner.push(format!("ledger    private PostgreSQL {version}"));
             Endpoints::postgres(&local.database_url, args.pool).await?
@@ -83,13 +89,18 @@ pub async fn open(args: &StoreArgs, missing: Missing) -> anyhow::Result<Stores> 
     };
     let firehose = if let Some(table) = &args.dynamodb_table {
         banner.push(format!("firehose  DynamoDB table {table}"));
-        FirehoseConfig { table: table.clone(), endpoint: args.dynamodb_endpoint.clone() }
+        FirehoseConfig {
+            table: table.clone(),
+            endpoint: args.dynamodb_endpoint.clone(),
+        }
     } else {
         #[cfg(not(feature = "local"))]
         anyhow::bail!("set DYNAMODB_TABLE: this build has no local stores");
         #[cfg(feature = "local")]
         {
-            let local = local.as_ref().context("the local stores are not attached")?;
+            let local = local
+                .as_ref()
+                .context("the local stores are not attached")?;
             banner.push("firehose  embedded DynamoDB".into());
             FirehoseConfig {
                 table: LOCAL_TABLE.into(),

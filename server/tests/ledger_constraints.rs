@@ -27,29 +27,55 @@ async fn every_check_refuses() {
     node.put_up(&seller, dutch()).await;
     let units = node.put_up(&seller, drop_of(5, Some(2))).await;
     let ledger = &node.ledger;
-    ledger.bid(&ann, ids::key(), rising.id, usd(1_000)).await.expect("answers").outcome.expect("ok");
+    ledger
+        .bid(&ann, ids::key(), rising.id, usd(1_000))
+        .await
+        .expect("answers")
+        .outcome
+        .expect("ok");
     let claim = ledger.claim(&ann, ids::key(), units.id, 1, usd(500)).await;
     claim.expect("answers").outcome.expect("ok");
     let mut raw = database.connect().await;
     let table = [
         ("UPDATE wallets SET held_minor = -1", "wallet_held"),
         ("UPDATE wallets SET spent_minor = -1", "wallet_spent"),
-        ("UPDATE wallets SET held_minor = funded_minor + 1", "wallet_covered"),
+        (
+            "UPDATE wallets SET held_minor = funded_minor + 1",
+            "wallet_covered",
+        ),
         ("UPDATE lots SET mechanism = 'raffle'", "lot_mechanism"),
         ("UPDATE lots SET status = 'gone'", "lot_status"),
         ("UPDATE lots SET opens_at_ms = closes_at_ms", "lot_span"),
-        ("UPDATE lots SET closes_at_ms = hard_end_ms + 1 WHERE hard_end_ms > 0", "lot_hard_end"),
-        ("UPDATE lots SET high_minor = 5 WHERE high_bid_id IS NULL", "lot_leader"),
+        (
+            "UPDATE lots SET closes_at_ms = hard_end_ms + 1 WHERE hard_end_ms > 0",
+            "lot_hard_end",
+        ),
+        (
+            "UPDATE lots SET high_minor = 5 WHERE high_bid_id IS NULL",
+            "lot_leader",
+        ),
         ("UPDATE lots SET floor_minor = start_minor + 1", "lot_dutch"),
         ("UPDATE lots SET units = 0 WHERE units > 0", "lot_units"),
-        ("UPDATE lot_increments SET increment_minor = 0", "increment_positive"),
-        ("UPDATE inventory_buckets SET available = -1", "bucket_available"),
+        (
+            "UPDATE lot_increments SET increment_minor = 0",
+            "increment_positive",
+        ),
+        (
+            "UPDATE inventory_buckets SET available = -1",
+            "bucket_available",
+        ),
         ("UPDATE purchase_limits SET units = 0", "limit_units"),
         ("UPDATE bids SET amount_minor = 0", "bid_amount"),
         ("UPDATE claims SET units = 0", "claim_units"),
-        ("UPDATE claims SET price_minor = max_price_minor + 1", "claim_price"),
+        (
+            "UPDATE claims SET price_minor = max_price_minor + 1",
+            "claim_price",
+        ),
         ("UPDATE holds SET amount_minor = 0", "hold_amount"),
-        ("UPDATE holds SET state = 'lost', ended_at_ms = 1", "hold_state"),
+        (
+            "UPDATE holds SET state = 'lost', ended_at_ms = 1",
+            "hold_state",
+        ),
         ("UPDATE holds SET ended_at_ms = 1", "hold_ended"),
         ("UPDATE legs SET amount_minor = 0", "leg_amount"),
         ("UPDATE legs SET account = 'pocket'", "leg_account"),
@@ -66,73 +92,141 @@ async fn every_check_refuses() {
     .fetch_all(&mut raw)
     .await
     .expect("reads");
-    let missing: Vec<_> = all.iter().filter(|name| !shown.contains(name.as_str())).collect();
-    assert!(missing.is_empty(), "no test shows that these refuse: {missing:?}");
+    let missing: Vec<_> = all
+        .iter()
+        .filter(|name| !shown.contains(name.as_str()))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "no test shows that these refuse: {missing:?}"
+    );
     drop(raw);
     database.drop().await;
 }
+
+/// One planted violation per audit. A constraint that would refuse the damage is dropped first: the
+/// audit must find it also where a check was forgotten.
+const PLANTED: [(&str, &str); 15] = [
+    (
+        "A1",
+        "UPDATE legs SET amount_minor = amount_minor + 1 WHERE leg = 0 AND kind = 'hold'",
+    ),
+    ("A2", "DELETE FROM legs WHERE leg = 1 AND kind = 'top_up'"),
+    (
+        "A3",
+        "ALTER TABLE wallets DROP CONSTRAINT wallet_covered;
+                UPDATE wallets SET spent_minor = funded_minor + 1",
+    ),
+    ("A4", "UPDATE wallets SET funded_minor = funded_minor + 1"),
+    (
+        "A5",
+        "ALTER TABLE inventory_buckets DROP CONSTRAINT bucket_available;
+                UPDATE inventory_buckets SET available = -1",
+    ),
+    (
+        "A6",
+        "UPDATE inventory_buckets SET available = available + 1",
+    ),
+    (
+        "A7",
+        "UPDATE bids SET amount_minor = amount_minor + 5000 WHERE lot_version = 2",
+    ),
+    (
+        "A8",
+        "UPDATE bids SET amount_minor = 1501 WHERE lot_version = 2",
+    ),
+    (
+        "A9",
+        "UPDATE holds SET state = 'live', ended_at_ms = NULL WHERE state = 'voided'",
+    ),
+    ("A10", "DELETE FROM claims"),
+    (
+        "A12",
+        "UPDATE claims SET price_minor = price_minor - 1 WHERE max_price_minor = 10000",
+    ),
+    ("A13", "DELETE FROM outbox WHERE version = 2"),
+    (
+        "A14",
+        "UPDATE bids SET lot_id = gen_random_uuid() WHERE lot_version = 2",
+    ),
+    (
+        "A17",
+        "UPDATE lots SET opens_at_ms = 1, closes_at_ms = 2 WHERE status = 'open'",
+    ),
+    (
+        "A18",
+        "UPDATE legs SET amount_minor = amount_minor - 1 WHERE account = 'payable'",
+    ),
+];
 
 #[tokio::test]
 async fn every_audit_finds_what_it_is_for() {
     let database = Database::create().await;
     let node = database.node().await;
-    let (seller, ann, bob) =
-        (node.person("s", 0).await, node.person("ann", 500).await, node.person("bob", 500).await);
+    let (seller, ann, bob) = (
+        node.person("s", 0).await,
+        node.person("ann", 500).await,
+        node.person("bob", 500).await,
+    );
     let ledger = &node.ledger;
     let rising = node.put_up(&seller, english()).await;
-    ledger.bid(&ann, ids::key(), rising.id, usd(1_000)).await.expect("answers").outcome.expect("ok");
-    ledger.bid(&bob, ids::key(), rising.id, usd(1_500)).await.expect("answers").outcome.expect("ok");
+    ledger
+        .bid(&ann, ids::key(), rising.id, usd(1_000))
+        .await
+        .expect("answers")
+        .outcome
+        .expect("ok");
+    ledger
+        .bid(&bob, ids::key(), rising.id, usd(1_500))
+        .await
+        .expect("answers")
+        .outcome
+        .expect("ok");
     let units = node.put_up(&seller, drop_of(5, None)).await;
     let claim = ledger.claim(&ann, ids::key(), units.id, 2, usd(500)).await;
     claim.expect("answers").outcome.expect("ok");
     let falling = node.put_up(&seller, dutch()).await;
-    let claim = ledger.claim(&ann, ids::key(), falling.id, 1, usd(10_000)).await;
+    let claim = ledger
+        .claim(&ann, ids::key(), falling.id, 1, usd(10_000))
+        .await;
     claim.expect("answers").outcome.expect("ok");
     node.assert_clean().await;
-    // One planted violation per audit, undone after it. A constraint that would refuse the damage
-    // is dropped first: the audit must find it also where a check was forgotten.
-    let planted = [
-        ("A1", "UPDATE legs SET amount_minor = amount_minor + 1 WHERE leg = 0 AND kind = 'hold'"),
-        ("A2", "DELETE FROM legs WHERE leg = 1 AND kind = 'top_up'"),
-        ("A3", "ALTER TABLE wallets DROP CONSTRAINT wallet_covered;
-                UPDATE wallets SET spent_minor = funded_minor + 1"),
-        ("A4", "UPDATE wallets SET funded_minor = funded_minor + 1"),
-        ("A5", "ALTER TABLE inventory_buckets DROP CONSTRAINT bucket_available;
-                UPDATE inventory_buckets SET available = -1"),
-        ("A6", "UPDATE inventory_buckets SET available = available + 1"),
-        ("A7", "UPDATE bids SET amount_minor = amount_minor + 5000 WHERE lot_version = 2"),
-        ("A8", "UPDATE bids SET amount_minor = 1501 WHERE lot_version = 2"),
-        ("A9", "UPDATE holds SET state = 'live', ended_at_ms = NULL WHERE state = 'voided'"),
-        ("A10", "DELETE FROM claims"),
-        ("A12", "UPDATE claims SET price_minor = price_minor - 1 WHERE max_price_minor = 10000"),
-        ("A13", "DELETE FROM outbox WHERE version = 2"),
-        ("A14", "UPDATE bids SET lot_id = gen_random_uuid() WHERE lot_version = 2"),
-        ("A17", "UPDATE lots SET opens_at_ms = 1, closes_at_ms = 2 WHERE status = 'open'"),
-        ("A18", "UPDATE legs SET amount_minor = amount_minor - 1 WHERE account = 'payable'"),
-    ];
     let mut raw = database.connect().await;
     let name = database.url.rsplit('/').next().expect("a name").to_owned();
     drop(node);
-    for (audit, damage) in planted {
+    for (audit, damage) in PLANTED {
         // A copy of the database for each, so that no damage hides another.
         let copy = format!("{name}_{}", audit.to_lowercase());
         clone_database(&database, &mut raw, &name, &copy).await;
         let url = database.url.replace(&name, &copy);
         let hurt = common::Node::at(&url, 2).await;
-        let mut connection =
-            <PgConnection as sqlx::Connection>::connect(&url).await.expect("connects");
-        sqlx::raw_sql(damage).execute(&mut connection).await.expect(damage);
+        let mut connection = <PgConnection as sqlx::Connection>::connect(&url)
+            .await
+            .expect("connects");
+        sqlx::raw_sql(damage)
+            .execute(&mut connection)
+            .await
+            .expect(damage);
         let findings = hurt.audit().await;
-        let found = findings.iter().find(|finding| finding.audit.id == audit).expect("exists");
+        let found = findings
+            .iter()
+            .find(|finding| finding.audit.id == audit)
+            .expect("exists");
         assert!(found.violations > 0, "{audit} did not find: {damage}");
         hurt.ledger.close().await;
         drop(connection);
         let gone = format!("DROP DATABASE {copy} WITH (FORCE)");
         let mut admin = admin(&database).await;
-        sqlx::raw_sql(AssertSqlSafe(gone)).execute(&mut admin).await.expect("drops");
+        sqlx::raw_sql(AssertSqlSafe(gone))
+            .execute(&mut admin)
+            .await
+            .expect("drops");
     }
-    let known: Vec<_> = server::ledger::audit::AUDITS.iter().map(|audit| audit.id).collect();
-    let shown: Vec<_> = planted.iter().map(|(audit, _)| *audit).collect();
+    let known: Vec<_> = server::ledger::audit::AUDITS
+        .iter()
+        .map(|audit| audit.id)
+        .collect();
+    let shown: Vec<_> = PLANTED.iter().map(|(audit, _)| *audit).collect();
     assert_eq!(known, shown, "every audit has its planted violation");
     database.drop().await;
 }
@@ -148,22 +242,42 @@ async fn clone_database(database: &Database, raw: &mut PgConnection, name: &str,
     let own = sqlx::query("SELECT 1").execute(&mut *raw).await;
     drop(own);
     let mut admin = admin(database).await;
-    let end = format!(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
-    );
-    sqlx::raw_sql(AssertSqlSafe(end)).execute(&mut admin).await.expect("ends");
+    let end =
+        format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
+    sqlx::raw_sql(AssertSqlSafe(end))
+        .execute(&mut admin)
+        .await
+        .expect("ends");
     let create = format!("CREATE DATABASE {copy} TEMPLATE {name}");
-    sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut admin).await.expect("copies");
+    sqlx::raw_sql(AssertSqlSafe(create))
+        .execute(&mut admin)
+        .await
+        .expect("copies");
 }
 
 #[test]
 fn the_schema_holds_nothing_that_dsql_refuses() {
     let refused = [
-        "references ", "serial", "json", "[]", "generated", "sequence", "collate", "temp ",
-        "unlogged", "trigger", "partition by", "create type", "desc",
+        "references ",
+        "serial",
+        "json",
+        "[]",
+        "generated",
+        "sequence",
+        "collate",
+        "temp ",
+        "unlogged",
+        "trigger",
+        "partition by",
+        "create type",
+        "desc",
     ];
     let indexes = schema::INDEXES.map(|index| schema::index_statement(Dialect::Dsql, index));
-    for sql in schema::TABLES.iter().map(|sql| (*sql).to_owned()).chain(indexes) {
+    for sql in schema::TABLES
+        .iter()
+        .map(|sql| (*sql).to_owned())
+        .chain(indexes)
+    {
         let lower = sql.to_lowercase().replace("description", "");
         assert!(!lower.contains(';'), "one statement a transaction: {sql}");
         for word in refused {
@@ -171,5 +285,8 @@ fn the_schema_holds_nothing_that_dsql_refuses() {
         }
     }
     let index = schema::index_statement(Dialect::Dsql, schema::INDEXES[0]);
-    assert!(index.starts_with("CREATE UNIQUE INDEX ASYNC IF NOT EXISTS "), "{index}");
+    assert!(
+        index.starts_with("CREATE UNIQUE INDEX ASYNC IF NOT EXISTS "),
+        "{index}"
+    );
 }

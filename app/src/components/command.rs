@@ -117,6 +117,16 @@ impl Command {
         });
     }
 
+    /// Takes back what was said of a command that was done, once it is no longer news.
+    pub fn forget_done(self) {
+        let is_done = self
+            .state
+            .with_untracked(|state| state.acted.as_ref().is_some_and(|acted| acted.done));
+        if is_done {
+            self.state.update(|state| state.acted = None);
+        }
+    }
+
     /// A press: runs `send` with the key, then says what it led to.
     pub fn press<Sent, Receipt>(
         self,

@@ -183,6 +183,13 @@ fn BidControl(
     let edited = RwSignal::new(false);
     follow_next(field, next, edited, first_amount.clone());
     let to_confirm = RwSignal::new(None::<String>);
+    Effect::new(move |led: Option<bool>| {
+        let leads = lead.get().is_some();
+        if led == Some(true) && !leads {
+            command.forget_done();
+        }
+        leads
+    });
     let house = House::expect();
     let place = move |amount: String| {
         let acting = house.acting();
@@ -203,7 +210,7 @@ fn BidControl(
             },
             move |receipt: &BidReceipt| {
                 edited.set(false);
-                format!("You lead at {}.", receipt.line.amount)
+                format!("Your bid of {} is in.", receipt.line.amount)
             },
         );
     };

@@ -100,7 +100,7 @@ mod tests {
             step_minor: 50,
             tick_ms: 4_000,
         };
-        let at = |ms| tick_part(&schedule, Timestamp(100), Timestamp(100 + ms));
+        let at = |ms: i64| tick_part(&schedule, Timestamp(100), Timestamp(100 + ms));
         assert_eq!(at(0), Some((0, 4_000)));
         assert_eq!(at(1_000), Some((250, 3_000)));
         assert_eq!(at(4_000), Some((0, 4_000)));

@@ -37,7 +37,7 @@ fn acted(said: Said, viewer: Option<PrincipalId>, mechanism: Mechanism) -> Optio
         Said::Problem { code } => not_done(sentence_of(&code)?.to_owned()),
         Said::Decided { answer } => match *answer {
             KeptOutcome::Bid(receipt) => {
-                done(format!("Your bid of {} stands.", receipt.line.amount))
+                done(format!("Your bid of {} is in.", receipt.line.amount))
             }
             KeptOutcome::Claim(receipt) => done(claimed(&receipt, mechanism)),
             KeptOutcome::Settle(receipt) => done(words::outcome(&receipt.outcome, viewer)),

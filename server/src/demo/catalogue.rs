@@ -27,29 +27,131 @@ const fn thing(
     title: &'static str,
     description: &'static str,
 ) -> Thing {
-    Thing { title, description, art, estimate, mechanism }
+    Thing {
+        title,
+        description,
+        art,
+        estimate,
+        mechanism,
+    }
 }
 
 /// Everything, by mechanism in the order in which it comes up.
 pub const THINGS: [Thing; 16] = {
     use Mechanism::{Drop, Dutch, English};
     [
-        thing(English, "clock", 640, "Regulator wall clock", "Vienna pattern, one weight, walnut. Keeps time to a few seconds a week; the seconds hand is replaced."),
-        thing(English, "guitar", 2_400, "Parlour guitar, spruce and rosewood", "Small body, slotted head. A repaired crack beside the bridge; it sings."),
-        thing(English, "camera", 880, "Rangefinder camera with 50 mm lens", "Brassed at the edges, shutter true at every speed. With its leather case."),
-        thing(English, "telescope", 1_250, "Brass telescope on a tripod", "Three draws, 28 power, a maker's plate from Greenwich. Optics clean."),
-        thing(English, "kimono", 1_900, "Furisode kimono, cranes over waves", "Silk, hand-painted, about 1930. Worn once."),
-        thing(English, "globe", 720, "Terrestrial globe, twelve inches", "Varnished paper gores on plaster, meridian ring in steel. Ocean currents drawn in red."),
-        thing(Dutch, "vase", 420, "Celadon vase with carved lotus", "Crackled glaze over grey stoneware. A kiln kiss on the shoulder."),
-        thing(Dutch, "chair", 560, "Bentwood armchair", "Steamed beech, cane seat new. Stands level."),
-        thing(Dutch, "lamp", 310, "Opal glass desk lamp", "Nickel arm, balanced by a counterweight. Rewired."),
-        thing(Dutch, "typewriter", 380, "Portable typewriter, pica", "Every key strikes, the bell rings. Ribbon included."),
-        thing(Dutch, "radio", 260, "Valve radio in walnut", "Medium and short wave, magic eye. Warms up in twenty seconds."),
-        thing(Dutch, "watch", 1_450, "Hand-wound dress watch", "Cream dial, sub-seconds, serviced this year."),
-        thing(Drop, "sneaker", 120, "Courier running shoe, first edition", "Fifty pairs, numbered on the tongue. Two a person."),
-        thing(Drop, "poster", 45, "Zero: letterpress poster", "Two colours on cotton paper, printed for the house. Fifty pulled."),
-        thing(Drop, "teapot", 85, "Studio teapot, ash glaze", "Thrown in one afternoon, fifty in all. Pours without a drip."),
-        thing(Drop, "camellia", 30, "Camellia, rooted cutting", "From the house's own tree. Fifty pots, to be planted by spring."),
+        thing(
+            English,
+            "clock",
+            640,
+            "Regulator wall clock",
+            "Vienna pattern, one weight, walnut. Keeps time to a few seconds a week; the seconds hand is replaced.",
+        ),
+        thing(
+            English,
+            "guitar",
+            2_400,
+            "Parlour guitar, spruce and rosewood",
+            "Small body, slotted head. A repaired crack beside the bridge; it sings.",
+        ),
+        thing(
+            English,
+            "camera",
+            880,
+            "Rangefinder camera with 50 mm lens",
+            "Brassed at the edges, shutter true at every speed. With its leather case.",
+        ),
+        thing(
+            English,
+            "telescope",
+            1_250,
+            "Brass telescope on a tripod",
+            "Three draws, 28 power, a maker's plate from Greenwich. Optics clean.",
+        ),
+        thing(
+            English,
+            "kimono",
+            1_900,
+            "Furisode kimono, cranes over waves",
+            "Silk, hand-painted, about 1930. Worn once.",
+        ),
+        thing(
+            English,
+            "globe",
+            720,
+            "Terrestrial globe, twelve inches",
+            "Varnished paper gores on plaster, meridian ring in steel. Ocean currents drawn in red.",
+        ),
+        thing(
+            Dutch,
+            "vase",
+            420,
+            "Celadon vase with carved lotus",
+            "Crackled glaze over grey stoneware. A kiln kiss on the shoulder.",
+        ),
+        thing(
+            Dutch,
+            "chair",
+            560,
+            "Bentwood armchair",
+            "Steamed beech, cane seat new. Stands level.",
+        ),
+        thing(
+            Dutch,
+            "lamp",
+            310,
+            "Opal glass desk lamp",
+            "Nickel arm, balanced by a counterweight. Rewired.",
+        ),
+        thing(
+            Dutch,
+            "typewriter",
+            380,
+            "Portable typewriter, pica",
+            "Every key strikes, the bell rings. Ribbon included.",
+        ),
+        thing(
+            Dutch,
+            "radio",
+            260,
+            "Valve radio in walnut",
+            "Medium and short wave, magic eye. Warms up in twenty seconds.",
+        ),
+        thing(
+            Dutch,
+            "watch",
+            1_450,
+            "Hand-wound dress watch",
+            "Cream dial, sub-seconds, serviced this year.",
+        ),
+        thing(
+            Drop,
+            "sneaker",
+            120,
+            "Courier running shoe, first edition",
+            "Fifty pairs, numbered on the tongue. Two a person.",
+        ),
+        thing(
+            Drop,
+            "poster",
+            45,
+            "Zero: letterpress poster",
+            "Two colours on cotton paper, printed for the house. Fifty pulled.",
+        ),
+        thing(
+            Drop,
+            "teapot",
+            85,
+            "Studio teapot, ash glaze",
+            "Thrown in one afternoon, fifty in all. Pours without a drip.",
+        ),
+        thing(
+            Drop,
+            "camellia",
+            30,
+            "Camellia, rooted cutting",
+            "From the house's own tree. Fifty pots, to be planted by spring.",
+        ),
     ]
 };
 
@@ -65,7 +167,14 @@ pub fn increments() -> Increments {
         from_minor: from * 100,
         increment_minor: increment * 100,
     };
-    let bands = [(0, 5), (100, 10), (500, 25), (1_000, 50), (5_000, 250), (20_000, 1_000)];
+    let bands = [
+        (0, 5),
+        (100, 10),
+        (500, 25),
+        (1_000, 50),
+        (5_000, 250),
+        (20_000, 1_000),
+    ];
     Increments::new(bands.map(band).to_vec()).unwrap_or_else(|| Increments::flat(500))
 }
 
@@ -96,7 +205,11 @@ pub fn lot(thing: &Thing, seller: PrincipalId, spread: i64) -> NewLot {
         ),
         Mechanism::Drop => (
             (300 + 2 * spread) * seconds,
-            NewTerms::Drop { price: dollars(thing.estimate), units: 50, limit: Some(2) },
+            NewTerms::Drop {
+                price: dollars(thing.estimate),
+                units: 50,
+                limit: Some(2),
+            },
         ),
     };
     NewLot {

@@ -1,8 +1,8 @@
 //! The simulated bidders. Each has its own idea of what a thing is worth, fixed by who and what,
 //! so that prices end where somebody stops rather than anywhere.
 
-use super::catalogue::{THINGS, Thing};
 use super::Cast;
+use super::catalogue::{THINGS, Thing};
 use crate::ids;
 use crate::ledger::Ledger;
 use app::ports::{Actor, Ledger as _};
@@ -31,10 +31,15 @@ pub async fn crowd(ledger: Arc<Ledger>, cast: Arc<Cast>, stop: CancellationToken
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
         }
-        let Ok(floor) = ledger.floor().await else { continue };
+        let Ok(floor) = ledger.floor().await else {
+            continue;
+        };
         let choice = {
             let mut random = rand::rng();
-            (floor.live.choose(&mut random), cast.crowd.choose(&mut random))
+            (
+                floor.live.choose(&mut random),
+                cast.crowd.choose(&mut random),
+            )
         };
         if let (Some(lot), Some(actor)) = choice {
             act(&ledger, actor, lot, floor.server_time).await;
@@ -51,18 +56,31 @@ fn worth(actor: &Actor, lot: &LotView, thing: &Thing) -> i64 {
 }
 
 async fn act(ledger: &Arc<Ledger>, actor: &Actor, lot: &LotView, now: shared::Timestamp) {
-    let Some(thing) = THINGS.iter().find(|thing| thing.title == lot.title) else { return };
+    let Some(thing) = THINGS.iter().find(|thing| thing.title == lot.title) else {
+        return;
+    };
     let worth = worth(actor, lot, thing);
     let affordable = |price: &Money| price.minor() <= worth;
     // Refusals are part of the game: somebody else was first.
     let answered = match &lot.terms {
-        Terms::English { leader, next_minimum, .. } => {
-            let leads = leader.as_ref().is_some_and(|line| line.who.id == actor.person.id);
-            let Some(amount) = next_minimum.filter(affordable) else { return };
+        Terms::English {
+            leader,
+            next_minimum,
+            ..
+        } => {
+            let leads = leader
+                .as_ref()
+                .is_some_and(|line| line.who.id == actor.person.id);
+            let Some(amount) = next_minimum.filter(affordable) else {
+                return;
+            };
             if leads {
                 return;
             }
-            ledger.bid(actor, ids::key(), lot.id, amount).await.map(|_| ())
+            ledger
+                .bid(actor, ids::key(), lot.id, amount)
+                .await
+                .map(|_| ())
         }
         Terms::Dutch { schedule } => {
             let price = schedule.price_at(lot.opens_at, now);
@@ -70,11 +88,15 @@ async fn act(ledger: &Arc<Ledger>, actor: &Actor, lot: &LotView, now: shared::Ti
             if !affordable(&price) || rand::random_range(0..4) > 0 {
                 return;
             }
-            ledger.claim(actor, ids::key(), lot.id, 1, price).await.map(|_| ())
+            ledger
+                .claim(actor, ids::key(), lot.id, 1, price)
+                .await
+                .map(|_| ())
         }
-        Terms::Drop { price, .. } => {
-            ledger.claim(actor, ids::key(), lot.id, 1, *price).await.map(|_| ())
-        }
+        Terms::Drop { price, .. } => ledger
+            .claim(actor, ids::key(), lot.id, 1, *price)
+            .await
+            .map(|_| ()),
     };
     if let Err(failure) = answered {
         tracing::debug!(%failure, "a simulated bidder got no answer");
@@ -83,7 +105,9 @@ async fn act(ledger: &Arc<Ledger>, actor: &Actor, lot: &LotView, now: shared::Ti
 }
 
 async fn top_up_if_poor(ledger: &Arc<Ledger>, actor: &Actor) {
-    let Ok(Some(wallet)) = ledger.wallet(actor.person.id, Currency::Usd).await else { return };
+    let Ok(Some(wallet)) = ledger.wallet(actor.person.id, Currency::Usd).await else {
+        return;
+    };
     if wallet.available.minor() >= POOR_BELOW_MINOR {
         return;
     }

@@ -25,8 +25,11 @@ use tokio_util::sync::CancellationToken;
 const FIRST_FUNDS: i64 = 5_000;
 
 /// Live lots of each mechanism that the demo keeps up.
-const LIVE: [(Mechanism, usize); 3] =
-    [(Mechanism::English, 4), (Mechanism::Dutch, 3), (Mechanism::Drop, 2)];
+const LIVE: [(Mechanism, usize); 3] = [
+    (Mechanism::English, 4),
+    (Mechanism::Dutch, 3),
+    (Mechanism::Drop, 2),
+];
 
 /// How often the demo looks whether a lot has to follow.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -55,21 +58,33 @@ pub async fn seed(ledger: &Arc<Ledger>) -> anyhow::Result<Cast> {
     let sellers = ledger.register(house.to_vec(), true).await?;
     let crowd = ledger.register(crowd.to_vec(), false).await?;
     for person in bidders.iter().chain(&crowd).chain(&sellers) {
-        fund(ledger, person).await.context("funding the demo's wallets")?;
+        fund(ledger, person)
+            .await
+            .context("funding the demo's wallets")?;
     }
     let region_of = |person: &Person| {
-        let home = people::CROWD.iter().find(|(handle, ..)| *handle == person.handle);
+        let home = people::CROWD
+            .iter()
+            .find(|(handle, ..)| *handle == person.handle);
         home.map_or(Region::Virginia, |(_, _, region)| *region)
     };
-    let crowd =
-        crowd.into_iter().map(|p| Actor { region: region_of(&p), person: p }).collect();
+    let crowd = crowd
+        .into_iter()
+        .map(|p| Actor {
+            region: region_of(&p),
+            person: p,
+        })
+        .collect();
     let cast = Cast { sellers, crowd };
     keep_up(ledger, &cast).await?;
     Ok(cast)
 }
 
 async fn fund(ledger: &Arc<Ledger>, person: &Person) -> Result<(), Failure> {
-    let actor = Actor { person: person.clone(), region: Region::Virginia };
+    let actor = Actor {
+        person: person.clone(),
+        region: Region::Virginia,
+    };
     // One key for the first funds of a person, so that seeding twice funds once.
     let key = format!("seed-{}", person.handle);
     let key = key.parse().map_err(|_never| Failure::Unavailable)?;
@@ -82,21 +97,31 @@ async fn fund(ledger: &Arc<Ledger>, person: &Person) -> Result<(), Failure> {
 async fn keep_up(ledger: &Arc<Ledger>, cast: &Cast) -> Result<(), Failure> {
     let floor = ledger.floor().await?;
     for (mechanism, wanted) in LIVE {
-        let live: Vec<_> = floor.live.iter().filter(|lot| lot.mechanism() == mechanism).collect();
+        let live: Vec<_> = floor
+            .live
+            .iter()
+            .filter(|lot| lot.mechanism() == mechanism)
+            .collect();
         let mut shown: Vec<&str> = live.iter().map(|lot| lot.title.as_str()).collect();
         for _ in live.len()..wanted {
-            let of_kind = |thing: &&Thing| {
-                thing.mechanism == mechanism && !shown.contains(&thing.title)
-            };
+            let of_kind =
+                |thing: &&Thing| thing.mechanism == mechanism && !shown.contains(&thing.title);
             let free: Vec<&Thing> = THINGS.iter().filter(of_kind).collect();
             let (thing, seller) = {
                 let mut random = rand::rng();
-                (free.choose(&mut random).copied(), cast.sellers.choose(&mut random))
+                (
+                    free.choose(&mut random).copied(),
+                    cast.sellers.choose(&mut random),
+                )
             };
-            let (Some(thing), Some(seller)) = (thing, seller) else { break };
+            let (Some(thing), Some(seller)) = (thing, seller) else {
+                break;
+            };
             shown.push(thing.title);
             let spread = rand::random_range(0..100);
-            ledger.put_up(catalogue::lot(thing, seller.id, spread)).await?;
+            ledger
+                .put_up(catalogue::lot(thing, seller.id, spread))
+                .await?;
         }
     }
     Ok(())
@@ -113,8 +138,16 @@ pub async fn run(ledger: Arc<Ledger>, cast: Arc<Cast>, simulate: bool, stop: Can
             () = stop.cancelled() => return,
             _ = interval.tick() => {}
         }
-        let take = TakeLease { name: "demo", owner, life_ms: LEASE_LIFE_MS };
-        let ours = ledger.runner().run(take).await.is_ok_and(|ran| ran.answer.is_some());
+        let take = TakeLease {
+            name: "demo",
+            owner,
+            life_ms: LEASE_LIFE_MS,
+        };
+        let ours = ledger
+            .runner()
+            .run(take)
+            .await
+            .is_ok_and(|ran| ran.answer.is_some());
         if !ours {
             continue;
         }

@@ -175,7 +175,7 @@ impl Ledger {
     pub async fn people(&self, handles: &[&str]) -> Result<Vec<Person>, Failure> {
         people::by_handles(self.pool(), handles)
             .await
-            .map_err(|_| Failure::Unavailable)
+            .map_err(read::unavailable)
     }
 
     /// The people of the demo.
@@ -185,7 +185,7 @@ impl Ledger {
     pub async fn demo_people(&self) -> Result<Vec<Person>, Failure> {
         people::of_demo(self.pool())
             .await
-            .map_err(|_| Failure::Unavailable)
+            .map_err(read::unavailable)
     }
 
     /// The people a browser may act as.
@@ -195,7 +195,7 @@ impl Ledger {
     pub async fn people_of_browser(&self, secret_hash: &[u8]) -> Result<Vec<Person>, Failure> {
         people::of_browser(self.pool(), secret_hash)
             .await
-            .map_err(|_| Failure::Unavailable)
+            .map_err(read::unavailable)
     }
 
     /// Lets a browser act as a person.
@@ -203,14 +203,13 @@ impl Ledger {
     /// # Errors
     /// When the ledger cannot answer.
     pub async fn step_in(&self, secret_hash: Vec<u8>, person: PrincipalId) -> Result<(), Failure> {
-        Ok(self
-            .runner
+        self.runner
             .run(people::StepIn {
                 secret_hash,
                 person,
             })
-            .await?
-            .answer)
+            .await
+            .map(|_done| ())
     }
 
     /// Runs every audit in one snapshot.
@@ -256,7 +255,10 @@ fn decided<T>(
     let (outcome, kept) = ran.answer;
     let outcome = match outcome {
         KeptOutcome::Refused(refusal) => Err(refusal),
-        other => Ok(own(other).ok_or(Failure::KeyReused)?),
+        other @ (KeptOutcome::Bid(_)
+        | KeptOutcome::Claim(_)
+        | KeptOutcome::Settle(_)
+        | KeptOutcome::TopUp(_)) => Ok(own(other).ok_or(Failure::KeyReused)?),
     };
     // An answer that this very call committed, but had to look up, is not a replay.
     Ok(Decided {

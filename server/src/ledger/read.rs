@@ -37,7 +37,8 @@ fn failed(error: TxError) -> Failure {
     Failure::Unavailable
 }
 
-fn unavailable(error: sqlx::Error) -> Failure {
+/// A failed read, logged; its caller may try again.
+pub(super) fn unavailable(error: sqlx::Error) -> Failure {
     failed(error.into())
 }
 
@@ -476,20 +477,19 @@ pub struct Tally {
 /// When the database does not answer.
 pub async fn tally(pool: &PgPool, lots: &[LotId]) -> Result<Tally, Failure> {
     let ids: Vec<Uuid> = lots.iter().map(|lot| lot.uuid()).collect();
-    let (claims, units_claimed, units_left, credited_minor): (i64, i64, i64, i64) =
-        sqlx::query_as(
-            "SELECT
+    let (claims, units_claimed, units_left, credited_minor): (i64, i64, i64, i64) = sqlx::query_as(
+        "SELECT
                (SELECT count(*) FROM claims WHERE lot_id = ANY($1)),
                (SELECT coalesce(sum(units), 0)::bigint FROM claims WHERE lot_id = ANY($1)),
                (SELECT coalesce(sum(available), 0)::bigint FROM inventory_buckets
                  WHERE lot_id = ANY($1)),
                (SELECT coalesce(sum(amount_minor), 0)::bigint FROM legs
                  WHERE lot_id = ANY($1) AND account = 'payable')",
-        )
-        .bind(ids)
-        .fetch_one(pool)
-        .await
-        .map_err(unavailable)?;
+    )
+    .bind(ids)
+    .fetch_one(pool)
+    .await
+    .map_err(unavailable)?;
     let count = |rows: i64| u64::try_from(rows).unwrap_or_default();
     Ok(Tally {
         claims: count(claims),

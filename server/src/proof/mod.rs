@@ -31,7 +31,11 @@ impl Kernels {
     ) -> Result<Self, EndpointError> {
         let mut nodes = Vec::new();
         for _ in 0..count.max(2) {
-            nodes.push(Ledger::new(open().await?, Arc::new(Clock::new()), |_events| {}));
+            nodes.push(Ledger::new(
+                open().await?,
+                Arc::new(Clock::new()),
+                |_events| {},
+            ));
         }
         Ok(Self { nodes })
     }
@@ -55,7 +59,10 @@ impl Kernels {
 /// # Errors
 /// When a race could not be set up or read back.
 pub async fn prove(kernels: &Kernels, settings: &Settings) -> anyhow::Result<Report> {
-    let scenarios = vec![oversell(kernels, settings).await?, double_spend(kernels, settings).await?];
+    let scenarios = vec![
+        oversell(kernels, settings).await?,
+        double_spend(kernels, settings).await?,
+    ];
     let audits = kernels.of(0).audit().await?;
     let broken = audit::violations(&audits);
     Ok(Report::new(settings, scenarios, audits, broken))

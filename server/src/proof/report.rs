@@ -79,30 +79,61 @@ impl Report {
 pub fn print(report: &Report) -> String {
     let mut lines = vec![format!(
         "{:<14}{:>8}{:>10}{:>9}{:>9}{:>8}{:>11}{:>10}{:>9}{:>11}",
-        "scenario", "offered", "committed", "expected", "refused", "false", "violations",
-        "conflicts", "retries", "elapsed"
+        "scenario",
+        "offered",
+        "committed",
+        "expected",
+        "refused",
+        "false",
+        "violations",
+        "conflicts",
+        "retries",
+        "elapsed"
     )];
     for s in &report.scenarios {
         lines.push(format!(
             "{:<14}{:>8}{:>10}{:>9}{:>9}{:>8}{:>11}{:>10}{:>9}{:>8} ms",
-            s.name, s.offered, s.committed, s.expected, s.refused, s.false_declines, s.violations,
-            s.conflicts, s.retries, s.elapsed_ms
+            s.name,
+            s.offered,
+            s.committed,
+            s.expected,
+            s.refused,
+            s.false_declines,
+            s.violations,
+            s.conflicts,
+            s.retries,
+            s.elapsed_ms
         ));
     }
     for s in &report.scenarios {
         let by = |map: &BTreeMap<String, u64>| {
             let pairs: Vec<_> = map.iter().map(|(name, n)| format!("{name} {n}")).collect();
-            if pairs.is_empty() { "none".into() } else { pairs.join(", ") }
+            if pairs.is_empty() {
+                "none".into()
+            } else {
+                pairs.join(", ")
+            }
         };
         lines.push(format!("{}: refused {}", s.name, by(&s.refusals)));
         lines.push(format!("{}: retried {}", s.name, by(&s.retries_by_cause)));
-        lines.extend(s.findings.iter().map(|finding| format!("{}: {finding}", s.name)));
+        lines.extend(
+            s.findings
+                .iter()
+                .map(|finding| format!("{}: {finding}", s.name)),
+        );
     }
     let broken: Vec<_> = report.audits.iter().filter(|a| a.violations > 0).collect();
-    lines.push(format!("audits: {} run, {} broken", report.audits.len(), broken.len()));
+    lines.push(format!(
+        "audits: {} run, {} broken",
+        report.audits.len(),
+        broken.len()
+    ));
     for finding in broken {
         let (audit, evidence) = (finding.audit, finding.evidence.join(", "));
-        lines.push(format!("{} broken: {} ({evidence})", audit.id, audit.invariant));
+        lines.push(format!(
+            "{} broken: {} ({evidence})",
+            audit.id, audit.invariant
+        ));
     }
     lines.push(match (report.violations, report.valid) {
         (0, true) => "0 violations".into(),

@@ -29,8 +29,13 @@ const DURATION_MS: i64 = 600_000;
 const SETUP_WIDTH: usize = 16;
 
 /// The Regions that buyers are tagged with.
-const REGIONS: [Region; 5] =
-    [Region::Tokyo, Region::Seoul, Region::Frankfurt, Region::Ireland, Region::Virginia];
+const REGIONS: [Region; 5] = [
+    Region::Tokyo,
+    Region::Seoul,
+    Region::Frankfurt,
+    Region::Ireland,
+    Region::Virginia,
+];
 
 fn cents(minor: i64) -> anyhow::Result<Money> {
     Ok(Money::new(minor, Currency::Usd)?)
@@ -50,7 +55,11 @@ async fn people(kernels: &Kernels, role: &str, count: u32) -> anyhow::Result<Vec
     let strangers: Vec<Person> = (0..count).map(|_| stranger(role)).collect();
     kernels.of(0).register(strangers.clone(), false).await?;
     let regions = REGIONS.iter().copied().cycle();
-    Ok(strangers.into_iter().zip(regions).map(|(person, region)| Actor { person, region }).collect())
+    Ok(strangers
+        .into_iter()
+        .zip(regions)
+        .map(|(person, region)| Actor { person, region })
+        .collect())
 }
 
 async fn fund(kernels: &Kernels, actors: &[Actor], amount: Money) -> anyhow::Result<()> {
@@ -61,7 +70,9 @@ async fn fund(kernels: &Kernels, actors: &[Actor], amount: Money) -> anyhow::Res
             tasks.spawn(async move { kernel.top_up(&actor, ids::key(), amount).await });
         }
         for done in tasks.join_all().await {
-            done?.outcome.map_err(|refusal| anyhow::anyhow!(refusal.sentence()))?;
+            done?
+                .outcome
+                .map_err(|refusal| anyhow::anyhow!(refusal.sentence()))?;
         }
     }
     Ok(())
@@ -88,7 +99,11 @@ async fn drops(
                 opens_in_ms: 0,
                 duration_ms: DURATION_MS,
                 listed: false,
-                terms: NewTerms::Drop { price, units, limit: None },
+                terms: NewTerms::Drop {
+                    price,
+                    units,
+                    limit: None,
+                },
             };
             let kernel = Arc::clone(kernels.of(place));
             tasks.spawn(async move { kernel.put_up(lot).await });
@@ -122,13 +137,18 @@ async fn race(kernels: &Kernels, shots: Vec<Shot>) -> anyhow::Result<Tally> {
     let start = Arc::new(Barrier::new(shots.len() + 1));
     let mut tasks = JoinSet::new();
     for shot in shots {
-        let place = REGIONS.iter().position(|region| *region == shot.actor.region).unwrap_or(0);
+        let place = REGIONS
+            .iter()
+            .position(|region| *region == shot.actor.region)
+            .unwrap_or(0);
         let (kernel, start) = (Arc::clone(kernels.of(place)), Arc::clone(&start));
         tasks.spawn(async move {
             start.wait().await;
             let mut last = Err(Failure::Unavailable);
             for _ in 0..MAX_SENDS {
-                last = kernel.claim(&shot.actor, shot.key.clone(), shot.lot, 1, most).await;
+                last = kernel
+                    .claim(&shot.actor, shot.key.clone(), shot.lot, 1, most)
+                    .await;
                 if last.is_ok() {
                     break;
                 }
@@ -223,31 +243,61 @@ impl Scenario {
 pub async fn oversell(kernels: &Kernels, settings: &Settings) -> anyhow::Result<Scenario> {
     let seller = people(kernels, "seller", 1).await?.remove(0);
     let buyers = people(kernels, "buyer", settings.buyers).await?;
-    fund(kernels, &buyers, cents(PRICE_MINOR)?).await.context("funding the buyers")?;
+    fund(kernels, &buyers, cents(PRICE_MINOR)?)
+        .await
+        .context("funding the buyers")?;
     let lot = drops(kernels, &seller, 1, settings.units).await?.remove(0);
-    let shots = buyers.into_iter().map(|actor| Shot { actor, lot, key: ids::key() }).collect();
+    let shots = buyers
+        .into_iter()
+        .map(|actor| Shot {
+            actor,
+            lot,
+            key: ids::key(),
+        })
+        .collect();
     let before = counters(kernels);
     let tally = race(kernels, shots).await?;
-    let (offered, expected) =
-        (u64::from(settings.buyers), u64::from(settings.units.min(settings.buyers)));
-    let mut result = scenario("oversell", offered, expected, tally, (&before, &counters(kernels)));
+    let (offered, expected) = (
+        u64::from(settings.buyers),
+        u64::from(settings.units.min(settings.buyers)),
+    );
+    let mut result = scenario(
+        "oversell",
+        offered,
+        expected,
+        tally,
+        (&before, &counters(kernels)),
+    );
     let rows = kernels.of(1).tally(&[lot]).await?;
     result.expect(rows.units_claimed == expected, || {
-        format!("{} units were claimed, {expected} expected", rows.units_claimed)
+        format!(
+            "{} units were claimed, {expected} expected",
+            rows.units_claimed
+        )
     });
     let answered = result.committed;
     result.expect(rows.claims == answered, || {
-        format!("{} claims are stored, {answered} were answered", rows.claims)
+        format!(
+            "{} claims are stored, {answered} were answered",
+            rows.claims
+        )
     });
     let left = u64::from(settings.units).saturating_sub(expected);
-    result.expect(rows.units_left == left, || format!("{} units are left", rows.units_left));
+    result.expect(rows.units_left == left, || {
+        format!("{} units are left", rows.units_left)
+    });
     let due = i64::try_from(expected)? * PRICE_MINOR;
     result.expect(rows.credited_minor == due, || {
-        format!("the seller is credited {} cents, {due} are due", rows.credited_minor)
+        format!(
+            "the seller is credited {} cents, {due} are due",
+            rows.credited_minor
+        )
     });
     let sold_out = Refusal::SoldOut { units_left: 0 }.code();
     let others = result.refused - result.refusals.get(sold_out).unwrap_or(&0);
-    result.expect(others == 0, || format!("{others} refusals are not {sold_out}"));
+    result.expect(others == 0, || {
+        format!("{others} refusals are not {sold_out}")
+    });
     balance(&mut result);
     Ok(result)
 }
@@ -267,30 +317,55 @@ pub async fn double_spend(kernels: &Kernels, settings: &Settings) -> anyhow::Res
         .iter()
         .zip(everywhere)
         .map(|(lot, region)| {
-            let actor = Actor { person: buyer.person.clone(), region };
-            Shot { actor, lot: *lot, key: ids::key() }
+            let actor = Actor {
+                person: buyer.person.clone(),
+                region,
+            };
+            Shot {
+                actor,
+                lot: *lot,
+                key: ids::key(),
+            }
         })
         .collect();
     let before = counters(kernels);
     let tally = race(kernels, shots).await?;
     let offered = u64::from(settings.attempts);
     let expected = offered.min(1);
-    let mut result =
-        scenario("double_spend", offered, expected, tally, (&before, &counters(kernels)));
+    let mut result = scenario(
+        "double_spend",
+        offered,
+        expected,
+        tally,
+        (&before, &counters(kernels)),
+    );
     let rows = kernels.of(1).tally(&lots).await?;
-    result.expect(rows.claims == expected, || format!("{} lots were won", rows.claims));
+    result.expect(rows.claims == expected, || {
+        format!("{} lots were won", rows.claims)
+    });
     let due = i64::try_from(expected)? * PRICE_MINOR;
     result.expect(rows.credited_minor == due, || {
-        format!("the seller is credited {} cents, {due} are due", rows.credited_minor)
+        format!(
+            "the seller is credited {} cents, {due} are due",
+            rows.credited_minor
+        )
     });
     let wallet = kernels.of(0).wallet(buyer.person.id, Currency::Usd).await?;
     let wallet = wallet.context("the buyer's wallet")?;
-    result.expect(wallet.available.minor() == 0 && wallet.spent.minor() == due, || {
-        format!("the wallet has {} free and {} spent", wallet.available, wallet.spent)
-    });
+    result.expect(
+        wallet.available.minor() == 0 && wallet.spent.minor() == due,
+        || {
+            format!(
+                "the wallet has {} free and {} spent",
+                wallet.available, wallet.spent
+            )
+        },
+    );
     let insufficient = result.refusals.get("insufficient").copied().unwrap_or(0);
     let others = result.refused - insufficient;
-    result.expect(others == 0, || format!("{others} refusals are not insufficient"));
+    result.expect(others == 0, || {
+        format!("{others} refusals are not insufficient")
+    });
     balance(&mut result);
     Ok(result)
 }
@@ -301,5 +376,7 @@ fn balance(result: &mut Scenario) {
         format!("{offered} offered, but {committed} committed and {refused} refused")
     });
     let declined = result.false_declines;
-    result.expect(declined == 0, || format!("{declined} were declined although they could be met"));
+    result.expect(declined == 0, || {
+        format!("{declined} were declined although they could be met")
+    });
 }

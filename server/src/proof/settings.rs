@@ -15,6 +15,10 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { buyers: 200, units: 20, attempts: 150 }
+        Self {
+            buyers: 200,
+            units: 20,
+            attempts: 150,
+        }
     }
 }

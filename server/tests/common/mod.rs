@@ -2,6 +2,8 @@
 //! the database is the test's own and is dropped with it.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod web;
+
 use app::ports::Actor;
 use server::clock::Clock;
 use server::events::HouseEvent;
@@ -27,7 +29,9 @@ pub fn usd(minor: i64) -> Money {
 pub async fn stores() -> Attached {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("stores");
     let program = Path::new(env!("CARGO_BIN_EXE_lotzero"));
-    attach_with(program, &folder).await.expect("the stores start")
+    attach_with(program, &folder)
+        .await
+        .expect("the stores start")
 }
 
 /// A database of the test's own.
@@ -41,18 +45,32 @@ impl Database {
     pub async fn create() -> Self {
         let stores = stores().await;
         let name = format!("test_{}", ids::event().uuid().simple());
-        let mut admin = PgConnection::connect(&stores.database_url).await.expect("connects");
+        let mut admin = PgConnection::connect(&stores.database_url)
+            .await
+            .expect("connects");
         let create = format!("CREATE DATABASE {name}");
-        sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut admin).await.expect("creates");
+        sqlx::raw_sql(AssertSqlSafe(create))
+            .execute(&mut admin)
+            .await
+            .expect("creates");
         let (server, _postgres) = stores.database_url.rsplit_once('/').expect("a URL");
-        Self { url: format!("{server}/{name}"), stores, name }
+        Self {
+            url: format!("{server}/{name}"),
+            stores,
+            name,
+        }
     }
 
     /// Drops the database; a test that fails leaves it for a look.
     pub async fn drop(self) {
-        let mut admin = PgConnection::connect(&self.stores.database_url).await.expect("connects");
+        let mut admin = PgConnection::connect(&self.stores.database_url)
+            .await
+            .expect("connects");
         let drop = format!("DROP DATABASE {} WITH (FORCE)", self.name);
-        sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut admin).await.expect("drops");
+        sqlx::raw_sql(AssertSqlSafe(drop))
+            .execute(&mut admin)
+            .await
+            .expect("drops");
     }
 
     pub async fn connect(&self) -> PgConnection {
@@ -94,13 +112,23 @@ impl Node {
             name: handle.to_owned(),
             simulated: false,
         };
-        let stored = self.ledger.register(vec![person], true).await.expect("registers");
+        let stored = self
+            .ledger
+            .register(vec![person], true)
+            .await
+            .expect("registers");
         let person = stored.into_iter().next().expect("registered");
-        let actor = Actor { person, region: Region::Tokyo };
+        let actor = Actor {
+            person,
+            region: Region::Tokyo,
+        };
         if dollars > 0 {
             let amount = usd(dollars * 100);
             let port: &dyn app::ports::Ledger = self.ledger.as_ref();
-            let done = port.top_up(&actor, ids::key(), amount).await.expect("answers");
+            let done = port
+                .top_up(&actor, ids::key(), amount)
+                .await
+                .expect("answers");
             done.outcome.expect("tops up");
         }
         actor
@@ -108,7 +136,10 @@ impl Node {
 
     pub async fn wallet(&self, actor: &Actor) -> WalletView {
         let port: &dyn app::ports::Ledger = self.ledger.as_ref();
-        let wallet = port.wallet(actor.person.id, Currency::Usd).await.expect("answers");
+        let wallet = port
+            .wallet(actor.person.id, Currency::Usd)
+            .await
+            .expect("answers");
         wallet.expect("has a wallet")
     }
 
@@ -139,7 +170,10 @@ impl Node {
     /// Fails with the evidence unless every audit is clean.
     pub async fn assert_clean(&self) {
         let findings = self.audit().await;
-        let broken: Vec<_> = findings.iter().filter(|finding| finding.violations > 0).collect();
+        let broken: Vec<_> = findings
+            .iter()
+            .filter(|finding| finding.violations > 0)
+            .collect();
         assert!(broken.is_empty(), "{broken:#?}");
         assert_eq!(findings.len(), audit::AUDITS.len());
     }
@@ -158,12 +192,21 @@ pub fn english() -> NewTerms {
 
 /// Dutch: from $100 to $20 by $1 a second.
 pub fn dutch() -> NewTerms {
-    NewTerms::Dutch(Dutch { start: usd(10_000), floor: usd(2_000), step_minor: 100, tick_ms: 1_000 })
+    NewTerms::Dutch(Dutch {
+        start: usd(10_000),
+        floor: usd(2_000),
+        step_minor: 100,
+        tick_ms: 1_000,
+    })
 }
 
 /// Drop: units at $5.
 pub fn drop_of(units: u32, limit: Option<u32>) -> NewTerms {
-    NewTerms::Drop { price: usd(500), units, limit }
+    NewTerms::Drop {
+        price: usd(500),
+        units,
+        limit,
+    }
 }
 
 /// A lot that does not exist.
