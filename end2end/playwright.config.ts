@@ -45,6 +45,8 @@ export default defineConfig({
     { name: "desktop", use: { viewport: { width: 1280, height: 800 } } },
     {
       name: "phone",
+      // What does not depend on the width is tested once.
+      testMatch: /(smoke|a11y|no-script|phone)\.spec\.ts$/,
       use: { viewport: { width: 360, height: 640 }, hasTouch: true, isMobile: true },
     },
   ],
