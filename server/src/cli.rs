@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// A live-auction house and an agent-safe checkout.
+/// A live-auction house in which the last unit is sold once and no money is spent twice.
 ///
 /// With nothing configured everything runs on this machine. Exit codes: 0 done, 1 failed,
 /// 2 wrong usage, 3 an invariant is broken, 4 a proof run that proves nothing.

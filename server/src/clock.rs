@@ -53,3 +53,23 @@ impl Clock {
         Timestamp(base + self.elapsed_ms(Instant::now()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_databases_time_counts_however_wrong_the_machine_is() {
+        let clock = Clock::new();
+        let machine = clock.now();
+        for skew_ms in [-3_600_000, 600_000] {
+            let (asked, database) = (Instant::now(), machine.plus_ms(skew_ms));
+            clock.set(asked, asked, database);
+            let off = clock.now().since_ms(database);
+            assert!(
+                (0..1_000).contains(&off),
+                "{off} ms after the database's {skew_ms}"
+            );
+        }
+    }
+}

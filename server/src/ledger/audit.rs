@@ -150,7 +150,12 @@ pub const AUDITS: [Audit; 15] = [
         query: "SELECT b.bid_id::text AS what FROM bids b
                 WHERE NOT EXISTS (SELECT 1 FROM outbox o
                     WHERE o.aggregate = 'lot_' || replace(b.lot_id::text, '-', '')
-                      AND o.version = b.lot_version)",
+                      AND o.version = b.lot_version)
+                UNION ALL
+                SELECT l.lot_id::text FROM lots l
+                WHERE l.version > 1 AND NOT EXISTS (SELECT 1 FROM outbox o
+                    WHERE o.aggregate = 'lot_' || replace(l.lot_id::text, '-', '')
+                      AND o.version = l.version)",
     },
     Audit {
         id: "A14",

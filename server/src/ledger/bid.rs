@@ -1,4 +1,4 @@
-//! A bid on an English lot. One transaction, ten round trips:
+//! A bid on an English lot. One transaction, eleven round trips:
 //!
 //! 1. BEGIN; 2. read key, lot and wallet; 3. key row; 4. lot row (the decisive one);
 //! 5. wallets of the new and the old leader; 6. bid row; 7. new hold; 8. old hold;

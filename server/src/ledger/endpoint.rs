@@ -100,13 +100,22 @@ impl Endpoints {
     /// When a cluster cannot be reached or a token cannot be had.
     pub async fn dsql(hosts: &[String], size: u32) -> Result<Self, EndpointError> {
         let mut pools = Vec::new();
+        let mut failure = None;
         for host in hosts {
             let config = aurora_dsql_sqlx_connector::DsqlConnectOptions::from_connection_string(
                 &format!("postgres://admin@{host}/postgres"),
             )?;
-            pools.push(
-                aurora_dsql_sqlx_connector::pool::connect_with(&config, options(size)).await?,
-            );
+            match aurora_dsql_sqlx_connector::pool::connect_with(&config, options(size)).await {
+                Ok(pool) => pools.push(pool),
+                // A node must start while a Region is down; it then has the other ones only.
+                Err(error) => {
+                    tracing::warn!(host, %error, "an endpoint does not answer; starting without it");
+                    failure = Some(error);
+                }
+            }
+        }
+        if let (true, Some(error)) = (pools.is_empty(), failure) {
+            return Err(error.into());
         }
         Ok(Self {
             pools,
@@ -114,11 +123,11 @@ impl Endpoints {
         })
     }
 
-    /// The pool for a try: the first endpoint, and the peers in turn once it has failed twice.
+    /// The pool for a try: the first endpoint, and the peers in turn for each time that an endpoint
+    /// has failed this command. A lost race is no failure of the endpoint.
     #[must_use]
-    pub fn pool(&self, attempt: u32) -> &PgPool {
-        let later = usize::try_from(attempt.saturating_sub(1) / 2).unwrap_or(0);
-        &self.pools[later % self.pools.len()]
+    pub fn pool(&self, failures: usize) -> &PgPool {
+        &self.pools[failures % self.pools.len()]
     }
 
     /// Which database this is.

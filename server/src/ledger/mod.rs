@@ -123,7 +123,7 @@ impl Ledger {
     }
 
     fn pool(&self) -> &PgPool {
-        self.runner.endpoints().pool(1)
+        self.runner.endpoints().pool(0)
     }
 
     /// Sets the clock by the database's.

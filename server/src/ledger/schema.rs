@@ -17,7 +17,7 @@ const INDEX_DEADLINE: Duration = Duration::from_secs(15 * 60);
 const MAX_TRIES: u32 = 8;
 
 /// Every table.
-pub const TABLES: [&str; 15] = [
+pub const TABLES: [&str; 14] = [
     "CREATE TABLE IF NOT EXISTS principals (
         principal_id uuid PRIMARY KEY,
         handle text NOT NULL,
@@ -171,11 +171,6 @@ pub const TABLES: [&str; 15] = [
         owner uuid NOT NULL,
         fence bigint NOT NULL,
         expires_at_ms bigint NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS audit_runs (
-        run_id uuid PRIMARY KEY,
-        at_ms bigint NOT NULL,
-        violations bigint NOT NULL,
-        report text NOT NULL)",
 ];
 
 /// An index: its name, whether it is unique, and what it is on.
@@ -239,7 +234,7 @@ async fn statement(endpoints: &Endpoints, sql: String) -> Result<(), SchemaError
         tries += 1;
         // Autocommit: one DDL statement is one transaction, as DSQL demands.
         let result = sqlx::raw_sql(AssertSqlSafe(sql.clone()))
-            .execute(endpoints.pool(1))
+            .execute(endpoints.pool(0))
             .await;
         let Err(error) = result else { return Ok(()) };
         // Another node that creates the same object first shows as a duplicate in the catalogue.
@@ -294,7 +289,7 @@ pub async fn invalid_indexes(endpoints: &Endpoints) -> Result<Vec<&'static str>,
         "SELECT c.relname::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
          WHERE i.indisvalid",
     )
-    .fetch_all(endpoints.pool(1))
+    .fetch_all(endpoints.pool(0))
     .await
     .map_err(SchemaError::Catalogue)?;
     let missing = |name: &&str| !valid.iter().any(|known| known == name);

@@ -81,8 +81,8 @@ impl Drop for Tx {
 }
 
 impl Tx {
-    async fn begin(endpoints: &Endpoints, attempt: u32) -> Result<Self, sqlx::Error> {
-        let connection = endpoints.pool(attempt).acquire().await?;
+    async fn begin(endpoints: &Endpoints, failures: usize) -> Result<Self, sqlx::Error> {
+        let connection = endpoints.pool(failures).acquire().await?;
         let mut tx = Self {
             connection,
             events: Vec::new(),
@@ -281,9 +281,9 @@ impl Runner {
 
     async fn run_here<C: Command>(&self, command: &C) -> Result<Ran<C::Answer>, Failure> {
         let started = Instant::now();
-        let mut was_unknown = false;
+        let (mut was_unknown, mut failures) = (false, 0);
         for attempt in 1..=MAX_ATTEMPTS {
-            let (class, cause) = match self.attempt(command, attempt).await {
+            let (class, cause) = match self.attempt(command, failures).await {
                 Ok(answer) => {
                     return Ok(Ran {
                         answer,
@@ -295,6 +295,7 @@ impl Runner {
                 Err((phase, error)) => self.sort(C::NAME, phase, &error),
             };
             was_unknown |= class == Class::Unknown;
+            failures += usize::from(matches!(class, Class::Unknown | Class::Transient));
             if class == Class::Final {
                 break;
             }
@@ -316,10 +317,10 @@ impl Runner {
     async fn attempt<C: Command>(
         &self,
         command: &C,
-        attempt: u32,
+        failures: usize,
     ) -> Result<C::Answer, (Phase, TxError)> {
         let before = |error: TxError| (Phase::BeforeCommit, error);
-        let mut tx = Tx::begin(&self.endpoints, attempt)
+        let mut tx = Tx::begin(&self.endpoints, failures)
             .await
             .map_err(|e| before(e.into()))?;
         let answer = match command.attempt(&mut tx).await {
