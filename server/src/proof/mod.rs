@@ -5,7 +5,7 @@ mod scenario;
 mod settings;
 
 pub use report::{Report, Scenario, print};
-pub use scenario::{double_spend, oversell};
+pub use scenario::{double_spend, oversell, warm_up};
 pub use settings::Settings;
 
 use crate::clock::Clock;
@@ -59,6 +59,7 @@ impl Kernels {
 /// # Errors
 /// When a race could not be set up or read back.
 pub async fn prove(kernels: &Kernels, settings: &Settings) -> anyhow::Result<Report> {
+    warm_up(kernels).await?;
     let scenarios = vec![
         oversell(kernels, settings).await?,
         double_spend(kernels, settings).await?,

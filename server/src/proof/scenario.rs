@@ -235,6 +235,30 @@ impl Scenario {
     }
 }
 
+/// Buyers of the warm-up: as many as two kernels have connections by default, twice over.
+const WARM_UP: u32 = 64;
+
+/// Opens the kernels' connections and has them prepare their statements, so that a race measures
+/// the race and not the first contact. Its lot and people are not part of any scenario.
+///
+/// # Errors
+/// When it could not be set up.
+pub async fn warm_up(kernels: &Kernels) -> anyhow::Result<()> {
+    let seller = people(kernels, "seller", 1).await?.remove(0);
+    let buyers = people(kernels, "buyer", WARM_UP).await?;
+    fund(kernels, &buyers, cents(PRICE_MINOR)?).await?;
+    let lot = drops(kernels, &seller, 1, WARM_UP).await?.remove(0);
+    let shots = buyers
+        .into_iter()
+        .map(|actor| Shot {
+            actor,
+            lot,
+            key: ids::key(),
+        })
+        .collect();
+    race(kernels, shots).await.map(|_tally| ())
+}
+
 /// N buyers from five Regions rush a drop of K units: K win, the rest are refused as sold out,
 /// and the seller is credited K times the price.
 ///
