@@ -1,110 +1,209 @@
-//! Views without their types, at half the weight of [`IntoAny`].
+//! Views without their types, so that the bundle carries little code for each.
 //!
-//! `AnyView` keeps a second, asynchronous way of taking over server HTML for every view, for
-//! lazily loaded routes. The house has none, so here that way leads through the ordinary one,
-//! and the bundle carries each view's code once.
+//! A typed view is compiled in many ways: drawn anew, taken over from the server's HTML, changed
+//! in place, moved. Here a view can be drawn and taken over, and nothing else: where it changes,
+//! it is drawn anew. [`drawn`] and [`rows`] do the same for closures and for lists.
 
-use leptos::attr::Attribute;
-use leptos::attr::any_attribute::AnyAttribute;
 use leptos::prelude::*;
-use leptos::tachys::hydration::Cursor;
-use leptos::tachys::ssr::StreamBuilder;
-use leptos::tachys::view::add_attr::AddAnyAttr;
-use leptos::tachys::view::{Position, PositionState};
+use std::sync::{Arc, Mutex};
 
-/// A view that is taken over in one go.
-struct InOneGo<V>(V);
+#[cfg(not(feature = "hydrate"))]
+pub use leptos::prelude::AnyView as Plain;
+#[cfg(feature = "hydrate")]
+pub use plain::Plain;
 
 /// Turns a view into one without its type.
 pub trait Erase {
     /// The view without its type.
-    fn erase(self) -> AnyView;
+    fn erase(self) -> Plain;
 }
 
+#[cfg(not(feature = "hydrate"))]
 impl<V: IntoView> Erase for V {
-    fn erase(self) -> AnyView {
-        InOneGo(self).into_any()
+    fn erase(self) -> Plain {
+        self.into_any()
     }
 }
 
-impl<V: Render> Render for InOneGo<V> {
-    type State = V::State;
-
-    fn build(self) -> Self::State {
-        self.0.build()
-    }
-
-    fn rebuild(self, state: &mut Self::State) {
-        self.0.rebuild(state);
-    }
-}
-
-/// Attributes are never spread over components of the house.
-impl<V: RenderHtml> AddAnyAttr for InOneGo<V> {
-    type Output<SomeNewAttr: Attribute> = Self;
-
-    fn add_any_attr<NewAttr: Attribute>(self, _attribute: NewAttr) -> Self::Output<NewAttr> {
-        self
+#[cfg(feature = "hydrate")]
+impl<V: RenderHtml<State: 'static> + Send + 'static> Erase for V {
+    fn erase(self) -> Plain {
+        const {
+            assert!(
+                V::EXISTS,
+                "a view that leaves no trace cannot be found again"
+            )
+        }
+        Plain::of(self)
     }
 }
 
-impl<V: RenderHtml> RenderHtml for InOneGo<V> {
-    type AsyncOutput = V::AsyncOutput;
-    type Owned = InOneGo<V::Owned>;
+/// A closure that views draw from, without its type.
+pub type Drawn<T> = Arc<Mutex<dyn FnMut() -> T + Send>>;
 
-    const MIN_LENGTH: usize = V::MIN_LENGTH;
-    const EXISTS: bool = V::EXISTS;
+/// Makes a closure that a view draws from again whenever what it reads changes.
+pub fn drawn<T>(draw: impl FnMut() -> T + Send + 'static) -> Drawn<T> {
+    Arc::new(Mutex::new(draw))
+}
 
-    fn dry_resolve(&mut self) {
-        self.0.dry_resolve();
+/// Shows a view while a condition holds.
+pub fn only(
+    when: impl FnMut() -> bool + Send + Sync + 'static,
+    view: impl FnMut() -> Plain + Send + 'static,
+) -> Drawn<Option<Plain>> {
+    let (when, view) = (drawn(when), drawn(view));
+    // Drawn again only when the answer changes.
+    let when = Memo::new(move |_| call(&when));
+    drawn(move || when.get().then(|| call(&view)))
+}
+
+fn call<T>(closure: &Drawn<T>) -> T {
+    // A panic in a closure ends the page, so nobody comes after it.
+    let mut closure = closure.lock().unwrap_or_else(|broken| broken.into_inner());
+    closure()
+}
+
+/// One row of a list: its key, and how it is drawn.
+pub struct Row {
+    key: String,
+    draw: Box<dyn FnOnce() -> Plain + Send>,
+}
+
+impl Row {
+    /// A row that stays as it is for as long as its key is in the list.
+    pub fn new(key: impl ToString, draw: impl FnOnce() -> Plain + Send + 'static) -> Self {
+        Self {
+            key: key.to_string(),
+            draw: Box::new(draw),
+        }
+    }
+}
+
+/// A list whose rows are drawn once and moved with their keys.
+pub fn rows(each: impl FnMut() -> Vec<Row> + Send + 'static) -> Plain {
+    untyped_rows(drawn(each))
+}
+
+fn untyped_rows(each: Drawn<Vec<Row>>) -> Plain {
+    view! {
+        <For each=move || call(&each) key=|row| row.key.clone() children=|row| (row.draw)()/>
+    }
+    .erase()
+}
+
+#[cfg(feature = "hydrate")]
+mod plain {
+    use leptos::attr::Attribute;
+    use leptos::attr::any_attribute::AnyAttribute;
+    use leptos::prelude::*;
+    use leptos::tachys::hydration::Cursor;
+    use leptos::tachys::renderer::types::{Element, Node};
+    use leptos::tachys::view::add_attr::AddAnyAttr;
+    use leptos::tachys::view::{Mountable, Position, PositionState};
+
+    /// A view without its type.
+    pub struct Plain(Box<dyn Draw>);
+
+    /// What a page has to do with a view.
+    trait Draw: Send {
+        fn build(self: Box<Self>) -> Box<dyn Mountable>;
+        fn hydrate(self: Box<Self>, cursor: &Cursor, at: &PositionState) -> Box<dyn Mountable>;
     }
 
-    fn resolve(self) -> impl Future<Output = Self::AsyncOutput> + Send {
-        self.0.resolve()
+    impl<V: RenderHtml<State: 'static>> Draw for V {
+        fn build(self: Box<Self>) -> Box<dyn Mountable> {
+            Box::new(Render::build(*self))
+        }
+
+        fn hydrate(self: Box<Self>, cursor: &Cursor, at: &PositionState) -> Box<dyn Mountable> {
+            Box::new(RenderHtml::hydrate::<true>(*self, cursor, at))
+        }
     }
 
-    fn html_len(&self) -> usize {
-        self.0.html_len()
+    impl Plain {
+        pub(super) fn of(view: impl RenderHtml<State: 'static> + 'static) -> Self {
+            Self(Box::new(view))
+        }
     }
 
-    fn to_html_with_buf(
-        self,
-        html: &mut String,
-        position: &mut Position,
-        escape: bool,
-        mark_branches: bool,
-        extra_attrs: Vec<AnyAttribute>,
-    ) {
-        self.0
-            .to_html_with_buf(html, position, escape, mark_branches, extra_attrs);
+    /// A view on the page.
+    pub struct OnPage(Box<dyn Mountable>);
+
+    impl Mountable for OnPage {
+        fn unmount(&mut self) {
+            self.0.unmount();
+        }
+
+        fn mount(&mut self, parent: &Element, marker: Option<&Node>) {
+            self.0.mount(parent, marker);
+        }
+
+        fn insert_before_this(&self, child: &mut dyn Mountable) -> bool {
+            self.0.insert_before_this(child)
+        }
+
+        fn elements(&self) -> Vec<Element> {
+            self.0.elements()
+        }
     }
 
-    fn to_html_async_with_buf<const OUT_OF_ORDER: bool>(
-        self,
-        html: &mut StreamBuilder,
-        position: &mut Position,
-        escape: bool,
-        mark_branches: bool,
-        extra_attrs: Vec<AnyAttribute>,
-    ) {
-        self.0.to_html_async_with_buf::<OUT_OF_ORDER>(
-            html,
-            position,
-            escape,
-            mark_branches,
-            extra_attrs,
-        );
+    impl Render for Plain {
+        type State = OnPage;
+
+        fn build(self) -> OnPage {
+            OnPage(self.0.build())
+        }
+
+        fn rebuild(self, state: &mut OnPage) {
+            let mut new = self.build();
+            state.insert_before_this(&mut new);
+            state.unmount();
+            *state = new;
+        }
     }
 
-    fn hydrate<const FROM_SERVER: bool>(
-        self,
-        cursor: &Cursor,
-        position: &PositionState,
-    ) -> Self::State {
-        self.0.hydrate::<FROM_SERVER>(cursor, position)
+    /// Attributes are never spread over views of the house.
+    impl AddAnyAttr for Plain {
+        type Output<SomeNewAttr: Attribute> = Self;
+
+        fn add_any_attr<NewAttr: Attribute>(self, _attribute: NewAttr) -> Self {
+            self
+        }
     }
 
-    fn into_owned(self) -> Self::Owned {
-        InOneGo(self.0.into_owned())
+    impl RenderHtml for Plain {
+        type AsyncOutput = Self;
+        type Owned = Self;
+
+        const MIN_LENGTH: usize = 0;
+
+        fn dry_resolve(&mut self) {}
+
+        async fn resolve(self) -> Self {
+            self
+        }
+
+        /// The browser writes no HTML.
+        fn to_html_with_buf(
+            self,
+            _html: &mut String,
+            _position: &mut Position,
+            _escape: bool,
+            _mark_branches: bool,
+            _extra_attrs: Vec<AnyAttribute>,
+        ) {
+        }
+
+        fn hydrate<const FROM_SERVER: bool>(
+            self,
+            cursor: &Cursor,
+            position: &PositionState,
+        ) -> OnPage {
+            OnPage(self.0.hydrate(cursor, position))
+        }
+
+        fn into_owned(self) -> Self {
+            self
+        }
     }
 }

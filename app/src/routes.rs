@@ -1,7 +1,7 @@
 //! The router: which address shows which page, and what stands around every page.
 
 use crate::components::{Announcer, Header, StaleBanner, ToastList};
-use crate::erase::Erase;
+use crate::erase::{Erase, drawn};
 use crate::house::House;
 use crate::live::Live;
 use crate::pages::{About, Floor, NotFound, Room, Wallet};
@@ -44,8 +44,8 @@ fn Frame() -> impl IntoView {
     view! {
         <div
             class="page"
-            data-link=move || shown.get().word()
-            data-started=move || live.has_started().to_string()
+            data-link=drawn(move || shown.get().word())
+            data-started=drawn(move || live.has_started().to_string())
         >
             <a class="skip" href="#main" rel="external">"Skip to the page"</a>
             <Header/>

@@ -1,11 +1,12 @@
 //! The price's history as a small chart, drawn as steps: prices do not glide.
 
-use crate::erase::Erase;
+use crate::erase::{Erase, drawn};
 use crate::live::Live;
 use leptos::prelude::*;
 use shared::view::{MAX_LADDER_LINES, RoomView, Terms};
 use shared::{Money, Timestamp};
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 const WIDTH: i64 = 640;
 const HEIGHT: i64 = 160;
@@ -168,8 +169,9 @@ pub fn PriceChart(
             steps(room, end).draw(end.0)
         })
     });
+    let now = drawn(move || drawing.read().now.0.to_string());
     let name = room.with_untracked(|room| description(room, price.get_untracked()).0);
-    let said = move || room.with(|room| description(room, price.get()).1);
+    let said = drawn(move || description(&room.read(), price.get()).1);
     view! {
         <section class="panel chart-panel" aria-labelledby="chart-name">
             <h2 id="chart-name">{name}</h2>
@@ -181,13 +183,13 @@ pub fn PriceChart(
                 aria-labelledby="chart-title chart-desc"
             >
                 <title id="chart-title">{name}</title>
-                <desc id="chart-desc">{said}</desc>
-                <path class="chart-area" d=move || drawing.with(|d| d.area.clone())/>
-                <path class="chart-line" d=move || drawing.with(|d| d.line.clone())/>
+                <desc id="chart-desc">{Arc::clone(&said)}</desc>
+                <path class="chart-area" d=drawn(move || drawing.with(|d| d.area.clone()))/>
+                <path class="chart-line" d=drawn(move || drawing.with(|d| d.line.clone()))/>
                 <line
                     class="chart-now"
-                    x1=move || drawing.with(|d| d.now.0.to_string())
-                    x2=move || drawing.with(|d| d.now.0.to_string())
+                    x1=Arc::clone(&now)
+                    x2=now
                     y1="0"
                     y2=HEIGHT.to_string()
                 />

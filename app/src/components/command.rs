@@ -2,12 +2,13 @@
 //! done before the ledger has said so, and a retry carries the same key.
 
 use crate::actions::NotDone;
-use crate::erase::Erase;
+use crate::erase::{Erase, drawn};
 use crate::house::House;
 use crate::lean::Lean;
 use crate::live::Live;
 use leptos::prelude::*;
 use shared::IdempotencyKey;
+use std::pin::Pin;
 
 /// What a form says about its last command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,8 +145,15 @@ impl Command {
         let Some(key) = self.state.try_update(FormState::press).flatten() else {
             return;
         };
+        let sent = send(key);
+        self.await_answer(Box::pin(async move {
+            sent.await.map(|receipt| say(&receipt.value))
+        }));
+    }
+
+    fn await_answer(self, answer: Pin<Box<dyn Future<Output = Result<String, NotDone>>>>) {
         leptos::task::spawn_local(async move {
-            let answer = send(key).await.map(|receipt| say(&receipt.value));
+            let answer = answer.await;
             let sentence = match &answer {
                 Ok(sentence) => sentence.clone(),
                 Err(not_done) => not_done.sentence(),
@@ -166,7 +174,7 @@ pub fn ActorFields(
 ) -> impl IntoView {
     let acting = House::expect().acting();
     view! {
-        <input type="hidden" name="key" value=move || command.key()/>
+        <input type="hidden" name="key" value=drawn(move || command.key())/>
         <input type="hidden" name="acting_as" value=acting.as_field()/>
         <input type="hidden" name="acting_in" value=acting.in_field()/>
     }
@@ -181,7 +189,7 @@ pub fn ActionMessage(
 ) -> impl IntoView {
     view! {
         <div class="said" aria-live="off">
-            {move || {
+            {drawn(move || {
                 command
                     .acted()
                     .map(|acted| {
@@ -192,7 +200,7 @@ pub fn ActionMessage(
                             </p>
                         }
                     })
-            }}
+            })}
         </div>
     }
     .erase()

@@ -6,7 +6,7 @@ use crate::actions::{
     BidForm, BidReceipt, ClaimForm, ClaimReceipt, SettleForm, SettleReceipt, bid, claim, settle,
 };
 use crate::components::lot_card::missing;
-use crate::erase::Erase;
+use crate::erase::{Erase, Row, drawn, rows};
 use crate::house::House;
 use crate::live::Live;
 use crate::words;
@@ -15,7 +15,7 @@ use leptos::html;
 use leptos::prelude::*;
 use shared::auction::{Mechanism, Phase};
 use shared::view::{LotView, Outcome, RoomView, Terms, WalletView};
-use shared::{Money, PrincipalId, Timestamp};
+use shared::{LotId, Money, PrincipalId, Timestamp};
 
 /// A bid of more than this many times the next valid one is asked about.
 const FAR_ABOVE: u32 = 5;
@@ -82,8 +82,8 @@ pub fn Control(
         Memo::new(move |_| room.with(|room| kind(&room.lot, live.now(snapshot), viewer)));
     let opens_at = Signal::derive(move || room.with(|room| room.lot.opens_at));
     view! {
-        <div class="control" data-kind=move || now_kind.with(Kind::word)>
-            {move || match now_kind.get() {
+        <div class="control" data-kind=drawn(move || now_kind.with(Kind::word))>
+            {drawn(move || match now_kind.get() {
                 Kind::Scheduled => {
                     view! {
                         <p class="control-note">
@@ -121,7 +121,7 @@ pub fn Control(
                         .erase()
                 }
                 Kind::Over(outcome) => view! { <OutcomePanel room viewer outcome/> }.erase(),
-            }}
+            })}
             <ActionMessage command/>
         </div>
     }
@@ -236,7 +236,7 @@ fn BidControl(
         to_confirm.set(None);
         place(typed);
     };
-    let label = move || {
+    let label = drawn(move || {
         if command.is_pending() {
             "Placing…".to_owned()
         } else if lead.get().is_some() {
@@ -244,6 +244,15 @@ fn BidControl(
         } else {
             "Place bid".to_owned()
         }
+    });
+    let quick = move || {
+        let row = |amount: Money| {
+            let place = Callback::new(move |()| place(amount.major()));
+            Row::new(amount.minor(), move || {
+                view! { <QuickBid lot=id amount command place/> }.erase()
+            })
+        };
+        steps(&room.read().lot).into_iter().map(row).collect()
     };
     view! {
         <Standing room viewer/>
@@ -264,38 +273,43 @@ fn BidControl(
                     on:input=move |_| edited.set(true)
                 />
             </label>
-            <button class="button primary" data-testid="bid-submit" disabled=move || command.is_off()>
+            <button class="button primary" data-testid="bid-submit" disabled=drawn(move || command.is_off())>
                 {label}
             </button>
         </form>
         <p class="hint">
-            "Next valid bid: " {move || next.get().map(|next| view! { <Amount amount=next/> })}
+            "Next valid bid: " {drawn(move || next.get().map(|next| view! { <Amount amount=next/> }.erase()))}
         </p>
         <div class="quick" role="group" aria-label="Quick bids">
-            <For
-                each=move || room.with(|room| steps(&room.lot))
-                key=|amount| amount.minor()
-                let:amount
-            >
-                <form
-                    method="post"
-                    action="/api/bid"
-                    on:submit=move |event: SubmitEvent| {
-                        event.prevent_default();
-                        place(amount.major());
-                    }
-                >
-                    <input type="hidden" name="lot" value=id.to_string()/>
-                    <input type="hidden" name="currency" value=currency.code()/>
-                    <input type="hidden" name="amount" value=amount.major()/>
-                    <ActorFields command/>
-                    <button class="button" data-testid="quick-bid" data-length=length_word(amount) disabled=move || command.is_off()>
-                        {amount.to_string()}
-                    </button>
-                </form>
-            </For>
+            {rows(quick)}
         </div>
         <BidMeans next lead wallet/>
+    }
+    .erase()
+}
+
+/// A step above the next valid bid: a form of its own, so that it also works without scripts.
+#[component]
+fn QuickBid(lot: LotId, amount: Money, command: Command, place: Callback<()>) -> impl IntoView {
+    let submit = move |event: SubmitEvent| {
+        event.prevent_default();
+        place.run(());
+    };
+    view! {
+        <form method="post" action="/api/bid" on:submit=submit>
+            <input type="hidden" name="lot" value=lot.to_string()/>
+            <input type="hidden" name="currency" value=amount.currency().code()/>
+            <input type="hidden" name="amount" value=amount.major()/>
+            <ActorFields command/>
+            <button
+                class="button"
+                data-testid="quick-bid"
+                data-length=length_word(amount)
+                disabled=drawn(move || command.is_off())
+            >
+                {amount.to_string()}
+            </button>
+        </form>
     }
     .erase()
 }
@@ -328,7 +342,7 @@ fn follow_next(
 #[component]
 fn Standing(room: RwSignal<RoomView>, viewer: Option<PrincipalId>) -> impl IntoView {
     let standing = Memo::new(move |_| room.with(|room| standing(room, viewer)));
-    move || {
+    drawn(move || {
         standing.get().map(|(leads, sentence)| {
             let tone = if leads { "good" } else { "bad" };
             view! {
@@ -336,8 +350,9 @@ fn Standing(room: RwSignal<RoomView>, viewer: Option<PrincipalId>) -> impl IntoV
                     {sentence}
                 </p>
             }
+            .erase()
         })
-    }
+    })
 }
 
 fn standing(room: &RoomView, viewer: Option<PrincipalId>) -> Option<(bool, String)> {
@@ -373,7 +388,7 @@ fn BidMeans(
 #[component]
 fn Means(means: Signal<Option<(Money, Money)>>, verb: &'static str) -> impl IntoView {
     let house = House::expect();
-    move || {
+    drawn(move || {
         means.get().map(|(available, needed)| {
             let short = missing(needed, available).map(|short| {
                 let acting = house.acting();
@@ -384,6 +399,7 @@ fn Means(means: Signal<Option<(Money, Money)>>, verb: &'static str) -> impl Into
                         {format!("You are {short} short. ")} <a href=to>"Top up"</a>
                     </p>
                 }
+                .erase()
             });
             view! {
                 <div class="means">
@@ -394,8 +410,9 @@ fn Means(means: Signal<Option<(Money, Money)>>, verb: &'static str) -> impl Into
                     {short}
                 </div>
             }
+            .erase()
         })
-    }
+    })
 }
 
 /// How many units the field asks for, as far as it can be read.
@@ -442,7 +459,7 @@ fn ClaimControl(
         );
     };
     let total = Memo::new(move |_| words::times(price.get(), units_typed(&typed.get())));
-    let label = move || {
+    let label = drawn(move || {
         if command.is_pending() {
             "Claiming…".to_owned()
         } else if is_drop {
@@ -450,13 +467,13 @@ fn ClaimControl(
         } else {
             format!("Claim at {}", price.get())
         }
-    };
+    });
     let means = move || Some((wallet.get()?.available, total.get()));
     view! {
         <form class="claim" method="post" action="/api/claim" data-testid="claim-form" on:submit=submit>
             <input type="hidden" name="lot" value=id.to_string()/>
             <input type="hidden" name="currency" value=currency.code()/>
-            <input type="hidden" name="max_price" value=move || price.get().minor().to_string()/>
+            <input type="hidden" name="max_price" value=drawn(move || price.get().minor().to_string())/>
             <ActorFields command/>
             {if is_drop {
                 view! {
@@ -480,7 +497,7 @@ fn ClaimControl(
             <button
                 class="button primary"
                 data-testid="claim-submit"
-                disabled=move || command.is_off()
+                disabled=drawn(move || command.is_off())
             >
                 {label}
             </button>
@@ -546,9 +563,9 @@ fn Settle(
                 <button
                     class="button"
                     data-testid="settle-submit"
-                    disabled=move || command.is_off()
+                    disabled=drawn(move || command.is_off())
                 >
-                    {move || if command.is_pending() { "Settling…" } else { "Settle now" }}
+                    {drawn(move || if command.is_pending() { "Settling…" } else { "Settle now" })}
                 </button>
             </form>
             <ActionMessage command/>

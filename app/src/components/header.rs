@@ -4,7 +4,7 @@ use super::icons::{MOON, SCREEN, SUN};
 use super::{Amount, Mark, PERSON, PersonName, Sign};
 use crate::actions::{Theme, ViewerPage};
 use crate::browser;
-use crate::erase::Erase;
+use crate::erase::{Erase, drawn};
 use crate::house::House;
 use crate::live::{Live, News, Shown};
 use leptos::html;
@@ -40,10 +40,11 @@ fn Ways() -> impl IntoView {
     let path = use_location().pathname;
     let way = move |to: &'static str, name: &'static str| {
         view! {
-            <a href=house.link(to) aria-current=move || (path.get() == to).then_some("page")>
+            <a href=house.link(to) aria-current=drawn(move || (path.get() == to).then_some("page"))>
                 {name}
             </a>
         }
+        .erase()
     };
     view! {
         <a class="mark" href=house.link("/")>
@@ -75,16 +76,16 @@ fn Strip(viewer: ViewerPage) -> impl IntoView {
     let wallet = viewer.wallet.clone();
     let newest = Memo::new(move |_| live.newest_wallet(wallet.as_ref()));
     let money = move |name: &'static str, testid: &'static str, held: bool| {
-        let amount = move || {
-            newest
-                .get()
-                .map(|w| if held { w.held } else { w.available })
-        };
+        let amount = drawn(move || {
+            let wallet = newest.get()?;
+            let amount = if held { wallet.held } else { wallet.available };
+            Some(view! { <Amount amount=amount/> }.erase())
+        });
         view! {
             <div class=if held { "money-held" } else { "money-free" }>
                 <dt>{name}</dt>
                 <dd data-testid=testid>
-                    {move || amount().map(|amount| view! { <Amount amount=amount/> })}
+                    {amount}
                 </dd>
             </div>
         }
@@ -148,7 +149,7 @@ fn Who(person: Option<Person>, demo: Vec<Person>) -> impl IntoView {
                     <form method="post" action="/api/step-in">
                         <input type="hidden" name="handle" value=one.handle.clone()/>
                         <input type="hidden" name="region" value=region.clone()/>
-                        <input type="hidden" name="next" value=move || path.get()/>
+                        <input type="hidden" name="next" value=drawn(move || path.get())/>
                         <button
                             class="menu-choice"
                             data-testid=format!("step-in-{}", one.handle)
@@ -159,6 +160,7 @@ fn Who(person: Option<Person>, demo: Vec<Person>) -> impl IntoView {
                     </form>
                 </li>
             }
+            .erase()
         })
         .collect();
     let name = person.map_or_else(|| "Choose who you are".to_owned(), |person| person.name);
@@ -213,11 +215,12 @@ fn Where(region: Region) -> impl IntoView {
                     {one.city()}
                 </option>
             }
+            .erase()
         })
         .collect();
     view! {
-        <form class="where" method="get" action=move || path.get()>
-            {handle.map(|handle| view! { <input type="hidden" name="as" value=handle/> })}
+        <form class="where" method="get" action=drawn(move || path.get())>
+            {handle.map(|handle| view! { <input type="hidden" name="as" value=handle/> }.erase())}
             <label>
                 <span class="unseen">"Region you act in"</span>
                 <select name="in" data-testid="region" on:change=move |event| browser::submit_form_of(&event)>
@@ -234,14 +237,14 @@ fn Where(region: Region) -> impl IntoView {
 #[component]
 fn Connection() -> impl IntoView {
     let shown = Live::expect().shown();
-    let word = move || match shown.get() {
+    let word = drawn(move || match shown.get() {
         Shown::Live => "Live",
         Shown::Connecting => "Connecting",
         Shown::Stale { .. } => "Offline",
         Shown::Ended => "Closed",
-    };
+    });
     view! {
-        <span class="connection" data-testid="connection" data-state=move || shown.get().word()>
+        <span class="connection" data-testid="connection" data-state=drawn(move || shown.get().word())>
             <span class="connection-mark" aria-hidden="true"></span>
             <span class="connection-word">{word}</span>
         </span>
@@ -254,19 +257,19 @@ fn Connection() -> impl IntoView {
 #[component]
 fn ThemeSwitch(theme: Theme) -> impl IntoView {
     let chosen = RwSignal::new(theme);
-    let sign = move || {
+    let sign = drawn(move || {
         let lines = match chosen.get() {
             Theme::System => SCREEN,
             Theme::Light => SUN,
             Theme::Dark => MOON,
         };
-        view! { <Sign lines=lines/> }
-    };
-    let name = move || match chosen.get() {
+        view! { <Sign lines=lines/> }.erase()
+    });
+    let name = drawn(move || match chosen.get() {
         Theme::System => "Colours: as the system. Change",
         Theme::Light => "Colours: light. Change",
         Theme::Dark => "Colours: dark. Change",
-    };
+    });
     let go_round = move |_| {
         let next = chosen.get_untracked().next();
         chosen.set(next);
@@ -277,8 +280,7 @@ fn ThemeSwitch(theme: Theme) -> impl IntoView {
             type="button"
             class="theme"
             data-testid="theme"
-            data-choice=move || chosen.get().word()
-            title=name
+            data-choice=drawn(move || chosen.get().word())
             aria-label=name
             on:click=go_round
         >

@@ -1,7 +1,7 @@
 //! The ladder: every bid or claim, newest first, with where and when.
 
 use super::{Amount, PersonName};
-use crate::erase::Erase;
+use crate::erase::{Erase, Row, only, rows};
 use crate::words;
 use leptos::prelude::*;
 use shared::auction::Mechanism;
@@ -18,8 +18,16 @@ pub fn Ladder(
 ) -> impl IntoView {
     let mechanism = room.with_untracked(|room| room.lot.mechanism());
     let newest_at_load = room.with_untracked(|room| newest(&room.ladder));
-    let lines = move || room.with(|room| room.ladder.clone());
-    let is_empty = Memo::new(move |_| room.with(|room| room.ladder.is_empty()));
+    let lines = move || {
+        let row = |line: &LadderLine| {
+            let (id, line) = (line.id.clone(), line.clone());
+            Row::new(id, move || {
+                view! { <Line line mechanism viewer newest_at_load/> }.erase()
+            })
+        };
+        room.read().ladder.iter().map(row).collect()
+    };
+    let is_empty = Memo::new(move |_| room.read().ladder.is_empty());
     let name = match mechanism {
         Mechanism::English => "Bids",
         Mechanism::Dutch | Mechanism::Drop => "Claims",
@@ -32,13 +40,9 @@ pub fn Ladder(
     view! {
         <section class="panel ladder-panel" aria-labelledby="ladder-name">
             <h2 id="ladder-name">{name}</h2>
-            <Show when=move || is_empty.get()>
-                <p class="empty">{nothing}</p>
-            </Show>
+            {only(move || is_empty.get(), move || view! { <p class="empty">{nothing}</p> }.erase())}
             <ol class="ladder">
-                <For each=lines key=|line| line.id.clone() let:line>
-                    <Line line=line mechanism viewer newest_at_load/>
-                </For>
+                {rows(lines)}
             </ol>
             <p class="fine">"Times are UTC. Each line is a committed row."</p>
         </section>
@@ -66,7 +70,7 @@ fn Line(
         <li class="ladder-row" class:slides=is_new class:mine=is_mine data-testid="ladder-row">
             <span class="ladder-who">
                 <PersonName person=line.who/>
-                {is_mine.then(|| view! { <span class="tag own">"you"</span> })}
+                {is_mine.then(|| view! { <span class="tag own">"you"</span> }.erase())}
             </span>
             <span class="ladder-where">{line.region.city()}</span>
             <time class="ladder-when" datetime=iso title=words::day_and_clock(line.at)>

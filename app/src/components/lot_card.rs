@@ -1,7 +1,7 @@
 //! A lot on the floor.
 
 use super::{Amount, Clock, FALLING, FIXED, Price, RISING, Sign};
-use crate::erase::Erase;
+use crate::erase::{Erase, drawn};
 use crate::house::House;
 use crate::live::Live;
 use crate::words;
@@ -38,7 +38,7 @@ pub fn LotCard(
             data-testid="lot-card"
             data-lot=first.id.to_string()
             data-mechanism=mechanism.word()
-            data-phase=move || phase_word(phase.get())
+            data-phase=drawn(move || phase_word(phase.get()))
         >
             <div class="card-art">
                 <img
@@ -62,13 +62,13 @@ pub fn LotCard(
                 </h3>
                 <p class="card-price">
                     <Price amount=price/>
-                    {move || lot.with(price_note).map(|note| view! { <span class="card-note">{note}</span> })}
+                    {drawn(move || lot.with(price_note).map(|note| view! { <span class="card-note">{note}</span> }.erase()))}
                 </p>
                 <p class="card-foot">
                     <span class="card-time">
                         <Time lot phase snapshot/>
                     </span>
-                    <span class="card-who">{move || lot.with(|lot| standing(lot, viewer))}</span>
+                    <span class="card-who">{drawn(move || lot.with(|lot| standing(lot, viewer)))}</span>
                 </p>
             </div>
         </article>
@@ -127,13 +127,13 @@ fn Time(lot: Signal<LotView>, phase: Memo<Phase>, snapshot: Timestamp) -> impl I
     });
     let opens_at = Signal::derive(move || lot.with(|lot| lot.opens_at));
     let closes_at = Signal::derive(move || lot.with(|lot| lot.closes_at));
-    move || match (phase.get(), next_tick.get()) {
+    drawn(move || match (phase.get(), next_tick.get()) {
         (Phase::Scheduled, _) => view! { "Opens in " <Clock until=opens_at snapshot/> }.erase(),
         (Phase::Live, Some(next)) => view! { "Falls in " <Clock until=next snapshot/> }.erase(),
         (Phase::Live, None) => view! { "Ends in " <Clock until=closes_at snapshot/> }.erase(),
         (Phase::Due, _) => view! { "Closing…" }.erase(),
         (Phase::Over, _) => view! { "Over" }.erase(),
-    }
+    })
 }
 
 /// A settled lot: a quiet line.

@@ -3,10 +3,11 @@
 use super::Sign;
 use super::icons::CROSS;
 use crate::browser;
-use crate::erase::Erase;
+use crate::erase::{Erase, Row, drawn, only, rows};
 use crate::house::House;
-use crate::live::{Live, Shown};
+use crate::live::{Live, Shown, Toast};
 use leptos::prelude::*;
+use std::sync::Arc;
 
 /// The two regions that screen readers listen to; empty when the page loads.
 #[component]
@@ -14,10 +15,10 @@ pub fn Announcer() -> impl IntoView {
     let live = Live::expect();
     view! {
         <div class="unseen" aria-live="polite" aria-atomic="true" data-testid="say-polite">
-            {move || live.polite.get()}
+            {drawn(move || live.polite.get())}
         </div>
         <div class="unseen" aria-live="assertive" aria-atomic="true" data-testid="say-assertive">
-            {move || live.assertive.get()}
+            {drawn(move || live.assertive.get())}
         </div>
     }
     .erase()
@@ -32,7 +33,7 @@ pub fn StaleBanner() -> impl IntoView {
         let is = shown.get().is_stale();
         let holds = live
             .wallets
-            .with_untracked(|all| all.values().any(|wallet| wallet.held.minor() > 0));
+            .with_untracked(|all| all.iter().any(|wallet| wallet.held.minor() > 0));
         if is && was == Some(false) {
             let said = "Connection lost. Prices on this page may be old.".to_owned();
             if holds {
@@ -43,7 +44,7 @@ pub fn StaleBanner() -> impl IntoView {
         }
         is
     });
-    let sentence = move || match shown.get() {
+    let sentence = drawn(move || match shown.get() {
         Shown::Stale {
             retry_in_s: Some(seconds),
         } => format!("Connection lost. Prices may be old. Next try in {seconds} s."),
@@ -52,66 +53,85 @@ pub fn StaleBanner() -> impl IntoView {
         }
         Shown::Ended => "The house closed this connection. Reload the page to go on.".to_owned(),
         Shown::Live | Shown::Connecting => String::new(),
+    });
+    let can_retry = move || matches!(shown.get(), Shown::Stale { .. });
+    let retry = move || {
+        view! {
+            <button type="button" class="button quiet" on:click=move |_| live.retry_now()>
+                "Retry now"
+            </button>
+        }
+        .erase()
     };
-    let is_stale = live.is_stale();
-    view! {
-        <Show when=move || is_stale.get()>
+    let banner = move || {
+        view! {
             <div class="stale-banner" data-testid="stale-banner">
-                <p>{sentence}</p>
-                <Show when=move || matches!(shown.get(), Shown::Stale { .. })>
-                    <button type="button" class="button quiet" on:click=move |_| live.retry_now()>
-                        "Retry now"
-                    </button>
-                </Show>
+                <p>{Arc::clone(&sentence)}</p>
+                {only(can_retry, retry)}
             </div>
-        </Show>
-    }
-    .erase()
+        }
+        .erase()
+    };
+    only(move || shown.get().is_stale(), banner)
 }
 
 /// Messages at the edge of the page.
 #[component]
 pub fn ToastList() -> impl IntoView {
     let live = Live::expect();
-    let house = House::expect();
-    let list = move || live.toasts.with(|toasts| toasts.list().to_vec());
-    let hold = move |id: u32, held: bool| {
-        live.toasts
-            .update(|toasts| toasts.hold(id, held, browser::now_ms()));
+    let list = move || {
+        let row = |toast: &Toast| {
+            let toast = toast.clone();
+            Row::new(toast.id, || view! { <OneToast toast/> }.erase())
+        };
+        live.toasts.read().list().iter().map(row).collect()
     };
     view! {
         <ol class="toasts" aria-label="Messages">
-            <For each=list key=|toast| toast.id let:toast>
-                <li
-                    class="toast"
-                    data-testid="notice"
-                    data-tone=toast.tone.word()
-                    on:mouseenter=move |_| hold(toast.id, true)
-                    on:mouseleave=move |_| hold(toast.id, false)
-                    on:focusin=move |_| hold(toast.id, true)
-                    on:focusout=move |_| hold(toast.id, false)
-                >
-                    {match toast.lot {
-                        Some(lot) => {
-                            view! { <a href=house.link(&format!("/lots/{lot}"))>{toast.text.clone()}</a> }
-                                .erase()
-                        }
-                        None => view! { <p>{toast.text.clone()}</p> }.erase(),
-                    }}
-                    <button
-                        type="button"
-                        class="toast-close"
-                        aria-label="Dismiss"
-                        on:click=move |_| {
-                            live.toasts.update(|toasts| toasts.dismiss(toast.id));
-                            live.unseen.set(0);
-                        }
-                    >
-                        <Sign lines=CROSS/>
-                    </button>
-                </li>
-            </For>
+            {rows(list)}
         </ol>
+    }
+    .erase()
+}
+
+#[component]
+fn OneToast(toast: Toast) -> impl IntoView {
+    let live = Live::expect();
+    let house = House::expect();
+    let hold = move |held: bool| {
+        live.toasts
+            .update(|toasts| toasts.hold(toast.id, held, browser::now_ms()));
+    };
+    let words = match toast.lot {
+        Some(lot) => {
+            let to = house.link(&format!("/lots/{lot}"));
+            view! { <a href=to>{toast.text}</a> }.erase()
+        }
+        None => view! { <p>{toast.text}</p> }.erase(),
+    };
+    view! {
+        <li
+            class="toast"
+            data-testid="notice"
+            data-tone=toast.tone.word()
+            on:mouseenter=move |_| hold(true)
+            on:mouseleave=move |_| hold(false)
+            on:focusin=move |_| hold(true)
+            on:focusout=move |_| hold(false)
+        >
+            {words}
+            <button
+                type="button"
+                class="toast-close"
+                aria-label="Dismiss"
+                on:click=move |_| {
+                    live.toasts.update(|toasts| toasts.dismiss(toast.id));
+                    live.unseen.set(0);
+                }
+            >
+                <Sign lines=CROSS/>
+            </button>
+        </li>
     }
     .erase()
 }

@@ -1,7 +1,7 @@
 //! What the control becomes after the close.
 
 use super::{HAMMER, Sign};
-use crate::erase::Erase;
+use crate::erase::{Erase, drawn};
 use crate::words;
 use leptos::prelude::*;
 use shared::PrincipalId;
@@ -44,7 +44,7 @@ pub fn OutcomePanel(
                 {word}
             </p>
             <p>{all}</p>
-            {move || own.get().map(|own| view! { <p class="outcome-own">{own}</p> })}
+            {drawn(move || own.get().map(|own| view! { <p class="outcome-own">{own}</p> }.erase()))}
         </div>
     }
     .erase()

@@ -1,6 +1,6 @@
 //! The price: the loudest thing on the page, and which way it went.
 
-use crate::erase::Erase;
+use crate::erase::{Erase, drawn};
 use leptos::prelude::*;
 use shared::Money;
 
@@ -37,21 +37,22 @@ pub fn Price(
     #[prop(into)]
     amount: Signal<Money>,
 ) -> impl IntoView {
-    let drawn = Memo::new(move |before: Option<&(Money, Direction)>| {
+    let shown = Memo::new(move |before: Option<&(Money, Direction)>| {
         let now = amount.get();
         let direction = before.map_or(Direction::Still, |b| Direction::from_to(*b, now));
         (now, direction)
     });
     view! {
-        <span class="price" data-length=move || length_word(drawn.get().0)>
-            {move || {
-                let (amount, direction) = drawn.get();
+        <span class="price" data-length=drawn(move || length_word(shown.get().0))>
+            {drawn(move || {
+                let (amount, direction) = shown.get();
                 view! {
                     <data class=direction.class() data-testid="price" value=amount.minor().to_string()>
                         {amount.to_string()}
                     </data>
                 }
-            }}
+                .erase()
+            })}
         </span>
     }
     .erase()
@@ -80,8 +81,8 @@ pub fn Amount(
     amount: Signal<Money>,
 ) -> impl IntoView {
     view! {
-        <data class="amount" value=move || amount.get().minor().to_string()>
-            {move || amount.get().to_string()}
+        <data class="amount" value=drawn(move || amount.get().minor().to_string())>
+            {drawn(move || amount.get().to_string())}
         </data>
     }
     .erase()

@@ -85,7 +85,7 @@ pub fn TermsInWords(
 ) -> impl IntoView {
     let lines: Vec<_> = sentences(&lot)
         .into_iter()
-        .map(|sentence| view! { <li>{sentence}</li> })
+        .map(|sentence| view! { <li>{sentence}</li> }.erase())
         .collect();
     view! {
         <section class="terms" aria-labelledby="terms-name">

@@ -1,6 +1,6 @@
 //! Time left, and people's names.
 
-use crate::erase::Erase;
+use crate::erase::{Erase, drawn};
 use crate::live::Live;
 use leptos::prelude::*;
 use shared::Timestamp;
@@ -21,7 +21,7 @@ pub fn Clock(
     let left = Memo::new(move |_| countdown(until.get().since_ms(live.now(snapshot))));
     view! {
         <span class="clock" role="timer" data-testid="countdown">
-            {move || left.get()}
+            {drawn(move || left.get())}
         </span>
     }
     .erase()
@@ -38,7 +38,7 @@ pub fn PersonName(
             <bdi>{person.name}</bdi>
             {person
                 .simulated
-                .then(|| view! { <span class="tag" title="A program of the demo acts for them">"simulated"</span> })}
+                .then(|| view! { <span class="tag" title="A program of the demo acts for them">"simulated"</span> }.erase())}
         </span>
     }
     .erase()
@@ -69,11 +69,11 @@ pub fn TickBar(
             Terms::English { .. } | Terms::Drop { .. } => None,
         })
     });
-    let width = move || part.get().map_or(1_000, |(part, _)| part).to_string();
-    let said = move || match part.get() {
+    let width = drawn(move || part.get().map_or(1_000, |(part, _)| part).to_string());
+    let said = drawn(move || match part.get() {
         Some((_, left)) => format!("Next price in {}", countdown(left)),
         None => "This is the lowest price.".to_owned(),
-    };
+    });
     is_dutch.then(|| {
         view! {
             <div class="tick">
@@ -84,6 +84,7 @@ pub fn TickBar(
                 <p class="tick-word">{said}</p>
             </div>
         }
+        .erase()
     })
 }
 

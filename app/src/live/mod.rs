@@ -25,7 +25,6 @@ use leptos::prelude::*;
 use shared::live::{Channel, ErrorCode, Position, Push, Snapshot};
 use shared::view::{Notice, Reaction, WalletView};
 use shared::{Currency, LotId, Timestamp};
-use std::collections::BTreeMap;
 
 /// What a listener hears.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +56,7 @@ pub struct Live {
     /// The tab's monotonic clock, at the same pace, in milliseconds.
     pub local_ms: RwSignal<i64>,
     /// The person's wallets as last pushed.
-    pub wallets: RwSignal<BTreeMap<Currency, WalletView>>,
+    pub wallets: RwSignal<Vec<WalletView>>,
     /// Messages at the edge of the page.
     pub toasts: RwSignal<Toasts>,
     /// News not yet looked at: the badge in the title.
@@ -119,9 +118,17 @@ impl Live {
     pub fn newest_wallet(self, of_page: Option<&WalletView>) -> Option<WalletView> {
         let of_page = of_page?;
         let currency = of_page.available.currency();
-        let pushed = self.wallets.with(|all| all.get(&currency).cloned());
+        let pushed = self.wallet_in(currency);
         let newer = pushed.filter(|pushed| pushed.version > of_page.version);
         Some(newer.unwrap_or_else(|| of_page.clone()))
+    }
+
+    /// The pushed wallet in a currency.
+    #[must_use]
+    pub fn wallet_in(self, currency: Currency) -> Option<WalletView> {
+        let all = self.wallets.read();
+        let wallet = all.iter().find(|w| w.available.currency() == currency);
+        wallet.cloned()
     }
 
     /// Starts the clock and the socket; later calls change nothing.
@@ -181,14 +188,11 @@ impl Live {
     /// Takes in a wallet; the highest version wins.
     pub fn take_wallet(self, wallet: &WalletView) {
         let currency = wallet.available.currency();
-        let is_newer = self.wallets.with_untracked(|all| {
-            all.get(&currency)
-                .is_none_or(|known| known.version < wallet.version)
-        });
-        if is_newer {
-            self.wallets.update(|all| {
-                all.insert(currency, wallet.clone());
-            });
+        let known = untrack(|| self.wallet_in(currency));
+        if known.is_none_or(|known| known.version < wallet.version) {
+            let mut all = self.wallets.write();
+            all.retain(|known| known.available.currency() != currency);
+            all.push(wallet.clone());
         }
     }
 

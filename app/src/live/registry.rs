@@ -1,7 +1,6 @@
 //! Who in the tab listens to which channel: one subscription per channel, however many listen.
 
 use shared::live::{Channel, ClientFrame, Position};
-use std::collections::BTreeMap;
 
 /// One listener, to be given back when it leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -10,7 +9,8 @@ pub struct Listener(u64);
 /// The channels that are listened to, and frames' numbers.
 #[derive(Debug, Default)]
 pub struct Registry {
-    listeners: BTreeMap<Listener, Channel>,
+    // A handful at most, so a list serves better than a map.
+    listeners: Vec<(Listener, Channel)>,
     last_listener: u64,
     last_frame: u32,
 }
@@ -27,7 +27,7 @@ impl Registry {
     pub fn join(&mut self, channel: Channel, since: Option<Position>) -> (Listener, ClientFrame) {
         self.last_listener += 1;
         let listener = Listener(self.last_listener);
-        self.listeners.insert(listener, channel);
+        self.listeners.push((listener, channel));
         (listener, self.subscribe(channel, since))
     }
 
@@ -42,7 +42,8 @@ impl Registry {
 
     /// Leaves; the last one out turns the channel off.
     pub fn leave(&mut self, listener: Listener) -> Option<ClientFrame> {
-        let channel = self.listeners.remove(&listener)?;
+        let place = self.listeners.iter().position(|(l, _)| *l == listener)?;
+        let (_, channel) = self.listeners.remove(place);
         let id = self.frame_id();
         (!self.is_heard(channel)).then_some(ClientFrame::Unsubscribe { id, channel })
     }
@@ -50,20 +51,26 @@ impl Registry {
     /// Whether anybody listens to the channel.
     #[must_use]
     pub fn is_heard(&self, channel: Channel) -> bool {
-        self.listeners.values().any(|heard| *heard == channel)
+        self.listeners.iter().any(|(_, heard)| *heard == channel)
     }
 
     /// Everybody who listens to the channel.
     #[must_use]
     pub fn listeners(&self, channel: Channel) -> Vec<Listener> {
-        let heard = self.listeners.iter().filter(|(_, c)| **c == channel);
+        let heard = self.listeners.iter().filter(|(_, c)| *c == channel);
         heard.map(|(listener, _)| *listener).collect()
     }
 
     /// Every channel once, with one of its listeners.
     #[must_use]
-    pub fn channels(&self) -> BTreeMap<Channel, Listener> {
-        self.listeners.iter().map(|(l, c)| (*c, *l)).collect()
+    pub fn channels(&self) -> Vec<(Channel, Listener)> {
+        let mut each: Vec<(Channel, Listener)> = Vec::new();
+        for (listener, channel) in &self.listeners {
+            if each.iter().all(|(known, _)| known != channel) {
+                each.push((*channel, *listener));
+            }
+        }
+        each
     }
 }
 
@@ -81,6 +88,7 @@ mod tests {
         assert_eq!(registry.leave(first), None);
         assert_eq!(registry.leave(first), None, "twice is once");
         assert!(registry.is_heard(Channel::Floor));
+        assert_eq!(registry.channels(), [(Channel::Floor, second)]);
         let left = registry.leave(second).expect("the last one");
         assert!(matches!(
             left,

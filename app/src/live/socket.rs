@@ -19,7 +19,6 @@ use shared::live::{
 use shared::view::Reaction;
 use shared::{LotId, Timestamp};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -49,14 +48,15 @@ struct Handler {
 struct State {
     started: bool,
     registry: Registry,
-    handlers: BTreeMap<Listener, Handler>,
-    replies: BTreeMap<u32, Box<dyn FnOnce(Reply)>>,
+    handlers: Vec<(Listener, Handler)>,
+    replies: Vec<(u32, Box<dyn FnOnce(Reply)>)>,
     /// Where frames go while connected and greeted.
     outbox: Option<mpsc::UnboundedSender<String>>,
     /// Ends the pause before the next try.
     wake: Option<oneshot::Sender<()>>,
     clock: ServerClock,
-    pings: BTreeMap<u32, i64>,
+    /// Pings on their way, and when each left.
+    pings: Vec<(u32, i64)>,
     /// Counts probe rounds, so that an old one ends when a new one begins.
     probe_round: u32,
     /// Events since the return, while they are counted.
@@ -65,6 +65,19 @@ struct State {
 
 thread_local! {
     static STATE: RefCell<State> = RefCell::default();
+}
+
+impl State {
+    fn handler(&self, listener: Listener) -> Option<Handler> {
+        let known = self.handlers.iter().find(|(l, _)| *l == listener);
+        known.map(|(_, handler)| handler.clone())
+    }
+}
+
+/// Takes the value of a key out of a short list.
+fn take<K: PartialEq, V>(list: &mut Vec<(K, V)>, key: K) -> Option<V> {
+    let place = list.iter().position(|(known, _)| *known == key)?;
+    Some(list.remove(place).1)
 }
 
 fn with<T>(act: impl FnOnce(&mut State) -> T) -> T {
@@ -129,7 +142,7 @@ async fn run(live: Live, address: String) {
             state.pings.clear();
             std::mem::take(&mut state.replies)
         });
-        for reply in lost.into_values() {
+        for (_, reply) in lost {
             reply(Reply::Lost);
         }
         let now = browser::now_ms();
@@ -221,8 +234,8 @@ fn greet(live: Live) {
         .is_stale();
     live.link.set(Link::Live);
     for (channel, listener) in with(|state| state.registry.channels()) {
-        let since = with(|state| state.handlers.get(&listener).map(|h| Rc::clone(&h.since)));
-        let since = since.and_then(|since| since());
+        let handler = with(|state| state.handler(listener));
+        let since = handler.and_then(|handler| (handler.since)());
         let frame = with(|state| state.registry.subscribe(channel, since));
         send(&frame);
     }
@@ -268,7 +281,7 @@ fn probe() {
         let mut sent = 0_u32;
         while with(|state| state.probe_round) == round {
             let id = with(|state| state.registry.frame_id());
-            with(|state| state.pings.insert(id, browser::now_ms()));
+            with(|state| state.pings.push((id, browser::now_ms())));
             if !send(&ClientFrame::Ping { id }) {
                 return;
             }
@@ -318,7 +331,7 @@ fn receive(live: Live, text: &str) {
 fn pong(live: Live, id: u32, server: Timestamp) {
     let received = browser::now_ms();
     let known = with(|state| {
-        let sent = state.pings.remove(&id);
+        let sent = take(&mut state.pings, id);
         if let Some(sent) = sent {
             state.clock.pong(sent, received, server);
         }
@@ -331,7 +344,7 @@ fn pong(live: Live, id: u32, server: Timestamp) {
 }
 
 fn answer(id: u32, reply: Reply) {
-    if let Some(waiting) = with(|state| state.replies.remove(&id)) {
+    if let Some(waiting) = with(|state| take(&mut state.replies, id)) {
         waiting(reply);
     }
 }
@@ -339,8 +352,10 @@ fn answer(id: u32, reply: Reply) {
 fn hand_out(channel: Channel, news: News<'_>) {
     let handlers: Vec<Handler> = with(|state| {
         let listeners = state.registry.listeners(channel);
-        let heard = listeners.iter().filter_map(|l| state.handlers.get(l));
-        heard.cloned().collect()
+        listeners
+            .into_iter()
+            .filter_map(|l| state.handler(l))
+            .collect()
     });
     // Handlers run without the state borrowed: they may join, leave and send.
     let new = handlers.iter().map(|h| (h.news)(news)).max().unwrap_or(0);
@@ -362,14 +377,14 @@ pub(super) fn join(
         since: Rc::new(since),
         news: Rc::new(news),
     };
-    with(|state| state.handlers.insert(listener, handler));
+    with(|state| state.handlers.push((listener, handler)));
     send(&frame);
     Some(listener)
 }
 
 pub(super) fn leave(listener: Listener) {
     let frame = with(|state| {
-        state.handlers.remove(&listener);
+        take(&mut state.handlers, listener);
         state.registry.leave(listener)
     });
     if let Some(frame) = frame {
@@ -390,7 +405,7 @@ pub(super) fn resync(channel: Channel) {
 fn ask(frame: impl FnOnce(u32) -> ClientFrame, reply: impl FnOnce(Reply) + 'static) {
     let id = with(|state| state.registry.frame_id());
     if send(&frame(id)) {
-        with(|state| state.replies.insert(id, Box::new(reply)));
+        with(|state| state.replies.push((id, Box::new(reply))));
     } else {
         reply(Reply::Lost);
     }

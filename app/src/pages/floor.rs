@@ -4,7 +4,7 @@ use super::Broken;
 use super::floor_state::FloorState;
 use crate::actions::{FloorPage, read_floor, sentence_of};
 use crate::components::{LotCard, SettledCard};
-use crate::erase::Erase;
+use crate::erase::{Erase, Row, only, rows};
 use crate::house::House;
 use crate::live::{Live, News};
 use crate::words;
@@ -74,34 +74,47 @@ fn LiveFloor(page: FloorPage, viewer: Option<PrincipalId>) -> impl IntoView {
         on_cleanup(move || live.leave(listener));
     });
     let is_empty = Memo::new(move |_| floor.with(|floor| floor.live().is_empty()));
-    let settled = move || floor.with(|floor| floor.settled().to_vec());
-    let has_settled = Memo::new(move |_| floor.with(|floor| !floor.settled().is_empty()));
+    let live_lots = move || {
+        let row = |id: LotId| {
+            Row::new(id, move || {
+                view! { <Card floor id snapshot viewer/> }.erase()
+            })
+        };
+        floor.read().live().into_iter().map(row).collect()
+    };
+    let settled = move || {
+        let row = |lot: &LotView| {
+            let (key, lot) = (format!("{}{}", lot.id, lot.offset), lot.clone());
+            Row::new(key, move || view! { <SettledCard lot viewer/> }.erase())
+        };
+        floor.read().settled().iter().map(row).collect()
+    };
+    let has_settled = move || !floor.read().settled().is_empty();
+    let no_lots = || {
+        view! {
+            <p class="empty" data-testid="no-lots">
+                "No lot is live at the moment. New ones come up by themselves: stay here."
+            </p>
+        }
+        .erase()
+    };
+    let settled_name = || view! { <h2 id="settled-name">"Lately sold"</h2> }.erase();
     view! {
         <div class="floor">
             <section class="floor-lots" aria-labelledby="live-name">
                 <h2 id="live-name" class="unseen">
                     "Live lots"
                 </h2>
-                <Show when=move || is_empty.get()>
-                    <p class="empty" data-testid="no-lots">
-                        "No lot is live at the moment. New ones come up by themselves: stay here."
-                    </p>
-                </Show>
+                {only(move || is_empty.get(), no_lots)}
                 <div class="lots">
-                    <For each=move || floor.with(FloorState::live) key=|id| *id let:id>
-                        <Card floor id snapshot viewer/>
-                    </For>
+                    {rows(live_lots)}
                 </div>
             </section>
             <ActivityList floor loaded_at/>
             <section class="floor-settled" aria-labelledby="settled-name">
-                <Show when=move || has_settled.get()>
-                    <h2 id="settled-name">"Lately sold"</h2>
-                </Show>
+                {only(has_settled, settled_name)}
                 <ul class="settled-row">
-                    <For each=settled key=|lot| (lot.id, lot.offset) let:lot>
-                        <SettledCard lot viewer/>
-                    </For>
+                    {rows(settled)}
                 </ul>
             </section>
         </div>
@@ -142,24 +155,26 @@ fn Card(
             now.or_else(|| before.cloned())
                 .unwrap_or_else(|| first.clone())
         });
-        view! { <LotCard lot snapshot viewer/> }
+        view! { <LotCard lot snapshot viewer/> }.erase()
     })
 }
 
 #[component]
 fn ActivityList(floor: RwSignal<FloorState>, loaded_at: Option<Timestamp>) -> impl IntoView {
-    let lines = move || floor.with(|floor| floor.activity().to_vec());
+    let lines = move || {
+        let row = |line: &Activity| {
+            let (id, line) = (line.id.clone(), line.clone());
+            Row::new(id, move || view! { <ActivityLine line loaded_at/> }.erase())
+        };
+        floor.read().activity().iter().map(row).collect()
+    };
     let is_empty = Memo::new(move |_| floor.with(|floor| floor.activity().is_empty()));
     view! {
         <aside class="panel activity" aria-labelledby="activity-name">
             <h2 id="activity-name">"Now"</h2>
-            <Show when=move || is_empty.get()>
-                <p class="empty">"Quiet so far."</p>
-            </Show>
+            {only(move || is_empty.get(), move || view! { <p class="empty">"Quiet so far."</p> }.erase())}
             <ol data-testid="activity">
-                <For each=lines key=|line| line.id.clone() let:line>
-                    <ActivityLine line loaded_at/>
-                </For>
+                {rows(lines)}
             </ol>
         </aside>
     }
@@ -184,7 +199,7 @@ fn ActivityLine(line: Activity, loaded_at: Option<Timestamp>) -> impl IntoView {
                 </span>
             </a>
             <span class="activity-meta">
-                {simulated.map(|_| view! { <span class="tag">"simulated"</span> })}
+                {simulated.map(|_| view! { <span class="tag">"simulated"</span> }.erase())}
                 <time datetime=iso>{at}</time>
             </span>
         </li>

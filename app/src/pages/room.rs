@@ -5,7 +5,7 @@ use crate::actions::{ReadError, RoomPage, ViewerPage, read_room};
 use crate::components::{
     Clock, Command, Control, Crowd, Ladder, PersonName, Price, PriceChart, TermsInWords, TickBar,
 };
-use crate::erase::Erase;
+use crate::erase::{Erase, drawn};
 use crate::house::House;
 use crate::live::{Live, News};
 use crate::words;
@@ -109,7 +109,7 @@ fn LiveRoom(page: RoomPage, viewer: ViewerPage) -> impl IntoView {
         <Head lot=lot.clone() price/>
         <div
             class="room"
-            data-tab=move || tab.get().word()
+            data-tab=drawn(move || tab.get().word())
             data-mechanism=lot.mechanism().word()
         >
             <LotHead lot=lot.clone()/>
@@ -245,7 +245,6 @@ fn Head(lot: LotView, price: Memo<Money>) -> impl IntoView {
         <Meta property="og:url" content=format!("/lots/{}", lot.id)/>
         <Meta name="twitter:card" content="summary_large_image"/>
     }
-    .erase()
 }
 
 #[component]
@@ -282,7 +281,7 @@ fn Tabs(tab: RwSignal<Tab>) -> impl IntoView {
                 <button
                     type="button"
                     data-testid=format!("tab-{}", one.word())
-                    aria-pressed=move || (tab.get() == one).to_string()
+                    aria-pressed=drawn(move || (tab.get() == one).to_string())
                     on:click=move |_| tab.set(one)
                 >
                     {one.name()}
@@ -310,7 +309,7 @@ fn PricePanel(room: RwSignal<RoomView>, price: Memo<Money>, snapshot: Timestamp)
     milestones(live, room, snapshot);
     view! {
         <div class="price-panel">
-            <p class="price-caption">{move || caption.get()}</p>
+            <p class="price-caption">{drawn(move || caption.get())}</p>
             <p class="price-now">
                 <Price amount=price/>
             </p>
@@ -344,7 +343,7 @@ fn Timing(room: RwSignal<RoomView>, phase: Memo<Phase>, snapshot: Timestamp) -> 
     let closes_at = Signal::derive(move || room.with(|room| room.lot.closes_at));
     let rule = Memo::new(move |_| room.with(|room| rule(&room.lot)));
     let ends = Memo::new(move |_| words::clock(closes_at.get()));
-    move || match phase.get() {
+    drawn(move || match phase.get() {
         Phase::Scheduled => view! {
             <p class="timing">
                 "Opens in " <Clock until=opens_at snapshot/>
@@ -354,18 +353,18 @@ fn Timing(room: RwSignal<RoomView>, phase: Memo<Phase>, snapshot: Timestamp) -> 
         Phase::Live => view! {
             <p class="timing">
                 "Ends in " <Clock until=closes_at snapshot/>
-                <span class="timing-at">", at " {move || ends.get()} " UTC"</span>
+                <span class="timing-at">", at " {drawn(move || ends.get())} " UTC"</span>
             </p>
             <TickBar room snapshot/>
-            <p class="rule">{move || rule.get()}</p>
+            <p class="rule">{drawn(move || rule.get())}</p>
         }
         .erase(),
         Phase::Due => view! { <p class="timing">"The time is over."</p> }.erase(),
         Phase::Over => view! {
-            <p class="timing">"Ended " {move || ends.get()} " UTC"</p>
+            <p class="timing">"Ended " {drawn(move || ends.get())} " UTC"</p>
         }
         .erase(),
-    }
+    })
 }
 
 /// The rule that the clock follows, in one sentence.
@@ -405,10 +404,10 @@ fn ReserveLine(room: RwSignal<RoomView>) -> impl IntoView {
             Terms::English { .. } | Terms::Dutch { .. } | Terms::Drop { .. } => None,
         })
     });
-    move || {
+    drawn(move || {
         said.get()
-            .map(|said| view! { <p class="reserve">{said}</p> })
-    }
+            .map(|said| view! { <p class="reserve">{said}</p> }.erase())
+    })
 }
 
 /// Says how much time is left at the moments that matter, once each.

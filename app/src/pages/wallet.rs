@@ -3,7 +3,7 @@
 use super::{Broken, acted};
 use crate::actions::{ReadError, TopUpForm, TopUpReceipt, WalletPage, read_wallet, top_up};
 use crate::components::{ActionMessage, ActorFields, Amount, Command, Labelled};
-use crate::erase::Erase;
+use crate::erase::{Erase, Row, drawn, only, rows};
 use crate::house::House;
 use crate::lean::Lean;
 use crate::live::Live;
@@ -120,10 +120,7 @@ fn LiveWallet(page: WalletPage) -> impl IntoView {
 
 /// Reads the page again after a push of a newer wallet.
 fn refresh(live: Live, house: House, page: RwSignal<WalletPageView>, currency: Currency) {
-    let version = Memo::new(move |_| {
-        live.wallets
-            .with(|all| all.get(&currency).map(|wallet| wallet.version))
-    });
+    let version = Memo::new(move |_| live.wallet_in(currency).map(|wallet| wallet.version));
     Effect::new(move |_| {
         let pushed = version.get();
         let known = page.with_untracked(|page| page.wallet.version);
@@ -206,9 +203,9 @@ fn TopUp(currency: Currency, command: Command) -> impl IntoView {
                 <button
                     class="button primary"
                     data-testid="topup-submit"
-                    disabled=move || command.is_off()
+                    disabled=drawn(move || command.is_off())
                 >
-                    {move || if command.is_pending() { "Adding…" } else { "Top up" }}
+                    {drawn(move || if command.is_pending() { "Adding…" } else { "Top up" })}
                 </button>
             </form>
             <ActionMessage command/>
@@ -219,18 +216,20 @@ fn TopUp(currency: Currency, command: Command) -> impl IntoView {
 
 #[component]
 fn Holds(page: RwSignal<WalletPageView>) -> impl IntoView {
-    let holds = move || page.with(|page| page.holds.clone());
+    let holds = move || {
+        let row = |hold: &HoldView| {
+            let hold = hold.clone();
+            Row::new(hold.bid, move || view! { <Hold hold/> }.erase())
+        };
+        page.read().holds.iter().map(row).collect()
+    };
     let is_empty = Memo::new(move |_| page.with(|page| page.holds.is_empty()));
     view! {
         <section class="panel" aria-labelledby="holds-name">
             <h2 id="holds-name">"Held for your leading bids"</h2>
-            <Show when=move || is_empty.get()>
-                <p class="empty">"Nothing is held."</p>
-            </Show>
+            {only(move || is_empty.get(), move || view! { <p class="empty">"Nothing is held."</p> }.erase())}
             <ul class="holds">
-                <For each=holds key=|hold| hold.bid let:hold>
-                    <Hold hold/>
-                </For>
+                {rows(holds)}
             </ul>
         </section>
     }
@@ -253,14 +252,21 @@ fn Hold(hold: HoldView) -> impl IntoView {
 
 #[component]
 fn Statement(page: RwSignal<WalletPageView>) -> impl IntoView {
-    let lines = move || page.with(|page| page.statement.clone());
+    let lines = move || {
+        let row = |line: &StatementLine| {
+            let (key, line) = (
+                format!("{}{}", line.transfer, line.account.word()),
+                line.clone(),
+            );
+            Row::new(key, move || view! { <StatementRow line/> }.erase())
+        };
+        page.read().statement.iter().map(row).collect()
+    };
     let is_empty = Memo::new(move |_| page.with(|page| page.statement.is_empty()));
     view! {
         <section class="panel statement" aria-labelledby="statement-name">
             <h2 id="statement-name">"Statement"</h2>
-            <Show when=move || is_empty.get()>
-                <p class="empty">"No lines yet. Top up to begin."</p>
-            </Show>
+            {only(move || is_empty.get(), move || view! { <p class="empty">"No lines yet. Top up to begin."</p> }.erase())}
             <div class="scrolls" tabindex="0" role="region" aria-labelledby="statement-name">
                 <table>
                     <thead>
@@ -275,13 +281,7 @@ fn Statement(page: RwSignal<WalletPageView>) -> impl IntoView {
                         </tr>
                     </thead>
                     <tbody>
-                        <For
-                            each=lines
-                            key=|line| format!("{}{}", line.transfer, line.account.word())
-                            let:line
-                        >
-                            <Row line/>
-                        </For>
+                        {rows(lines)}
                     </tbody>
                 </table>
             </div>
@@ -310,7 +310,7 @@ const fn account(kind: AccountKind) -> &'static str {
 }
 
 #[component]
-fn Row(line: StatementLine) -> impl IntoView {
+fn StatementRow(line: StatementLine) -> impl IntoView {
     let house = House::expect();
     let lot = line.lot.map(|lot| {
         let title = line.title.unwrap_or_else(|| lot.to_string());
@@ -319,6 +319,7 @@ fn Row(line: StatementLine) -> impl IntoView {
                 {title}
             </a>
         }
+        .erase()
     });
     let (at, iso) = (words::day_and_clock(line.at), words::iso(line.at));
     let sign = if line.amount.minor() < 0 { "out" } else { "in" };

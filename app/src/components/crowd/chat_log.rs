@@ -7,7 +7,7 @@ use shared::{Region, Timestamp};
 const MAX_MESSAGES: usize = 200;
 
 /// How a message stands.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sent {
     /// The house has it.
     Kept,
@@ -36,10 +36,15 @@ pub struct ChatLine {
 }
 
 impl ChatLine {
-    /// Unique in the room: senders name their messages themselves.
+    /// The key of the line as it is drawn: it is drawn anew when its state changes.
     #[must_use]
-    pub fn key(&self) -> String {
-        format!("{}{}", self.who.id, self.client_id)
+    pub fn drawn_key(&self) -> String {
+        let state = match self.sent {
+            Sent::Kept => "kept",
+            Sent::Pending => "pending",
+            Sent::Failed(_) => "failed",
+        };
+        format!("{}{}{state}", self.who.id, self.client_id)
     }
 
     fn kept(message: &ChatMessage) -> Self {

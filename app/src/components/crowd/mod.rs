@@ -6,7 +6,7 @@ use super::icons::ReactionSign;
 use super::{PersonName, Sign};
 use crate::browser;
 use crate::components::icons::PERSON;
-use crate::erase::Erase;
+use crate::erase::{Erase, Row, drawn, only, rows};
 use crate::live::{Live, News, Reply};
 use crate::words;
 use chat_log::{ChatLine, ChatLog, Sent};
@@ -48,19 +48,19 @@ pub fn Crowd(
         on_cleanup(move || live.leave(listener));
     });
     let folded = RwSignal::new(false);
-    let fold = move || if folded.get() { "Show" } else { "Hide" };
+    let fold = drawn(move || if folded.get() { "Show" } else { "Hide" });
     view! {
         <section
             class="panel crowd"
             aria-labelledby="crowd-name"
-            data-folded=move || folded.get().to_string()
+            data-folded=drawn(move || folded.get().to_string())
         >
             <div class="crowd-head">
                 <h2 id="crowd-name">"The room"</h2>
                 <button
                     type="button"
                     class="fold"
-                    aria-expanded=move || (!folded.get()).to_string()
+                    aria-expanded=drawn(move || (!folded.get()).to_string())
                     on:click=move |_| folded.update(|folded| *folded = !*folded)
                 >
                     {fold}
@@ -77,14 +77,20 @@ pub fn Crowd(
 
 #[component]
 fn Watchers(crowd: RwSignal<CrowdView>) -> impl IntoView {
-    let count = move || {
-        crowd.with(|crowd| match crowd.watchers {
-            0 => "Nobody is watching".to_owned(),
-            1 => "1 is watching".to_owned(),
-            n => format!("{n} are watching"),
-        })
+    let count = drawn(move || match crowd.read().watchers {
+        0 => "Nobody is watching".to_owned(),
+        1 => "1 is watching".to_owned(),
+        n => format!("{n} are watching"),
+    });
+    let people = move || {
+        let row = |person: &Person| {
+            let person = person.clone();
+            Row::new(person.id, || {
+                view! { <li><PersonName person/></li> }.erase()
+            })
+        };
+        crowd.read().people.iter().map(row).collect()
     };
-    let people = move || crowd.with(|crowd| crowd.people.clone());
     view! {
         <details class="watchers">
             <summary data-testid="watchers">
@@ -92,11 +98,7 @@ fn Watchers(crowd: RwSignal<CrowdView>) -> impl IntoView {
                 <span>{count}</span>
             </summary>
             <ul>
-                <For each=people key=|person| person.id let:person>
-                    <li>
-                        <PersonName person/>
-                    </li>
-                </For>
+                {rows(people)}
             </ul>
         </details>
     }
@@ -109,9 +111,10 @@ fn Reactions(lot: LotId, crowd: RwSignal<CrowdView>, is_guest: bool) -> impl Int
     let choices: Vec<_> = Reaction::ALL
         .into_iter()
         .map(|reaction| {
-            let total = move || {
-                crowd.with(|crowd| crowd.reactions.get(&reaction).copied().unwrap_or_default())
-            };
+            let total = drawn(move || {
+                let total = crowd.read().reactions.get(&reaction).copied();
+                total.unwrap_or_default().to_string()
+            });
             let react = move |_| {
                 live.react(lot, reaction, move |reply| {
                     if let Reply::Refused(_, why) = reply {
@@ -124,14 +127,15 @@ fn Reactions(lot: LotId, crowd: RwSignal<CrowdView>, is_guest: bool) -> impl Int
                     type="button"
                     class="reaction"
                     data-testid=format!("reaction-{}", reaction.word())
-                    disabled=move || is_guest || !live.has_started()
+                    disabled=drawn(move || is_guest || !live.has_started())
                     on:click=react
                 >
                     <ReactionSign reaction/>
                     <span class="unseen">{reaction.word()}</span>
-                    <span class="reaction-total">{move || total().to_string()}</span>
+                    <span class="reaction-total">{total}</span>
                 </button>
             }
+            .erase()
         })
         .collect();
     view! {
@@ -185,7 +189,14 @@ fn Chat(
         let listener = live.join(Channel::Chat(lot), || None, hear);
         on_cleanup(move || live.leave(listener));
     });
-    let is_empty = Memo::new(move |_| log.with(|log| log.lines().is_empty()));
+    let is_empty = Memo::new(move |_| log.read().lines().is_empty());
+    let messages = move || {
+        let row = |line: &ChatLine| {
+            let line = line.clone();
+            Row::new(line.drawn_key(), || view! { <Message line/> }.erase())
+        };
+        log.read().lines().iter().map(row).collect()
+    };
     view! {
         <div class="chat">
             <div
@@ -200,29 +211,10 @@ fn Chat(
                     }
                 }
             >
-                <Show when=move || is_empty.get()>
-                    <p class="empty">"Nobody has said anything yet."</p>
-                </Show>
-                <For
-                    each=move || log.with(|log| log.lines().to_vec())
-                    key=|line| (line.key(), line.sent.clone())
-                    let:line
-                >
-                    <Message line/>
-                </For>
+                {only(move || is_empty.get(), move || view! { <p class="empty">"Nobody has said anything yet."</p> }.erase())}
+                {rows(messages)}
             </div>
-            <Show when=move || { unread.get() > 0 }>
-                <button
-                    type="button"
-                    class="chat-new"
-                    on:click=move |_| {
-                        browser::scroll_to_end(LOG_ID);
-                        unread.set(0);
-                    }
-                >
-                    {move || format!("{} new", unread.get())}
-                </button>
-            </Show>
+            {only(move || unread.get() > 0, move || view! { <Unread unread/> }.erase())}
             {match person {
                 Some(person) => {
                     view! { <Write lot log person region grew=Callback::new(move |()| grew(true))/> }
@@ -231,6 +223,23 @@ fn Chat(
                 None => view! { <p class="hint">"Choose who you are to join in."</p> }.erase(),
             }}
         </div>
+    }
+    .erase()
+}
+
+#[component]
+fn Unread(unread: RwSignal<u32>) -> impl IntoView {
+    view! {
+        <button
+            type="button"
+            class="chat-new"
+            on:click=move |_| {
+                browser::scroll_to_end(LOG_ID);
+                unread.set(0);
+            }
+        >
+            {drawn(move || format!("{} new", unread.get()))}
+        </button>
     }
     .erase()
 }
@@ -249,12 +258,12 @@ fn Message(line: ChatLine) -> impl IntoView {
             <p class="chat-who">
                 <PersonName person=line.who/>
                 <span class="chat-where">{line.region.city()}</span>
-                {at.map(|(iso, at)| view! { <time datetime=iso>{at}</time> })}
+                {at.map(|(iso, at)| view! { <time datetime=iso>{at}</time> }.erase())}
             </p>
             <p class="chat-text" dir="auto">
                 {line.text}
             </p>
-            {note.map(|note| view! { <p class="chat-note">{note}</p> })}
+            {note.map(|note| view! { <p class="chat-note">{note}</p> }.erase())}
         </div>
     }
     .erase()
@@ -292,17 +301,16 @@ fn Write(
             log.try_update(|log| log.fail(&own, why));
         });
     };
-    let left = move || {
-        let length = text.with(|text| text.chars().count());
-        (length >= SHOW_LEFT_FROM).then(|| {
-            let most = MAX_CHAT_GRAPHEMES;
-            if length > most {
-                format!("{} too many", length - most)
-            } else {
-                format!("{} left", most - length)
-            }
-        })
-    };
+    let left = drawn(move || {
+        let (length, most) = (text.read().chars().count(), MAX_CHAT_GRAPHEMES);
+        if length > most {
+            format!("{} too many", length - most)
+        } else if length >= SHOW_LEFT_FROM {
+            format!("{} left", most - length)
+        } else {
+            String::new()
+        }
+    });
     view! {
         <form class="chat-write" on:submit=send>
             <label>
@@ -313,15 +321,15 @@ fn Write(
                     placeholder="Say something"
                     dir="auto"
                     data-testid="chat-input"
-                    disabled=move || !live.has_started()
-                    prop:value=move || text.get()
+                    disabled=drawn(move || !live.has_started())
+                    prop:value=drawn(move || text.get())
                     on:input=move |event| text.set(event_target_value(&event))
                 />
             </label>
             <button
                 class="button"
                 data-testid="chat-send"
-                disabled=move || !live.has_started() || is_stale.get()
+                disabled=drawn(move || !live.has_started() || is_stale.get())
             >
                 "Send"
             </button>
