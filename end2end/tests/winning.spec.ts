@@ -74,10 +74,11 @@ test("the last bid wins, its hold is paid, and the loser's is free", async ({ co
   expect(after.amara.held).toEqual(before.amara.held);
   expect(after.kenji.available).toEqual(before.kenji.available);
   expect(after.kenji.held).toEqual(before.kenji.held);
-  const { holds, statement } = (await amara.wallet()).page;
-  expect(holds.filter((hold) => hold.lot === lot.id)).toEqual([]);
-  expect(statement[0]).toMatchObject({ kind: "capture", lot: lot.id, amount: { minor: -final } });
   const late = await kenji.bid(lot.id, final + 100_00);
   expect(late.status()).toBe(409);
   expect(await late.json()).toMatchObject({ code: "ended" });
+  const { holds, statement } = (await amara.wallet()).page;
+  expect(holds.filter((hold) => hold.lot === lot.id)).toEqual([]);
+  const lines = statement.filter((line) => line.lot === lot.id).map((line) => [line.kind, line.amount.minor]);
+  expect(lines, "the winner's statement says that the lot was paid").toContainEqual(["capture", -final]);
 });
