@@ -4,7 +4,7 @@ use super::{
     After, Backoff, Link, Listener, Live, News, Registry, Reply, ServerClock, after_close,
 };
 use crate::browser;
-use crate::lean::Lean;
+use crate::lean::{Json, Read};
 use futures::channel::{mpsc, oneshot};
 use futures::future::{Either, select};
 use futures::{SinkExt, StreamExt};
@@ -298,7 +298,7 @@ fn probe() {
 
 fn receive(live: Live, text: &str) {
     // A frame of a newer server that this page does not know is no reason to stop listening.
-    let Ok(Lean { value: frame }) = serde_json::from_str::<Lean<ServerFrame>>(text) else {
+    let Some(frame) = Json::parse(text).and_then(|json| ServerFrame::read(&json)) else {
         return;
     };
     match frame.message {
