@@ -227,6 +227,7 @@ fn Where(region: Region) -> impl IntoView {
                     {choices}
                 </select>
             </label>
+            // house-rule inner-html: a constant of ours; what noscript holds is no view to hydrate
             <noscript inner_html=GO></noscript>
         </form>
     }

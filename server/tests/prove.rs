@@ -1,0 +1,106 @@
+//! `lotzero prove` and `lotzero audit` as a person runs them: on temporary stores, by their exit
+//! codes and their JSON. The figures are printed; what must hold is asserted.
+#![cfg(feature = "local")]
+
+use serde_json::Value;
+use std::process::Command;
+
+fn lotzero() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lotzero"));
+    command
+        .env_remove("DATABASE_URL")
+        .env_remove("LOTZERO_DATA_DIR");
+    command
+}
+
+#[test]
+fn the_races_hold_and_the_report_adds_up() {
+    let folder = tempfile::tempdir().expect("makes a folder");
+    let file = folder.path().join("deep/prove.json");
+    let done = lotzero()
+        .args(["prove", "--json"])
+        .arg(&file)
+        // Nothing runs there, so the command starts temporary stores and removes them.
+        .arg("--data-dir")
+        .arg(folder.path().join("nothing"))
+        .output()
+        .expect("runs");
+    println!("{}", String::from_utf8_lossy(&done.stdout));
+    assert!(
+        done.status.success(),
+        "{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+    let text = std::fs::read_to_string(&file).expect("writes the report");
+    let report: Value = serde_json::from_str(&text).expect("is JSON");
+    assert_eq!(report["violations"], 0);
+    let scenarios = report["scenarios"].as_array().expect("a list");
+    let names: Vec<_> = scenarios
+        .iter()
+        .map(|scenario| scenario["name"].clone())
+        .collect();
+    assert_eq!(names, ["oversell", "double_spend"]);
+    for scenario in scenarios {
+        let number = |key: &str| scenario[key].as_u64().unwrap_or_else(|| panic!("{key}"));
+        assert_eq!(number("offered"), number("committed") + number("refused"));
+        assert_eq!(number("committed"), number("expected"));
+        assert_eq!(number("violations") + number("false_declines"), 0);
+        assert!(
+            number("conflicts") > 0,
+            "a race without a conflict is no race"
+        );
+        assert!(number("retries") >= number("conflicts") && number("elapsed_ms") > 0);
+    }
+    assert_eq!(
+        report["audits"].as_array().expect("a list").len(),
+        server::ledger::audit::AUDITS.len()
+    );
+}
+
+/// One buyer for plenty of units meets nobody: that run proves nothing and must not be green.
+#[test]
+fn a_race_that_did_not_take_place_is_no_proof() {
+    let folder = tempfile::tempdir().expect("makes a folder");
+    let done = lotzero()
+        .args([
+            "prove",
+            "--buyers",
+            "1",
+            "--units",
+            "100",
+            "--attempts",
+            "1",
+            "--data-dir",
+        ])
+        .arg(folder.path().join("nothing"))
+        .output()
+        .expect("runs");
+    assert_eq!(
+        done.status.code(),
+        Some(4),
+        "{}",
+        String::from_utf8_lossy(&done.stdout)
+    );
+    assert!(String::from_utf8_lossy(&done.stdout).contains("INVALID"));
+}
+
+#[test]
+fn wrong_usage_is_said_and_strange_stores_are_refused() {
+    let cases: [&[&str]; 4] = [
+        &["prove", "--buyers", "0"],
+        &["prove", "--buyers", "-1"],
+        &["serve", "--addr", "nowhere"],
+        &["haggle"],
+    ];
+    for case in cases {
+        let done = lotzero().args(case).output().expect("runs");
+        assert_eq!(done.status.code(), Some(2), "{case:?}");
+    }
+    let done = lotzero()
+        .arg("prove")
+        .env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none")
+        .output()
+        .expect("runs");
+    assert_eq!(done.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&done.stderr).contains("--yes-really"));
+}
