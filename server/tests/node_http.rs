@@ -53,6 +53,7 @@ fn wrong(answer: &Answer, status: u16, name: &str, what: &str) -> Option<String>
 
 const ACTING: &str = "acting_as=lena&acting_in=eu-west-1";
 
+#[expect(clippy::too_many_lines, reason = "the table is the test")]
 #[tokio::test]
 async fn every_bad_input_has_its_name_and_writes_nothing() {
     let folder = folder();

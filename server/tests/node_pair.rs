@@ -1,6 +1,10 @@
 //! Two nodes on the same stores: what is bid on one is seen on the other through the event log and
 //! its stream, and killing one loses nothing.
 #![cfg(feature = "local")]
+#![expect(
+    clippy::print_stdout,
+    reason = "the figures are for whoever reads the run"
+)]
 
 mod common;
 
