@@ -53,7 +53,7 @@ impl Acting {
 }
 
 /// Percent-encodes everything but unreserved characters (RFC 3986, section 2.3).
-fn push_encoded(address: &mut String, value: &str) {
+pub(crate) fn push_encoded(address: &mut String, value: &str) {
     for byte in value.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             address.push(char::from(byte));

@@ -46,14 +46,40 @@ pub fn drawn<T>(draw: impl FnMut() -> T + Send + 'static) -> Drawn<T> {
     Arc::new(Mutex::new(draw))
 }
 
+/// A value that is worked out again when what it reads changes, and tells only of changes.
+pub fn kept<T: PartialEq + Send + Sync + 'static>(
+    work_out: impl Fn() -> T + Send + Sync + 'static,
+) -> Memo<T> {
+    untyped_kept(Box::new(work_out))
+}
+
+fn untyped_kept<T: PartialEq + Send + Sync + 'static>(
+    work_out: Box<dyn Fn() -> T + Send + Sync>,
+) -> Memo<T> {
+    Memo::new(move |_| work_out())
+}
+
+/// Does something in the browser now, and again whenever what it reads changes.
+pub fn react(act: impl FnMut() + 'static) {
+    untyped_react(Box::new(act));
+}
+
+fn untyped_react(mut act: Box<dyn FnMut()>) {
+    Effect::new(move |_: Option<()>| act());
+}
+
 /// Shows a view while a condition holds.
 pub fn only(
     when: impl FnMut() -> bool + Send + Sync + 'static,
     view: impl FnMut() -> Plain + Send + 'static,
 ) -> Drawn<Option<Plain>> {
     let (when, view) = (drawn(when), drawn(view));
+    untyped_only(when, view)
+}
+
+fn untyped_only(when: Drawn<bool>, view: Drawn<Plain>) -> Drawn<Option<Plain>> {
     // Drawn again only when the answer changes.
-    let when = Memo::new(move |_| call(&when));
+    let when = kept(move || call(&when));
     drawn(move || when.get().then(|| call(&view)))
 }
 

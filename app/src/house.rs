@@ -1,18 +1,47 @@
 //! What every page knows: who looks, and how links are written.
 
 use crate::acting::Acting;
-use crate::actions::{ReadError, ViewerPage, read_viewer};
-use crate::lean::Lean;
+use crate::actions::{Loaded, Page, PageForm, ReadError, ViewerPage, read_page};
 use leptos::prelude::*;
+use leptos::server::codee::string::FromToStringCodec;
 use leptos_router::hooks::use_query_map;
+use leptos_router::params::ParamsMap;
 use shared::Region;
+use std::pin::Pin;
+
+/// A page's data, loaded before the first byte of HTML is sent.
+pub type PageResource = Resource<Loaded, FromToStringCodec>;
+
+/// Loads a page whenever what it asks for changes.
+pub fn load(page: Page, form: impl Fn() -> PageForm + Send + Sync + 'static) -> PageResource {
+    type Load = Pin<Box<dyn Future<Output = Loaded> + Send>>;
+    let form: Box<dyn Fn() -> PageForm + Send + Sync> = Box::new(form);
+    Resource::new_str_blocking(
+        move || form(),
+        move |form| -> Load { Box::pin(read_page(page, form)) },
+    )
+}
+
+/// What a page asks for besides its subject: who acts, and what the last plain form led to.
+#[must_use]
+pub fn asking(acting: &Acting, query: Memo<ParamsMap>) -> PageForm {
+    let of = |name| query.with_untracked(|query| query.get(name).unwrap_or_default());
+    PageForm {
+        acting_as: acting.as_field(),
+        acting_in: acting.in_field(),
+        outcome: of("outcome"),
+        problem: of("problem"),
+        retry: of("retry"),
+        ..PageForm::default()
+    }
+}
 
 /// The house's context of one page load. Who acts and where is fixed for its time: choosing
 /// somebody else loads the page anew.
 #[derive(Clone, Copy)]
 pub struct House {
     /// Who looks.
-    pub viewer: Resource<Result<Lean<ViewerPage>, ReadError>>,
+    viewer: PageResource,
     acting: StoredValue<Acting>,
 }
 
@@ -27,10 +56,11 @@ impl House {
             handle: Some(acting_as.clone()).filter(|handle| !handle.is_empty()),
             region: acting_in.parse::<Region>().ok(),
         };
-        let viewer = Resource::new_blocking(
-            move || (acting_as.clone(), acting_in.clone()),
-            |(acting_as, acting_in)| read_viewer(acting_as, acting_in),
-        );
+        let viewer = load(Page::Viewer, move || PageForm {
+            acting_as: acting_as.clone(),
+            acting_in: acting_in.clone(),
+            ..PageForm::default()
+        });
         Self {
             viewer,
             acting: StoredValue::new(acting),
@@ -45,7 +75,7 @@ impl House {
 
     /// Who looks, once it is known. From then on links name them.
     pub async fn viewer(self) -> Result<ViewerPage, ReadError> {
-        let viewer = self.viewer.await?.value;
+        let viewer: ViewerPage = self.viewer.await.page()?;
         self.acting.set_value(Acting {
             handle: viewer.person.as_ref().map(|p| p.handle.clone()),
             region: Some(viewer.region),

@@ -1,79 +1,120 @@
-//! The fields of the money forms, all text: they are read strictly on the server.
+//! The fields of forms, all text: they are read strictly on the server.
 
 use serde::{Deserialize, Serialize};
 
-/// A bid.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BidForm {
-    /// The lot.
-    pub lot: String,
-    /// The amount in major units, as typed.
-    pub amount: String,
-    /// The currency's code.
-    pub currency: String,
-    /// The idempotency key.
-    pub key: String,
-    /// The handle of who acts.
-    pub acting_as: String,
-    /// The code of the Region they act in.
-    pub acting_in: String,
+/// A form's fields as they are sent.
+pub trait Fields {
+    /// Names and values.
+    fn fields(&self) -> Vec<(&'static str, &str)>;
 }
 
-/// A claim.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ClaimForm {
-    /// The lot.
-    pub lot: String,
-    /// The number of units.
-    pub units: String,
-    /// The highest price per unit agreed to, in minor units.
-    pub max_price: String,
-    /// The currency's code.
-    pub currency: String,
-    /// The idempotency key.
-    pub key: String,
-    /// The handle of who acts.
-    pub acting_as: String,
-    /// The code of the Region they act in.
-    pub acting_in: String,
+macro_rules! forms {
+    ($($(#[$about:meta])* $name:ident { $($(#[$doc:meta])* $field:ident,)* })*) => {$(
+        $(#[$about])*
+        #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name {
+            $($(#[$doc])* pub $field: String,)*
+        }
+
+        impl Fields for $name {
+            fn fields(&self) -> Vec<(&'static str, &str)> {
+                vec![$((stringify!($field), self.$field.as_str())),*]
+            }
+        }
+    )*};
 }
 
-/// The wish to settle a lot that is due.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SettleForm {
-    /// The lot.
-    pub lot: String,
-    /// The idempotency key.
-    pub key: String,
-    /// The handle of who acts.
-    pub acting_as: String,
-    /// The code of the Region they act in.
-    pub acting_in: String,
-}
+forms! {
+    /// A bid.
+    BidForm {
+        /// The lot.
+        lot,
+        /// The amount in major units, as typed.
+        amount,
+        /// The currency's code.
+        currency,
+        /// The idempotency key.
+        key,
+        /// The handle of who acts.
+        acting_as,
+        /// The code of the Region they act in.
+        acting_in,
+    }
 
-/// A top-up.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TopUpForm {
-    /// The amount in major units, as typed.
-    pub amount: String,
-    /// The currency's code.
-    pub currency: String,
-    /// The idempotency key.
-    pub key: String,
-    /// The handle of who acts.
-    pub acting_as: String,
-    /// The code of the Region they act in.
-    pub acting_in: String,
+    /// A claim.
+    ClaimForm {
+        /// The lot.
+        lot,
+        /// The number of units.
+        units,
+        /// The highest price per unit agreed to, in minor units.
+        max_price,
+        /// The currency's code.
+        currency,
+        /// The idempotency key.
+        key,
+        /// The handle of who acts.
+        acting_as,
+        /// The code of the Region they act in.
+        acting_in,
+    }
+
+    /// The wish to settle a lot that is due.
+    SettleForm {
+        /// The lot.
+        lot,
+        /// The idempotency key.
+        key,
+        /// The handle of who acts.
+        acting_as,
+        /// The code of the Region they act in.
+        acting_in,
+    }
+
+    /// A top-up.
+    TopUpForm {
+        /// The amount in major units, as typed.
+        amount,
+        /// The currency's code.
+        currency,
+        /// The idempotency key.
+        key,
+        /// The handle of who acts.
+        acting_as,
+        /// The code of the Region they act in.
+        acting_in,
+    }
+
+    /// What a page asks for; what it does not need is empty.
+    PageForm {
+        /// The lot, for its room.
+        lot,
+        /// The currency's code, for the wallet.
+        currency,
+        /// The handle of who acts.
+        acting_as,
+        /// The code of the Region they act in.
+        acting_in,
+        /// The key whose outcome is to be shown, after a plain form.
+        outcome,
+        /// Why it was not decided, after a plain form.
+        problem,
+        /// The key to try again with, after a plain form.
+        retry,
+    }
 }
 
 /// Makes a server function's arguments read exactly like its form: the generated struct would
 /// accept unknown fields, the form does not.
 macro_rules! reads_as_its_form {
     ($($arguments:ty => $form:ty,)*) => {$(
+        impl $crate::actions::forms::Fields for $arguments {
+            fn fields(&self) -> Vec<(&'static str, &str)> {
+                self.form.fields()
+            }
+        }
+
         impl serde::Serialize for $arguments {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serde::Serialize::serialize(&self.form, serializer)

@@ -4,6 +4,7 @@
 //! a page with scripts it answers JSON with a status; sent as a plain form it answers with a way
 //! back to the page, whose address names what to show.
 
+mod calls;
 #[cfg(feature = "ssr")]
 mod desk;
 mod forms;
@@ -11,19 +12,21 @@ mod not_done;
 mod read;
 
 pub use crate::receipts::{BidReceipt, ClaimReceipt, KeptOutcome, SettleReceipt, TopUpReceipt};
-pub use forms::{BidForm, ClaimForm, SettleForm, TopUpForm};
+pub use forms::{BidForm, ClaimForm, PageForm, SettleForm, TopUpForm};
 pub use not_done::{Fault, NotDone, Problem, sentence_of};
 pub use read::{
-    FloorPage, ReadError, RoomPage, Said, Theme, ViewerPage, WalletPage, read_floor, read_room,
-    read_viewer, read_wallet,
+    FloorPage, Loaded, Page, PageText, ReadError, RoomPage, Said, Theme, ViewerPage, WalletPage,
+    read_page,
 };
 
 use crate::lean::Lean;
+use calls::Calls;
 use forms::reads_as_its_form;
 use leptos::prelude::*;
+use leptos::server_fn::codec::PostUrl;
 
 /// Bids on an English lot.
-#[server(name = PlaceBid, prefix = "/api", endpoint = "bid", input_derive = (Clone,))]
+#[server(name = PlaceBid, prefix = "/api", endpoint = "bid", protocol = Calls<PostUrl>, input_derive = (Clone,))]
 pub async fn bid(form: BidForm) -> Result<Lean<BidReceipt>, NotDone> {
     let desk = desk::Desk::open()?;
     let back = desk.room(&form.lot, &form.acting_as, &form.acting_in);
@@ -39,7 +42,7 @@ pub async fn bid(form: BidForm) -> Result<Lean<BidReceipt>, NotDone> {
 }
 
 /// Claims units of a Dutch lot or a drop.
-#[server(name = ClaimUnits, prefix = "/api", endpoint = "claim", input_derive = (Clone,))]
+#[server(name = ClaimUnits, prefix = "/api", endpoint = "claim", protocol = Calls<PostUrl>, input_derive = (Clone,))]
 pub async fn claim(form: ClaimForm) -> Result<Lean<ClaimReceipt>, NotDone> {
     let desk = desk::Desk::open()?;
     let back = desk.room(&form.lot, &form.acting_as, &form.acting_in);
@@ -57,7 +60,7 @@ pub async fn claim(form: ClaimForm) -> Result<Lean<ClaimReceipt>, NotDone> {
 }
 
 /// Settles a lot that is due.
-#[server(name = SettleNow, prefix = "/api", endpoint = "settle", input_derive = (Clone,))]
+#[server(name = SettleNow, prefix = "/api", endpoint = "settle", protocol = Calls<PostUrl>, input_derive = (Clone,))]
 pub async fn settle(form: SettleForm) -> Result<Lean<SettleReceipt>, NotDone> {
     let desk = desk::Desk::open()?;
     let back = desk.room(&form.lot, &form.acting_as, &form.acting_in);
@@ -72,7 +75,7 @@ pub async fn settle(form: SettleForm) -> Result<Lean<SettleReceipt>, NotDone> {
 }
 
 /// Puts demo money into a wallet.
-#[server(name = TopUp, prefix = "/api", endpoint = "top-up", input_derive = (Clone,))]
+#[server(name = TopUp, prefix = "/api", endpoint = "top-up", protocol = Calls<PostUrl>, input_derive = (Clone,))]
 pub async fn top_up(form: TopUpForm) -> Result<Lean<TopUpReceipt>, NotDone> {
     let desk = desk::Desk::open()?;
     let back = desk.wallet(&form.currency, &form.acting_as, &form.acting_in);

@@ -1,6 +1,9 @@
 //! What pages read: one call a page, the same for the server's rendering and for the browser.
 
-use crate::lean::{Lean, reads_with_lean};
+use super::PageForm;
+use super::calls::Calls;
+use super::forms::reads_as_its_form;
+use crate::lean::{Json, Lean, Read, reads_with_lean};
 use crate::receipts::KeptOutcome;
 use leptos::prelude::*;
 use leptos::server_fn::codec::{GetUrl, JsonEncoding};
@@ -10,6 +13,8 @@ use shared::view::{
     ChatMessage, CrowdView, FloorView, Person, RoomView, WalletPageView, WalletView,
 };
 use shared::{IdempotencyKey, Region};
+use std::fmt;
+use std::str::FromStr;
 
 /// Why a page could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -21,6 +26,19 @@ pub enum ReadError {
     Guest,
     /// The stores do not answer.
     Unavailable,
+}
+
+impl ReadError {
+    const ALL: [Self; 3] = [Self::NotFound, Self::Guest, Self::Unavailable];
+
+    /// The word on the wire and beside a page's data.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::Guest => "guest",
+            Self::Unavailable => "unavailable",
+        }
+    }
 }
 
 reads_with_lean!(ReadError);
@@ -153,86 +171,140 @@ pub struct WalletPage {
     pub said: Option<Said>,
 }
 
+/// A page's data as the JSON it was written in, to be read where it is drawn.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct PageText(String);
+
+impl PageText {
+    #[cfg(feature = "ssr")]
+    fn of(page: &impl Serialize) -> Result<Self, ReadError> {
+        let text = serde_json::to_string(page);
+        text.map(Self).map_err(|_unwritable| ReadError::Unavailable)
+    }
+}
+
+impl Read for PageText {
+    fn read(json: &Json) -> Option<Self> {
+        String::read(json).map(Self)
+    }
+}
+
+/// A page's data, or why there is none. As text between the server's HTML and the browser.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded(Result<PageText, ReadError>);
+
+impl Loaded {
+    /// The data in its own type.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn page<T: Read>(&self) -> Result<T, ReadError> {
+        let text = self.0.as_ref().map_err(|error| *error)?;
+        let page = Json::parse(&text.0).and_then(|json| T::read(&json));
+        page.ok_or(ReadError::Unavailable)
+    }
+}
+
+impl fmt::Display for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.0 {
+            Ok(text) => &text.0,
+            Err(error) => error.word(),
+        })
+    }
+}
+
+impl FromStr for Loaded {
+    type Err = core::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let error = ReadError::ALL.into_iter().find(|e| e.word() == text);
+        Ok(Self(
+            error.map_or_else(|| Ok(PageText(text.to_owned())), Err),
+        ))
+    }
+}
+
+/// Which page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// Who looks: the header of every page.
+    Viewer,
+    /// The floor.
+    Floor,
+    /// A lot's room.
+    Room,
+    /// The viewer's wallet.
+    Wallet,
+}
+
+/// Reads a page.
+pub async fn read_page(page: Page, form: PageForm) -> Loaded {
+    let text = match page {
+        Page::Viewer => read_viewer(form).await,
+        Page::Floor => read_floor(form).await,
+        Page::Room => read_room(form).await,
+        Page::Wallet => read_wallet(form).await,
+    };
+    Loaded(text.map(|text| text.value))
+}
+
 /// Reads who looks.
-#[server(prefix = "/api", endpoint = "page/viewer", input = GetUrl)]
-pub async fn read_viewer(
-    acting_as: String,
-    acting_in: String,
-) -> Result<Lean<ViewerPage>, ReadError> {
-    server::viewer(&acting_as, &acting_in).await.map(Lean::from)
+#[server(name = ReadViewer, prefix = "/api", endpoint = "page/viewer", protocol = Calls<GetUrl>, input_derive = (Clone,))]
+pub async fn read_viewer(form: PageForm) -> Result<Lean<PageText>, ReadError> {
+    let page = server::viewer(&form).await?;
+    PageText::of(&page).map(Lean::from)
 }
 
 /// Reads the floor.
-#[server(prefix = "/api", endpoint = "page/floor", input = GetUrl)]
-pub async fn read_floor() -> Result<Lean<FloorPage>, ReadError> {
-    server::floor().await.map(Lean::from)
+#[server(name = ReadFloor, prefix = "/api", endpoint = "page/floor", protocol = Calls<GetUrl>, input_derive = (Clone,))]
+pub async fn read_floor(form: PageForm) -> Result<Lean<PageText>, ReadError> {
+    // The floor is the same for everybody.
+    drop(form);
+    let page = server::floor().await?;
+    PageText::of(&page).map(Lean::from)
 }
 
-/// Reads a room. `outcome`, `problem` and `retry` are what a plain form's way back carried.
-#[server(prefix = "/api", endpoint = "page/room", input = GetUrl)]
-pub async fn read_room(
-    lot: String,
-    acting_as: String,
-    acting_in: String,
-    outcome: String,
-    problem: String,
-    retry: String,
-) -> Result<Lean<RoomPage>, ReadError> {
-    let after = server::After {
-        outcome,
-        problem,
-        retry,
-    };
-    server::room(&lot, &acting_as, &acting_in, &after)
-        .await
-        .map(Lean::from)
+/// Reads a room.
+#[server(name = ReadRoom, prefix = "/api", endpoint = "page/room", protocol = Calls<GetUrl>, input_derive = (Clone,))]
+pub async fn read_room(form: PageForm) -> Result<Lean<PageText>, ReadError> {
+    let page = server::room(&form).await?;
+    PageText::of(&page).map(Lean::from)
 }
 
 /// Reads the viewer's wallet.
-#[server(prefix = "/api", endpoint = "page/wallet", input = GetUrl)]
-pub async fn read_wallet(
-    currency: String,
-    acting_as: String,
-    acting_in: String,
-    outcome: String,
-    problem: String,
-    retry: String,
-) -> Result<Lean<WalletPage>, ReadError> {
-    let after = server::After {
-        outcome,
-        problem,
-        retry,
-    };
-    server::wallet(&currency, &acting_as, &acting_in, &after)
-        .await
-        .map(Lean::from)
+#[server(name = ReadWallet, prefix = "/api", endpoint = "page/wallet", protocol = Calls<GetUrl>, input_derive = (Clone,))]
+pub async fn read_wallet(form: PageForm) -> Result<Lean<PageText>, ReadError> {
+    let page = server::wallet(&form).await?;
+    PageText::of(&page).map(Lean::from)
+}
+
+reads_as_its_form! {
+    ReadViewer => PageForm,
+    ReadFloor => PageForm,
+    ReadRoom => PageForm,
+    ReadWallet => PageForm,
 }
 
 #[cfg(feature = "ssr")]
 mod server {
     use super::{FloorPage, ReadError, RoomPage, Said, Theme, ViewerPage, WalletPage};
     use crate::actions::desk::Desk;
-    use crate::actions::sentence_of;
+    use crate::actions::{PageForm, sentence_of};
     use crate::ports::{Failure, Ports};
     use axum::http::header;
     use shared::view::Person;
     use shared::{Currency, IdempotencyKey, LotId};
-
-    /// What a plain form's way back carried.
-    pub struct After {
-        pub outcome: String,
-        pub problem: String,
-        pub retry: String,
-    }
 
     fn unavailable(failure: Failure) -> ReadError {
         tracing::warn!(error = %failure, "a page could not be read");
         ReadError::Unavailable
     }
 
-    pub async fn viewer(acting_as: &str, acting_in: &str) -> Result<ViewerPage, ReadError> {
+    pub async fn viewer(form: &PageForm) -> Result<ViewerPage, ReadError> {
         let desk = Desk::open_to_read()?;
-        let viewer = desk.viewer(acting_as, acting_in).await;
+        let viewer = desk.viewer(&form.acting_as, &form.acting_in).await;
         let viewer = viewer.map_err(unavailable)?;
         let demo = desk.ports().sessions.demo_people().await;
         let demo = demo.map_err(unavailable)?;
@@ -268,14 +340,9 @@ mod server {
         }
     }
 
-    pub async fn room(
-        lot: &str,
-        acting_as: &str,
-        acting_in: &str,
-        after: &After,
-    ) -> Result<RoomPage, ReadError> {
+    pub async fn room(form: &PageForm) -> Result<RoomPage, ReadError> {
         let desk = Desk::open_to_read()?;
-        let page = read_room(&desk, lot, acting_as, acting_in, after).await;
+        let page = read_room(&desk, form).await;
         page.map_err(|error| refuse(&desk, error))
     }
 
@@ -290,14 +357,8 @@ mod server {
         error
     }
 
-    async fn read_room(
-        desk: &Desk,
-        lot: &str,
-        acting_as: &str,
-        acting_in: &str,
-        after: &After,
-    ) -> Result<RoomPage, ReadError> {
-        let lot: LotId = lot.parse().map_err(|_malformed| ReadError::NotFound)?;
+    async fn read_room(desk: &Desk, form: &PageForm) -> Result<RoomPage, ReadError> {
+        let lot: LotId = form.lot.parse().map_err(|_malformed| ReadError::NotFound)?;
         let Ports {
             ledger,
             social,
@@ -306,7 +367,7 @@ mod server {
         } = desk.ports();
         let room = ledger.room(lot).await.map_err(unavailable)?;
         let room = room.ok_or(ReadError::NotFound)?;
-        let viewer = desk.viewer(acting_as, acting_in).await;
+        let viewer = desk.viewer(&form.acting_as, &form.acting_in).await;
         let person = viewer.map_err(unavailable)?.person;
         let wallet = match &person {
             Some(person) => ledger
@@ -318,7 +379,7 @@ mod server {
         // A room without its crowd is still a room: bids do not wait for the social plane.
         let chat = social.chat(lot).await.unwrap_or_default();
         let crowd = social.crowd(lot).await.unwrap_or_default();
-        let (said, key) = aftermath(desk, person.as_ref(), after).await;
+        let (said, key) = aftermath(desk, person.as_ref(), form).await;
         Ok(RoomPage {
             room,
             chat,
@@ -330,33 +391,22 @@ mod server {
         })
     }
 
-    pub async fn wallet(
-        currency: &str,
-        acting_as: &str,
-        acting_in: &str,
-        after: &After,
-    ) -> Result<WalletPage, ReadError> {
+    pub async fn wallet(form: &PageForm) -> Result<WalletPage, ReadError> {
         let desk = Desk::open_to_read()?;
-        let page = read_wallet(&desk, currency, acting_as, acting_in, after).await;
+        let page = read_wallet(&desk, form).await;
         page.map_err(|error| refuse(&desk, error))
     }
 
-    async fn read_wallet(
-        desk: &Desk,
-        currency: &str,
-        acting_as: &str,
-        acting_in: &str,
-        after: &After,
-    ) -> Result<WalletPage, ReadError> {
-        let currency: Currency = currency.parse().unwrap_or(Currency::Usd);
-        let viewer = desk.viewer(acting_as, acting_in).await;
+    async fn read_wallet(desk: &Desk, form: &PageForm) -> Result<WalletPage, ReadError> {
+        let currency: Currency = form.currency.parse().unwrap_or(Currency::Usd);
+        let viewer = desk.viewer(&form.acting_as, &form.acting_in).await;
         let Some(person) = viewer.map_err(unavailable)?.person else {
             return Err(ReadError::Guest);
         };
         let ledger = &desk.ports().ledger;
         let page = ledger.wallet_page(person.id, currency).await;
         let page = page.map_err(unavailable)?.ok_or(ReadError::NotFound)?;
-        let (said, key) = aftermath(desk, Some(&person), after).await;
+        let (said, key) = aftermath(desk, Some(&person), form).await;
         Ok(WalletPage { page, key, said })
     }
 
@@ -365,7 +415,7 @@ mod server {
     async fn aftermath(
         desk: &Desk,
         person: Option<&Person>,
-        after: &After,
+        after: &PageForm,
     ) -> (Option<Said>, IdempotencyKey) {
         let asked = [&after.outcome, &after.retry];
         let asked = asked.into_iter().find_map(|key| key.parse().ok());
@@ -393,6 +443,20 @@ mod server {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_that_was_loaded_reads_back_from_text() {
+        for error in ReadError::ALL {
+            let loaded = Loaded(Err(error));
+            assert_eq!(loaded.to_string().parse(), Ok(loaded));
+        }
+        let loaded = Loaded(Ok(PageText(r#"{"minor":5,"currency":"USD"}"#.into())));
+        let back: Loaded = loaded.to_string().parse().expect("never fails");
+        assert_eq!(back, loaded);
+        let money: shared::Money = back.page().expect("money");
+        assert_eq!(money.minor(), 5);
+        assert_eq!(back.page::<Theme>(), Err(ReadError::Unavailable));
+    }
 
     #[test]
     fn the_theme_is_read_from_cookies_or_left_to_the_system() {

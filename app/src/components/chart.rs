@@ -1,6 +1,6 @@
 //! The price's history as a small chart, drawn as steps: prices do not glide.
 
-use crate::erase::{Erase, drawn};
+use crate::erase::{Erase, drawn, kept};
 use crate::live::Live;
 use leptos::prelude::*;
 use shared::view::{MAX_LADDER_LINES, RoomView, Terms};
@@ -158,7 +158,7 @@ pub fn PriceChart(
 ) -> impl IntoView {
     let live = Live::expect();
     let snapshot = room.with_untracked(|room| room.server_time);
-    let drawing = Memo::new(move |_| {
+    let drawing = kept(move || {
         let now = live.now(snapshot);
         room.with(|room| {
             let end = if room.lot.outcome.is_some() {

@@ -6,7 +6,7 @@ use crate::actions::{
     BidForm, BidReceipt, ClaimForm, ClaimReceipt, SettleForm, SettleReceipt, bid, claim, settle,
 };
 use crate::components::lot_card::missing;
-use crate::erase::{Erase, Row, drawn, rows};
+use crate::erase::{Erase, Row, drawn, kept, react, rows};
 use crate::house::House;
 use crate::live::Live;
 use crate::words;
@@ -78,8 +78,7 @@ pub fn Control(
 ) -> impl IntoView {
     let live = Live::expect();
     let snapshot = room.with_untracked(|room| room.server_time);
-    let now_kind =
-        Memo::new(move |_| room.with(|room| kind(&room.lot, live.now(snapshot), viewer)));
+    let now_kind = kept(move || room.with(|room| kind(&room.lot, live.now(snapshot), viewer)));
     let opens_at = Signal::derive(move || room.with(|room| room.lot.opens_at));
     view! {
         <div class="control" data-kind=drawn(move || now_kind.with(Kind::word))>
@@ -177,19 +176,20 @@ fn BidControl(
 ) -> impl IntoView {
     let lot = room.with_untracked(|room| room.lot.clone());
     let (id, currency) = (lot.id, lot.currency);
-    let next = Memo::new(move |_| room.with(|room| next_minimum(&room.lot)));
-    let lead = Memo::new(move |_| room.with(|room| own_lead(&room.lot, viewer)));
+    let next = kept(move || room.with(|room| next_minimum(&room.lot)));
+    let lead = kept(move || room.with(|room| own_lead(&room.lot, viewer)));
     let first_amount = next.get_untracked().map(Money::major).unwrap_or_default();
     let field = NodeRef::<html::Input>::new();
     let edited = RwSignal::new(false);
     follow_next(field, next, edited, first_amount.clone());
     let to_confirm = RwSignal::new(None::<String>);
-    Effect::new(move |led: Option<bool>| {
+    let mut led = false;
+    react(move || {
         let leads = lead.get().is_some();
-        if led == Some(true) && !leads {
+        if led && !leads {
             command.forget_done();
         }
-        leads
+        led = leads;
     });
     let house = House::expect();
     let place = move |amount: String| {
@@ -321,13 +321,14 @@ fn follow_next(
     edited: RwSignal<bool>,
     first_amount: String,
 ) {
-    Effect::new(move |before: Option<()>| {
+    let mut is_first = true;
+    react(move || {
         let next = next.get();
         let edited_now = edited.get();
         let Some(input) = field.get() else {
             return;
         };
-        if before.is_none() && input.value() != first_amount {
+        if std::mem::take(&mut is_first) && input.value() != first_amount {
             // Somebody typed before the scripts ran.
             edited.set(true);
             return;
@@ -341,7 +342,7 @@ fn follow_next(
 /// Whether the viewer leads, or was outbid.
 #[component]
 fn Standing(room: RwSignal<RoomView>, viewer: Option<PrincipalId>) -> impl IntoView {
-    let standing = Memo::new(move |_| room.with(|room| standing(room, viewer)));
+    let standing = kept(move || room.with(|room| standing(room, viewer)));
     drawn(move || {
         standing.get().map(|(leads, sentence)| {
             let tone = if leads { "good" } else { "bad" };
@@ -458,7 +459,7 @@ fn ClaimControl(
             move |receipt: &ClaimReceipt| claimed(receipt, mechanism),
         );
     };
-    let total = Memo::new(move |_| words::times(price.get(), units_typed(&typed.get())));
+    let total = kept(move || words::times(price.get(), units_typed(&typed.get())));
     let label = drawn(move || {
         if command.is_pending() {
             "Claiming…".to_owned()

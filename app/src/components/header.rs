@@ -4,7 +4,7 @@ use super::icons::{MOON, SCREEN, SUN};
 use super::{Amount, Mark, PERSON, PersonName, Sign};
 use crate::actions::{Theme, ViewerPage};
 use crate::browser;
-use crate::erase::{Erase, drawn};
+use crate::erase::{Erase, drawn, kept, react};
 use crate::house::House;
 use crate::live::{Live, News, Shown};
 use leptos::html;
@@ -66,7 +66,7 @@ fn Strip(viewer: ViewerPage) -> impl IntoView {
     let house = House::expect();
     let is_guest = viewer.person.is_none();
     // Effects run only where there is a browser: here the tab comes alive.
-    Effect::new(move |_| {
+    react(move || {
         live.start(browser::socket_address(&house.link("/live")));
         if !is_guest {
             let listener = live.join(Channel::Me, || None, move |news| hear(live, news));
@@ -74,7 +74,7 @@ fn Strip(viewer: ViewerPage) -> impl IntoView {
         }
     });
     let wallet = viewer.wallet.clone();
-    let newest = Memo::new(move |_| live.newest_wallet(wallet.as_ref()));
+    let newest = kept(move || live.newest_wallet(wallet.as_ref()));
     let money = move |name: &'static str, testid: &'static str, held: bool| {
         let amount = drawn(move || {
             let wallet = newest.get()?;

@@ -1,7 +1,7 @@
 //! The ladder: every bid or claim, newest first, with where and when.
 
 use super::{Amount, PersonName};
-use crate::erase::{Erase, Row, only, rows};
+use crate::erase::{Erase, Row, kept, only, rows};
 use crate::words;
 use leptos::prelude::*;
 use shared::auction::Mechanism;
@@ -27,7 +27,7 @@ pub fn Ladder(
         };
         room.read().ladder.iter().map(row).collect()
     };
-    let is_empty = Memo::new(move |_| room.read().ladder.is_empty());
+    let is_empty = kept(move || room.read().ladder.is_empty());
     let name = match mechanism {
         Mechanism::English => "Bids",
         Mechanism::Dutch | Mechanism::Drop => "Claims",

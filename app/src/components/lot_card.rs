@@ -1,7 +1,7 @@
 //! A lot on the floor.
 
 use super::{Amount, Clock, FALLING, FIXED, Price, RISING, Sign};
-use crate::erase::{Erase, drawn};
+use crate::erase::{Erase, drawn, kept};
 use crate::house::House;
 use crate::live::Live;
 use crate::words;
@@ -25,8 +25,8 @@ pub fn LotCard(
     let live = Live::expect();
     let first = lot.get_untracked();
     let mechanism = first.mechanism();
-    let phase = Memo::new(move |_| lot.with(|lot| lot.phase(live.now(snapshot))));
-    let price = Memo::new(move |_| lot.with(|lot| lot.price_at(live.now(snapshot))));
+    let phase = kept(move || lot.with(|lot| lot.phase(live.now(snapshot))));
+    let price = kept(move || lot.with(|lot| lot.price_at(live.now(snapshot))));
     let lines = match mechanism {
         Mechanism::English => RISING,
         Mechanism::Dutch => FALLING,
@@ -116,7 +116,7 @@ fn standing(lot: &LotView, viewer: Option<PrincipalId>) -> String {
 #[component]
 fn Time(lot: Signal<LotView>, phase: Memo<Phase>, snapshot: Timestamp) -> impl IntoView {
     let live = Live::expect();
-    let next_tick = Memo::new(move |_| {
+    let next_tick = kept(move || {
         lot.with(|lot| match &lot.terms {
             Terms::Dutch { schedule } => {
                 let next = schedule.next_tick_at(lot.opens_at, live.now(snapshot))?;

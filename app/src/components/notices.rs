@@ -3,7 +3,7 @@
 use super::Sign;
 use super::icons::CROSS;
 use crate::browser;
-use crate::erase::{Erase, Row, drawn, only, rows};
+use crate::erase::{Erase, Row, drawn, only, react, rows};
 use crate::house::House;
 use crate::live::{Live, Shown, Toast};
 use leptos::prelude::*;
@@ -29,12 +29,13 @@ pub fn Announcer() -> impl IntoView {
 pub fn StaleBanner() -> impl IntoView {
     let live = Live::expect();
     let shown = live.shown();
-    Effect::new(move |was: Option<bool>| {
+    let mut was = true;
+    react(move || {
         let is = shown.get().is_stale();
         let holds = live
             .wallets
             .with_untracked(|all| all.iter().any(|wallet| wallet.held.minor() > 0));
-        if is && was == Some(false) {
+        if is && !was {
             let said = "Connection lost. Prices on this page may be old.".to_owned();
             if holds {
                 live.assertive.set(said);
@@ -42,7 +43,7 @@ pub fn StaleBanner() -> impl IntoView {
                 live.polite.set(said);
             }
         }
-        is
+        was = is;
     });
     let sentence = drawn(move || match shown.get() {
         Shown::Stale {

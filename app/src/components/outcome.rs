@@ -1,7 +1,7 @@
 //! What the control becomes after the close.
 
 use super::{HAMMER, Sign};
-use crate::erase::{Erase, drawn};
+use crate::erase::{Erase, drawn, kept};
 use crate::words;
 use leptos::prelude::*;
 use shared::PrincipalId;
@@ -31,7 +31,7 @@ pub fn OutcomePanel(
         Outcome::Cancelled => "cancelled",
     };
     let all = words::outcome(&outcome, viewer);
-    let own = Memo::new(move |_| {
+    let own = kept(move || {
         room.with(|room| {
             let outcome = room.lot.outcome.as_ref()?;
             words::own_end(outcome, &room.ladder, viewer)

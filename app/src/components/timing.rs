@@ -1,6 +1,6 @@
 //! Time left, and people's names.
 
-use crate::erase::{Erase, drawn};
+use crate::erase::{Erase, drawn, kept};
 use crate::live::Live;
 use leptos::prelude::*;
 use shared::Timestamp;
@@ -18,10 +18,9 @@ pub fn Clock(
     snapshot: Timestamp,
 ) -> impl IntoView {
     let live = Live::expect();
-    let left = Memo::new(move |_| countdown(until.get().since_ms(live.now(snapshot))));
     view! {
         <span class="clock" role="timer" data-testid="countdown">
-            {drawn(move || left.get())}
+            {drawn(move || countdown(until.get().since_ms(live.now(snapshot))))}
         </span>
     }
     .erase()
@@ -62,7 +61,7 @@ pub fn TickBar(
 ) -> impl IntoView {
     let live = Live::expect();
     let is_dutch = room.with_untracked(|room| matches!(room.lot.terms, Terms::Dutch { .. }));
-    let part = Memo::new(move |_| {
+    let part = kept(move || {
         let now = live.now(snapshot);
         room.with(|room| match &room.lot.terms {
             Terms::Dutch { schedule } => tick_part(schedule, room.lot.opens_at, now),

@@ -21,6 +21,7 @@ pub use server_clock::ServerClock;
 pub use toasts::{Toast, Toasts, Tone};
 
 use crate::browser;
+use crate::erase::kept;
 use leptos::prelude::*;
 use shared::live::{Channel, ErrorCode, Position, Push, Snapshot};
 use shared::view::{Notice, Reaction, WalletView};
@@ -104,13 +105,13 @@ impl Live {
     /// How the connection is shown.
     #[must_use]
     pub fn shown(self) -> Memo<Shown> {
-        Memo::new(move |_| self.link.get().shown(self.local_ms.get()))
+        kept(move || self.link.get().shown(self.local_ms.get()))
     }
 
     /// Whether numbers on the page may be old.
     #[must_use]
     pub fn is_stale(self) -> Memo<bool> {
-        Memo::new(move |_| self.link.get().shown(self.local_ms.get()).is_stale())
+        kept(move || self.link.get().shown(self.local_ms.get()).is_stale())
     }
 
     /// The newest of the page's wallet and the pushed one.

@@ -2,10 +2,10 @@
 
 use super::Broken;
 use super::floor_state::FloorState;
-use crate::actions::{FloorPage, read_floor, sentence_of};
+use crate::actions::{FloorPage, Page, PageForm, sentence_of};
 use crate::components::{LotCard, SettledCard};
-use crate::erase::{Erase, Row, only, rows};
-use crate::house::House;
+use crate::erase::{Erase, Row, kept, only, react, rows};
+use crate::house::{House, load};
 use crate::live::{Live, News};
 use crate::words;
 use leptos::prelude::*;
@@ -19,7 +19,7 @@ use shared::{LotId, PrincipalId, Timestamp};
 #[component]
 pub fn Floor() -> impl IntoView {
     let house = House::expect();
-    let page = Resource::new_blocking(|| (), |()| read_floor());
+    let page = load(Page::Floor, PageForm::default);
     view! {
         <Title text="LotZero"/>
         <Meta property="og:title" content="LotZero: bid live, from anywhere"/>
@@ -35,9 +35,8 @@ pub fn Floor() -> impl IntoView {
             {move || Suspend::new(async move {
                 let viewer = house.viewer().await;
                 let person = viewer.ok().and_then(|viewer| viewer.person);
-                match page.await {
+                match page.await.page() {
                     Ok(page) => {
-                        let page = page.value;
                         view! { <LiveFloor page viewer=person.map(|p| p.id)/> }.erase()
                     }
                     Err(_unavailable) => view! { <Broken/> }.erase(),
@@ -68,12 +67,12 @@ fn LiveFloor(page: FloorPage, viewer: Option<PrincipalId>) -> impl IntoView {
     let snapshot = page.floor.server_time;
     let loaded_at = page.floor.activity.first().map(|line| line.at);
     let floor = RwSignal::new(FloorState::of(page.floor));
-    Effect::new(move |_| {
+    react(move || {
         live.seen(snapshot);
         let listener = live.join(Channel::Floor, || None, move |news| hear(floor, news));
         on_cleanup(move || live.leave(listener));
     });
-    let is_empty = Memo::new(move |_| floor.with(|floor| floor.live().is_empty()));
+    let is_empty = kept(move || floor.with(|floor| floor.live().is_empty()));
     let live_lots = move || {
         let row = |id: LotId| {
             Row::new(id, move || {
@@ -168,7 +167,7 @@ fn ActivityList(floor: RwSignal<FloorState>, loaded_at: Option<Timestamp>) -> im
         };
         floor.read().activity().iter().map(row).collect()
     };
-    let is_empty = Memo::new(move |_| floor.with(|floor| floor.activity().is_empty()));
+    let is_empty = kept(move || floor.with(|floor| floor.activity().is_empty()));
     view! {
         <aside class="panel activity" aria-labelledby="activity-name">
             <h2 id="activity-name">"Now"</h2>

@@ -1,12 +1,12 @@
 //! A lot's room.
 
 use super::{Broken, NotFound, acted};
-use crate::actions::{ReadError, RoomPage, ViewerPage, read_room};
+use crate::actions::{Page, PageForm, ReadError, RoomPage, ViewerPage};
 use crate::components::{
     Clock, Command, Control, Crowd, Ladder, PersonName, Price, PriceChart, TermsInWords, TickBar,
 };
-use crate::erase::{Erase, drawn};
-use crate::house::House;
+use crate::erase::{Erase, drawn, kept, react};
+use crate::house::{House, asking, load};
 use crate::live::{Live, News};
 use crate::words;
 use leptos::prelude::*;
@@ -24,28 +24,16 @@ pub fn Room() -> impl IntoView {
     let house = House::expect();
     let params = use_params_map();
     let query = use_query_map();
-    let page = Resource::new_blocking(
-        move || params.with(|params| params.get("id").unwrap_or_default()),
-        move |lot| {
-            let acting = house.acting();
-            let of = |name| query.with_untracked(|query| query.get(name).unwrap_or_default());
-            let (outcome, problem, retry) = (of("outcome"), of("problem"), of("retry"));
-            read_room(
-                lot,
-                acting.as_field(),
-                acting.in_field(),
-                outcome,
-                problem,
-                retry,
-            )
-        },
-    );
+    let page = load(Page::Room, move || PageForm {
+        lot: params.with(|params| params.get("id").unwrap_or_default()),
+        ..asking(&house.acting(), query)
+    });
     view! {
         <Suspense fallback=|| view! { <div class="skeleton tall" aria-hidden="true"></div> }>
             {move || Suspend::new(async move {
                 let viewer = house.viewer().await;
-                match (viewer, page.await) {
-                    (Ok(viewer), Ok(page)) => view! { <LiveRoom page=page.value viewer/> }.erase(),
+                match (viewer, page.await.page()) {
+                    (Ok(viewer), Ok(page)) => view! { <LiveRoom page viewer/> }.erase(),
                     (_, Err(ReadError::NotFound)) => view! { <NotFound/> }.erase(),
                     (Err(_), _) | (_, Err(ReadError::Guest | ReadError::Unavailable)) => {
                         view! { <Broken/> }.erase()
@@ -93,17 +81,17 @@ fn LiveRoom(page: RoomPage, viewer: ViewerPage) -> impl IntoView {
     let own = viewer.person.as_ref().map(|person| person.id);
     let description = page.room.description.clone();
     let room = RwSignal::new(page.room);
-    Effect::new(move |_| {
+    react(move || {
         live.seen(snapshot);
         listen(live, room);
     });
     summaries(live, room);
     let wallet = page.wallet;
-    let wallet = Memo::new(move |_| live.newest_wallet(wallet.as_ref()));
+    let wallet = kept(move || live.newest_wallet(wallet.as_ref()));
     let said = page.said.and_then(|said| acted(said, own, lot.mechanism()));
     let command = Command::new(page.key, said);
     let settling = Command::new(page.settle_key, None);
-    let price = Memo::new(move |_| room.with(|room| room.lot.price_at(live.now(snapshot))));
+    let price = kept(move || room.with(|room| room.lot.price_at(live.now(snapshot))));
     let tab = RwSignal::new(Tab::Bids);
     view! {
         <Head lot=lot.clone() price/>
@@ -182,12 +170,12 @@ fn listen(live: Live, room: RwSignal<RoomView>) {
 /// Says what others bid in one sentence every few seconds, however many bids there were.
 fn summaries(live: Live, room: RwSignal<RoomView>) {
     const PAUSE: Duration = Duration::from_secs(6);
-    let newest = Memo::new(move |_| room.with(|room| room.ladder.first().map(|l| l.id.clone())));
+    let newest = kept(move || room.with(|room| room.ladder.first().map(|l| l.id.clone())));
     let waiting = StoredValue::new(false);
-    Effect::new(move |before: Option<Option<String>>| {
-        let now = newest.get();
-        let is_new = before.is_some_and(|before| before != now);
-        if is_new && !waiting.get_value() {
+    let mut is_first = true;
+    react(move || {
+        newest.track();
+        if !std::mem::take(&mut is_first) && !waiting.get_value() {
             waiting.set_value(true);
             set_timeout(
                 move || {
@@ -201,7 +189,6 @@ fn summaries(live: Live, room: RwSignal<RoomView>) {
                 PAUSE,
             );
         }
-        now
     });
 }
 
@@ -301,8 +288,8 @@ fn Tabs(tab: RwSignal<Tab>) -> impl IntoView {
 #[component]
 fn PricePanel(room: RwSignal<RoomView>, price: Memo<Money>, snapshot: Timestamp) -> impl IntoView {
     let live = Live::expect();
-    let phase = Memo::new(move |_| room.with(|room| room.lot.phase(live.now(snapshot))));
-    let caption = Memo::new(move |_| {
+    let phase = kept(move || room.with(|room| room.lot.phase(live.now(snapshot))));
+    let caption = kept(move || {
         let phase = phase.get();
         room.with(|room| caption(&room.lot, phase))
     });
@@ -341,8 +328,8 @@ fn caption(lot: &LotView, phase: Phase) -> String {
 fn Timing(room: RwSignal<RoomView>, phase: Memo<Phase>, snapshot: Timestamp) -> impl IntoView {
     let opens_at = Signal::derive(move || room.with(|room| room.lot.opens_at));
     let closes_at = Signal::derive(move || room.with(|room| room.lot.closes_at));
-    let rule = Memo::new(move |_| room.with(|room| rule(&room.lot)));
-    let ends = Memo::new(move |_| words::clock(closes_at.get()));
+    let rule = kept(move || room.with(|room| rule(&room.lot)));
+    let ends = kept(move || words::clock(closes_at.get()));
     drawn(move || match phase.get() {
         Phase::Scheduled => view! {
             <p class="timing">
@@ -390,7 +377,7 @@ fn rule(lot: &LotView) -> String {
 
 #[component]
 fn ReserveLine(room: RwSignal<RoomView>) -> impl IntoView {
-    let said = Memo::new(move |_| {
+    let said = kept(move || {
         room.with(|room| match room.lot.terms {
             _ if room.lot.outcome.is_some() => None,
             Terms::English {
@@ -413,11 +400,12 @@ fn ReserveLine(room: RwSignal<RoomView>) -> impl IntoView {
 /// Says how much time is left at the moments that matter, once each.
 fn milestones(live: Live, room: RwSignal<RoomView>, snapshot: Timestamp) {
     const MARKS_S: [i64; 4] = [300, 60, 30, 10];
-    Effect::new(move |before: Option<i64>| {
+    let mut before = None;
+    react(move || {
         let (closes_at, is_open) =
             room.with(|room| (room.lot.closes_at, room.lot.outcome.is_none()));
         let left_s = closes_at.since_ms(live.now(snapshot)).div_euclid(1_000);
-        let before = before.unwrap_or(left_s);
+        let before = before.replace(left_s).unwrap_or(left_s);
         let passed = |mark: &&i64| before > **mark && left_s <= **mark;
         if is_open && let Some(mark) = MARKS_S.iter().find(passed) {
             live.polite
@@ -425,6 +413,5 @@ fn milestones(live: Live, room: RwSignal<RoomView>, snapshot: Timestamp) {
         } else if is_open && before > 0 && left_s <= 0 {
             live.polite.set("Bidding is over.".to_owned());
         }
-        left_s
     });
 }

@@ -1,11 +1,12 @@
 //! The wallet: what is available, held and spent, and every line behind it.
 
 use super::{Broken, acted};
-use crate::actions::{ReadError, TopUpForm, TopUpReceipt, WalletPage, read_wallet, top_up};
+use crate::actions::{
+    Page, PageForm, ReadError, TopUpForm, TopUpReceipt, WalletPage, read_page, top_up,
+};
 use crate::components::{ActionMessage, ActorFields, Amount, Command, Labelled};
-use crate::erase::{Erase, Row, drawn, only, rows};
-use crate::house::House;
-use crate::lean::Lean;
+use crate::erase::{Erase, Row, drawn, kept, only, react, rows};
+use crate::house::{House, asking, load};
 use crate::live::Live;
 use crate::words;
 use leptos::ev::SubmitEvent;
@@ -27,10 +28,9 @@ const SETTLE: Duration = Duration::from_millis(250);
 pub fn Wallet() -> impl IntoView {
     let house = House::expect();
     let query = use_query_map();
-    let currency = move || query.with(|query| query.get("currency").unwrap_or_default());
-    let page = Resource::new_blocking(currency, move |currency| {
-        let of = |name| query.with_untracked(|query| query.get(name).unwrap_or_default());
-        read(house, currency, of("outcome"), of("problem"), of("retry"))
+    let page = load(Page::Wallet, move || PageForm {
+        currency: query.with(|query| query.get("currency").unwrap_or_default()),
+        ..asking(&house.acting(), query)
     });
     view! {
         <Title text="Wallet · LotZero"/>
@@ -39,8 +39,8 @@ pub fn Wallet() -> impl IntoView {
             {move || Suspend::new(async move {
                 // The header waits for the same; links name the person from here on.
                 let viewer = house.viewer().await;
-                match (viewer, page.await) {
-                    (Ok(_), Ok(page)) => view! { <LiveWallet page=page.value/> }.erase(),
+                match (viewer, page.await.page()) {
+                    (Ok(_), Ok(page)) => view! { <LiveWallet page/> }.erase(),
                     (Ok(_), Err(ReadError::Guest)) => view! { <Guest/> }.erase(),
                     (Err(_), _) | (_, Err(ReadError::NotFound | ReadError::Unavailable)) => {
                         view! { <Broken/> }.erase()
@@ -50,24 +50,6 @@ pub fn Wallet() -> impl IntoView {
         </Suspense>
     }
     .erase()
-}
-
-fn read(
-    house: House,
-    currency: String,
-    outcome: String,
-    problem: String,
-    retry: String,
-) -> impl Future<Output = Result<Lean<WalletPage>, ReadError>> {
-    let acting = house.acting();
-    read_wallet(
-        currency,
-        acting.as_field(),
-        acting.in_field(),
-        outcome,
-        problem,
-        retry,
-    )
 }
 
 #[component]
@@ -93,7 +75,7 @@ fn LiveWallet(page: WalletPage) -> impl IntoView {
     let view_of = RwSignal::new(page.page);
     Effect::new(move |_| live.seen(snapshot));
     refresh(live, house, view_of, currency);
-    let newest = Memo::new(move |_| {
+    let newest = kept(move || {
         let of_page = view_of.with(|page| page.wallet.clone());
         live.newest_wallet(Some(&of_page)).unwrap_or(of_page)
     });
@@ -120,8 +102,8 @@ fn LiveWallet(page: WalletPage) -> impl IntoView {
 
 /// Reads the page again after a push of a newer wallet.
 fn refresh(live: Live, house: House, page: RwSignal<WalletPageView>, currency: Currency) {
-    let version = Memo::new(move |_| live.wallet_in(currency).map(|wallet| wallet.version));
-    Effect::new(move |_| {
+    let version = kept(move || live.wallet_in(currency).map(|wallet| wallet.version));
+    react(move || {
         let pushed = version.get();
         let known = page.with_untracked(|page| page.wallet.version);
         if pushed.is_none_or(|pushed| pushed <= known) {
@@ -130,11 +112,16 @@ fn refresh(live: Live, house: House, page: RwSignal<WalletPageView>, currency: C
         let wait = set_timeout_with_handle(
             move || {
                 leptos::task::spawn_local(async move {
-                    let code = currency.code().to_owned();
-                    let none = String::new;
-                    let read = read(house, code, none(), none(), none()).await;
+                    let acting = house.acting();
+                    let form = PageForm {
+                        currency: currency.code().to_owned(),
+                        acting_as: acting.as_field(),
+                        acting_in: acting.in_field(),
+                        ..PageForm::default()
+                    };
+                    let read = read_page(Page::Wallet, form).await.page::<WalletPage>();
                     if let Ok(read) = read {
-                        page.try_set(read.value.page);
+                        page.try_set(read.page);
                     }
                 });
             },
@@ -223,7 +210,7 @@ fn Holds(page: RwSignal<WalletPageView>) -> impl IntoView {
         };
         page.read().holds.iter().map(row).collect()
     };
-    let is_empty = Memo::new(move |_| page.with(|page| page.holds.is_empty()));
+    let is_empty = kept(move || page.with(|page| page.holds.is_empty()));
     view! {
         <section class="panel" aria-labelledby="holds-name">
             <h2 id="holds-name">"Held for your leading bids"</h2>
@@ -262,7 +249,7 @@ fn Statement(page: RwSignal<WalletPageView>) -> impl IntoView {
         };
         page.read().statement.iter().map(row).collect()
     };
-    let is_empty = Memo::new(move |_| page.with(|page| page.statement.is_empty()));
+    let is_empty = kept(move || page.with(|page| page.statement.is_empty()));
     view! {
         <section class="panel statement" aria-labelledby="statement-name">
             <h2 id="statement-name">"Statement"</h2>

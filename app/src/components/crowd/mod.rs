@@ -6,7 +6,7 @@ use super::icons::ReactionSign;
 use super::{PersonName, Sign};
 use crate::browser;
 use crate::components::icons::PERSON;
-use crate::erase::{Erase, Row, drawn, only, rows};
+use crate::erase::{Erase, Row, drawn, kept, only, react, rows};
 use crate::live::{Live, News, Reply};
 use crate::words;
 use chat_log::{ChatLine, ChatLog, Sent};
@@ -37,7 +37,7 @@ pub fn Crowd(
 ) -> impl IntoView {
     let live = Live::expect();
     let crowd = RwSignal::new(crowd);
-    Effect::new(move |_| {
+    react(move || {
         let hear = move |news: News<'_>| {
             if let News::Snapshot(Snapshot::Crowd(now)) | News::Push(_, Push::Crowd(now)) = news {
                 crowd.set(now.clone());
@@ -165,7 +165,7 @@ fn Chat(
             unread.update(|unread| *unread += 1);
         }
     };
-    Effect::new(move |_| {
+    react(move || {
         browser::scroll_to_end(LOG_ID);
         let hear = move |news: News<'_>| match news {
             News::Snapshot(Snapshot::Chat { messages }) => {
@@ -189,7 +189,7 @@ fn Chat(
         let listener = live.join(Channel::Chat(lot), || None, hear);
         on_cleanup(move || live.leave(listener));
     });
-    let is_empty = Memo::new(move |_| log.read().lines().is_empty());
+    let is_empty = kept(move || log.read().lines().is_empty());
     let messages = move || {
         let row = |line: &ChatLine| {
             let line = line.clone();
