@@ -17,7 +17,7 @@ pub fn load(page: Page, form: impl Fn() -> PageForm + Send + Sync + 'static) -> 
     type Load = Pin<Box<dyn Future<Output = Loaded> + Send>>;
     let form: Box<dyn Fn() -> PageForm + Send + Sync> = Box::new(form);
     Resource::new_str_blocking(
-        move || form(),
+        form,
         move |form| -> Load { Box::pin(read_page(page, form)) },
     )
 }

@@ -44,12 +44,15 @@ struct Handler {
     news: Rc<dyn Fn(News<'_>) -> u32>,
 }
 
+type OnReply = Box<dyn FnOnce(Reply)>;
+
 #[derive(Default)]
 struct State {
     started: bool,
     registry: Registry,
     handlers: Vec<(Listener, Handler)>,
-    replies: Vec<(u32, Box<dyn FnOnce(Reply)>)>,
+    /// Who waits for which frame's answer.
+    replies: Vec<(u32, OnReply)>,
     /// Where frames go while connected and greeted.
     outbox: Option<mpsc::UnboundedSender<String>>,
     /// Ends the pause before the next try.
