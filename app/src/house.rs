@@ -16,10 +16,9 @@ pub type PageResource = Resource<Loaded, FromToStringCodec>;
 pub fn load(page: Page, form: impl Fn() -> PageForm + Send + Sync + 'static) -> PageResource {
     type Load = Pin<Box<dyn Future<Output = Loaded> + Send>>;
     let form: Box<dyn Fn() -> PageForm + Send + Sync> = Box::new(form);
-    Resource::new_str_blocking(
-        form,
-        move |form| -> Load { Box::pin(read_page(page, form)) },
-    )
+    Resource::new_str_blocking(form, move |form| -> Load {
+        Box::pin(read_page(page, form))
+    })
 }
 
 /// What a page asks for besides its subject: who acts, and what the last plain form led to.
@@ -76,22 +75,28 @@ impl House {
     /// Who looks, once it is known. From then on links name them.
     pub async fn viewer(self) -> Result<ViewerPage, ReadError> {
         let viewer: ViewerPage = self.viewer.await.page()?;
-        self.acting.set_value(Acting {
-            handle: viewer.person.as_ref().map(|p| p.handle.clone()),
+        // A handle that this browser may not act as stays in the links: dropping it would have the
+        // next page act as somebody else.
+        let wished = self.acting().handle;
+        let known = viewer.person.as_ref().map(|p| p.handle.clone());
+        let acting = Acting {
+            handle: known.or(wished),
             region: Some(viewer.region),
-        });
+        };
+        // The page's owner may be gone when a request was given up.
+        let _gone = self.acting.try_set_value(acting);
         Ok(viewer)
     }
 
     /// Who acts and where.
     #[must_use]
     pub fn acting(self) -> Acting {
-        self.acting.get_value()
+        self.acting.try_get_value().unwrap_or_default()
     }
 
     /// The address of an internal page.
     #[must_use]
     pub fn link(self, path: &str) -> String {
-        self.acting.with_value(|acting| acting.link(path))
+        self.acting().link(path)
     }
 }

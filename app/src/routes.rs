@@ -17,7 +17,8 @@ pub fn App() -> impl IntoView {
     let live = Live::default();
     provide_context(live);
     let title = move |text: String| {
-        let unseen = live.unseen.get();
+        // Titles are written after the page's owner may be gone.
+        let unseen = live.unseen.try_get().unwrap_or_default();
         if unseen > 0 {
             format!("({unseen}) {text}")
         } else {

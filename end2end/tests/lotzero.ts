@@ -184,9 +184,7 @@ export class House {
   }
 
   async floor(): Promise<FloorPage["floor"]> {
-    const answer = await this.request.get("/api/page/floor");
-    expect(answer.status()).toBe(200);
-    return ((await answer.json()) as FloorPage).floor;
+    return (await readPage<FloorPage>(this.request, "floor", {})).floor;
   }
 
   async room(lot: string): Promise<RoomPage["room"]> {
@@ -312,10 +310,7 @@ export class Person {
   }
 
   async wallet(): Promise<WalletPage> {
-    const query = new URLSearchParams({ ...this.acting(), ...NOTHING_SAID, currency: "USD" });
-    const answer = await this.request.get(`/api/page/wallet?${query}`);
-    expect(answer.status()).toBe(200);
-    return (await answer.json()) as WalletPage;
+    return readPage<WalletPage>(this.request, "wallet", { ...this.acting(), currency: "USD" });
   }
 
   async room(lot: string): Promise<RoomPage> {
@@ -362,18 +357,36 @@ export class Person {
 }
 
 /** A page that no form has just led to. */
-const NOTHING_SAID = { outcome: "", problem: "", retry: "" };
+/** What a page may ask for; what it does not need is empty. */
+const NOTHING_ASKED = {
+  lot: "",
+  currency: "",
+  acting_as: "",
+  acting_in: "",
+  outcome: "",
+  problem: "",
+  retry: "",
+};
 
-async function readRoom(
+/** Reads a page's data as the browser does when it follows a link: JSON, carried as text. */
+async function readPage<T>(
+  request: APIRequestContext,
+  page: "floor" | "room" | "wallet",
+  asked: Partial<typeof NOTHING_ASKED>,
+): Promise<T> {
+  const query = new URLSearchParams({ ...NOTHING_ASKED, ...asked });
+  const answer = await request.get(`/api/page/${page}?${query}`);
+  expect(answer.status(), await answer.text()).toBe(200);
+  return JSON.parse((await answer.json()) as string) as T;
+}
+
+function readRoom(
   request: APIRequestContext,
   lot: string,
   acting_as: string,
   acting_in: string,
 ): Promise<RoomPage> {
-  const query = new URLSearchParams({ lot, acting_as, acting_in, ...NOTHING_SAID });
-  const answer = await request.get(`/api/page/room?${query}`);
-  expect(answer.status()).toBe(200);
-  return (await answer.json()) as RoomPage;
+  return readPage<RoomPage>(request, "room", { lot, acting_as, acting_in });
 }
 
 export function freshKey(): string {

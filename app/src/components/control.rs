@@ -269,6 +269,7 @@ fn BidControl(
                     name="amount"
                     autocomplete="off"
                     data-testid="bid-amount"
+                    aria-label=format!("Your bid, {}", currency.code())
                     value=first_amount
                     on:input=move |_| edited.set(true)
                 />

@@ -47,7 +47,7 @@ fn Ways() -> impl IntoView {
         .erase()
     };
     view! {
-        <a class="mark" href=house.link("/")>
+        <a class="mark" href=house.link("/") aria-label="LotZero">
             <Mark/>
             <span class="mark-name">"LotZero"</span>
         </a>

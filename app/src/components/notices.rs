@@ -88,9 +88,9 @@ pub fn ToastList() -> impl IntoView {
         live.toasts.read().list().iter().map(row).collect()
     };
     view! {
-        <ol class="toasts" aria-label="Messages">
-            {rows(list)}
-        </ol>
+        <section aria-label="Messages">
+            <ol class="toasts">{rows(list)}</ol>
+        </section>
     }
     .erase()
 }

@@ -217,8 +217,9 @@ fn take_snapshot(room: &mut RoomView, now: &RoomView) -> u32 {
 #[component]
 fn Head(lot: LotView, price: Memo<Money>) -> impl IntoView {
     let title = lot.title.clone();
-    let text = move || format!("{} · {title}", price.get());
     let at_load = price.get_untracked();
+    // Titles are written after the page's owner may be gone.
+    let text = move || format!("{} · {title}", price.try_get().unwrap_or(at_load));
     let said = format!(
         "{}: {at_load}. Bid live on LotZero.",
         words::mechanism(lot.mechanism())

@@ -328,7 +328,9 @@ pub async fn wallet_page(
         "SELECT g.transfer_id, g.kind, g.account, g.currency, g.amount_minor, g.lot_id, l.title,
                 g.at_ms
          FROM legs g LEFT JOIN lots l ON l.lot_id = g.lot_id
-         WHERE g.owner_id = $1 AND g.currency = $2 AND g.account IN ('available', 'payable')
+         WHERE g.owner_id = $1 AND g.currency = $2 
+           AND (g.account IN ('available', 'payable')
+                OR (g.account = 'held' AND g.kind = 'capture'))
          ORDER BY g.at_ms DESC, g.transfer_id, g.leg LIMIT $3",
     )
     .bind(who.uuid())
