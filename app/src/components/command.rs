@@ -98,10 +98,11 @@ impl Command {
         self.state.with(|state| state.pending)
     }
 
-    /// Whether the buttons are off: while one is pending, or while prices may be old.
+    /// Whether prices may be old: then the buttons are off. While a command is pending they only
+    /// say so, since a button that is off loses the focus; a second press does nothing.
     #[must_use]
-    pub fn is_off(self) -> bool {
-        self.is_pending() || self.is_stale.get()
+    pub fn is_stale(self) -> bool {
+        self.is_stale.get()
     }
 
     /// What the last command led to.

@@ -274,7 +274,7 @@ fn BidControl(
                     on:input=move |_| edited.set(true)
                 />
             </label>
-            <button class="button primary" data-testid="bid-submit" disabled=drawn(move || command.is_off())>
+            <button class="button primary" data-testid="bid-submit" disabled=drawn(move || command.is_stale()) aria-disabled=drawn(move || command.is_pending().to_string())>
                 {label}
             </button>
         </form>
@@ -306,7 +306,7 @@ fn QuickBid(lot: LotId, amount: Money, command: Command, place: Callback<()>) ->
                 class="button"
                 data-testid="quick-bid"
                 data-length=length_word(amount)
-                disabled=drawn(move || command.is_off())
+                disabled=drawn(move || command.is_stale()) aria-disabled=drawn(move || command.is_pending().to_string())
             >
                 {amount.to_string()}
             </button>
@@ -499,7 +499,7 @@ fn ClaimControl(
             <button
                 class="button primary"
                 data-testid="claim-submit"
-                disabled=drawn(move || command.is_off())
+                disabled=drawn(move || command.is_stale()) aria-disabled=drawn(move || command.is_pending().to_string())
             >
                 {label}
             </button>
@@ -565,7 +565,7 @@ fn Settle(
                 <button
                     class="button"
                     data-testid="settle-submit"
-                    disabled=drawn(move || command.is_off())
+                    disabled=drawn(move || command.is_stale()) aria-disabled=drawn(move || command.is_pending().to_string())
                 >
                     {drawn(move || if command.is_pending() { "Settling…" } else { "Settle now" })}
                 </button>

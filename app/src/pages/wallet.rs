@@ -190,7 +190,7 @@ fn TopUp(currency: Currency, command: Command) -> impl IntoView {
                 <button
                     class="button primary"
                     data-testid="topup-submit"
-                    disabled=drawn(move || command.is_off())
+                    disabled=drawn(move || command.is_stale())
                 >
                     {drawn(move || if command.is_pending() { "Adding…" } else { "Top up" })}
                 </button>
