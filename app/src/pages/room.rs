@@ -174,7 +174,8 @@ fn summaries(live: Live, room: RwSignal<RoomView>) {
     let waiting = StoredValue::new(false);
     let mut is_first = true;
     react(move || {
-        newest.track();
+        // Reading makes the memo work; tracking alone would leave it asleep.
+        let _newest = newest.get();
         if !std::mem::take(&mut is_first) && !waiting.get_value() {
             waiting.set_value(true);
             set_timeout(
