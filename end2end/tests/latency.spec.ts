@@ -21,15 +21,15 @@ test("a commit reaches the other tab's screen", async ({ context, house }) => {
   await page.evaluate(() => {
     const seen: Record<string, { applied: number; drawn: number }> = {};
     Reflect.set(window, "seenPrices", seen);
-    const panel = document.querySelector(".price-now");
     new MutationObserver(() => {
-      const value = panel?.querySelector("data")?.value ?? "";
+      // The price may be drawn anew, so it is looked for each time.
+      const value = document.querySelector<HTMLDataElement>(".price-now data")?.value ?? "";
       if (!seen[value]) {
         const note = { applied: Date.now(), drawn: 0 };
         seen[value] = note;
         requestAnimationFrame(() => setTimeout(() => (note.drawn = Date.now())));
       }
-    }).observe(panel!, { subtree: true, childList: true, attributes: true, characterData: true });
+    }).observe(document.body, { subtree: true, childList: true, attributes: true, characterData: true });
   });
 
   const applied: number[] = [];
