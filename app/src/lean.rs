@@ -356,7 +356,7 @@ tagged! {
     }
     LotEvent by "event" {
         "bid" => Bid { line, closes_at, extended, reserve, next_minimum },
-        "closed" => Closed { status, outcome },
+        "closed" => Closed { status, outcome, closes_at },
     }
 }
 

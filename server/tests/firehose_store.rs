@@ -81,6 +81,7 @@ fn closed(clock: &Clock, lot: LotId, offset: i64) -> HouseEvent {
                 outcome: Outcome::Passed {
                     reserve_not_met: false,
                 },
+                closes_at: Timestamp(5),
             },
             card: card(lot, offset),
             activity: activity(lot),

@@ -124,7 +124,7 @@ pub struct LotView {
     pub currency: Currency,
     /// When bidding begins.
     pub opens_at: Timestamp,
-    /// When bidding ends, as far as known.
+    /// When bidding ends, as far as known; of a lot that is over, when it ended.
     pub closes_at: Timestamp,
     /// Where it stands.
     pub status: Status,

@@ -373,6 +373,7 @@ fn pushes() -> Vec<Push> {
         Push::Event(LotEvent::Closed {
             status: Status::Passed,
             outcome,
+            closes_at: Timestamp(2),
         })
     };
     let mut all = vec![

@@ -253,6 +253,7 @@ fn events(
     } else {
         card.offset += 1;
         card.status = Status::Sold;
+        card.closes_at = card.closes_at.min(now);
         let outcome = Outcome::Sold { line: line.clone() };
         card.outcome = Some(outcome.clone());
         let activity = activity(id, &card, ActivityKind::Sold, Some(line), now);
@@ -263,6 +264,7 @@ fn events(
         let event = LotEvent::Closed {
             status: Status::Sold,
             outcome,
+            closes_at: card.closes_at,
         };
         EventBody::Lot {
             lot,

@@ -22,7 +22,7 @@ macro_rules! now_ms {
 macro_rules! lot_columns {
     () => {
         "l.lot_id, l.seller_id, l.title, l.description, l.art, l.mechanism, l.currency,
-         l.opens_at_ms, l.closes_at_ms, l.status, l.version, l.epoch,
+         l.opens_at_ms, l.closes_at_ms, l.settled_at_ms, l.status, l.version, l.epoch,
          l.opening_minor, l.reserve_minor, l.extension_window_ms, l.hard_end_ms,
          l.high_bid_id, l.high_bidder_id, l.high_hold_id, l.high_minor,
          l.start_minor, l.floor_minor, l.tick_decrease_minor, l.tick_ms,
@@ -66,6 +66,7 @@ pub struct LotRow {
     currency: Option<String>,
     opens_at_ms: Option<i64>,
     closes_at_ms: Option<i64>,
+    settled_at_ms: Option<i64>,
     status: Option<String>,
     version: Option<i64>,
     epoch: Option<i64>,
@@ -189,7 +190,10 @@ impl LotRow {
             },
             currency,
             opens_at: lot.opens_at,
-            closes_at: lot.closes_at,
+            // Sold out or claimed before it was due: that is when it ended.
+            closes_at: self
+                .settled_at_ms
+                .map_or(lot.closes_at, |at| lot.closes_at.min(Timestamp(at))),
             status: lot.status,
             terms,
             outcome: self.outcome(&lot)?,

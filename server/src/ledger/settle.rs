@@ -197,6 +197,7 @@ fn events(
     let mut card = read.view.clone();
     card.offset += 1;
     card.status = status;
+    card.closes_at = card.closes_at.min(now);
     card.outcome = Some(outcome.clone());
     let (lot, title, currency) = (card.id, card.title.clone(), card.currency);
     let (kind, line) = match outcome {
@@ -212,6 +213,7 @@ fn events(
     let event = LotEvent::Closed {
         status,
         outcome: outcome.clone(),
+        closes_at: card.closes_at,
     };
     let body = EventBody::Lot {
         lot,

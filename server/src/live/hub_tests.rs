@@ -54,6 +54,7 @@ fn passed() -> LotEvent {
         outcome: Outcome::Passed {
             reserve_not_met: false,
         },
+        closes_at: Timestamp(0),
     }
 }
 

@@ -108,6 +108,7 @@ pub fn lot_event(lot: LotId, offset: i64) -> HouseEvent {
                 outcome: Outcome::Passed {
                     reserve_not_met: false,
                 },
+                closes_at: Timestamp(5),
             },
             card: Box::new(drop_lot(lot, offset)),
             activity: Activity {

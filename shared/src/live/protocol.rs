@@ -331,6 +331,8 @@ pub enum LotEvent {
         status: Status,
         /// How it ended.
         outcome: Outcome,
+        /// When bidding ended: when it was due, or earlier if nothing was left to sell.
+        closes_at: Timestamp,
     },
 }
 

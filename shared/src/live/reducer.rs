@@ -50,8 +50,13 @@ pub fn apply(room: &mut RoomView, position: Position, event: &LotEvent) -> Appli
             }
             push_line(&mut room.ladder, line);
         }
-        LotEvent::Closed { status, outcome } => {
+        LotEvent::Closed {
+            status,
+            outcome,
+            closes_at,
+        } => {
             room.lot.status = *status;
+            room.lot.closes_at = *closes_at;
             match outcome {
                 // A Dutch sale is its only claim; an English winner is in the ladder already.
                 Outcome::Sold { line } if room.lot.mechanism() == Mechanism::Dutch => {

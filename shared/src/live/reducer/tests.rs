@@ -179,6 +179,7 @@ fn close(lot: &mut Lot, lines: &[LadderLine]) -> (LotEvent, Outcome) {
     let event = LotEvent::Closed {
         status: lot.status,
         outcome: outcome.clone(),
+        closes_at: lot.closes_at,
     };
     (event, outcome)
 }
@@ -333,9 +334,11 @@ fn a_dutch_sale_puts_its_claim_into_the_ladder_once() {
     let event = LotEvent::Closed {
         status: Status::Sold,
         outcome: outcome.clone(),
+        closes_at: winner.at,
     };
     assert_eq!(apply(&mut view, at(2), &event), Applied::Changed);
     assert_eq!(apply(&mut view, at(2), &event), Applied::Repeat);
+    assert_eq!(view.lot.closes_at, winner.at, "the claim ended it");
     assert_eq!(view.ladder, [winner]);
     assert_eq!(view.lot.status, Status::Sold);
     assert_eq!(view.lot.outcome, Some(outcome));
@@ -355,6 +358,7 @@ fn a_drop_that_ended_shows_what_its_end_says_was_sold() {
             units_sold: 8,
             total: usd(5_600),
         },
+        closes_at: Timestamp(5_000),
     };
     assert_eq!(apply(&mut view, at(5), &event), Applied::Changed);
     assert_eq!(units_left(&view), 2, "also when a push of stock was lost");
@@ -375,6 +379,7 @@ fn a_withdrawn_lot_is_over() {
     let event = LotEvent::Closed {
         status: Status::Cancelled,
         outcome: Outcome::Cancelled,
+        closes_at: Timestamp(5_000),
     };
     assert_eq!(apply(&mut view, at(5), &event), Applied::Changed);
     assert_eq!(view.lot.status, Status::Cancelled);
