@@ -239,6 +239,7 @@ async fn a_dutch_lot_is_sold_once_at_no_more_than_was_agreed() {
     assert_eq!(late, Refusal::Ended);
     let room = ledger.room(lot.id).await.expect("answers").expect("exists");
     assert_eq!(room.lot.status, Status::Sold);
+    assert_eq!(room.lot.closes_at, receipt.line.at, "the claim ended it");
     assert_eq!(node.wallet(&ann).await.spent, receipt.total);
     node.assert_clean().await;
     database.drop().await;

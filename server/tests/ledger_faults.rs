@@ -155,6 +155,28 @@ async fn a_database_that_is_gone_is_said_and_nothing_happens() {
 }
 
 #[tokio::test]
+async fn a_page_is_read_again_when_its_connection_is_lost() {
+    let database = Database::create().await;
+    let (gate, node) = gated(&database).await;
+    let seller = node.person("s", 0).await;
+    let lot = node.put_up(&seller, english()).await;
+    // Idle connections are dead, and the pool does not know.
+    gate.cut_connections();
+    let room = node.ledger.room(lot.id).await.expect("read again");
+    assert_eq!(room.expect("exists").lot, lot);
+    let lost = node.ledger.counters().all_retries();
+    assert!(lost > 0, "no connection was lost");
+    // BEGIN, the lot, its ladder.
+    for nth in 1..=3 {
+        gate.fail_statement(nth);
+        let room = node.ledger.room(lot.id).await.expect("read again");
+        assert_eq!(room.expect("exists").lot, lot);
+    }
+    assert_eq!(node.ledger.counters().all_retries(), lost + 3);
+    database.drop().await;
+}
+
+#[tokio::test]
 async fn a_final_failure_is_not_repeated() {
     let database = Database::create().await;
     let (gate, node) = gated(&database).await;

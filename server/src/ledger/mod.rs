@@ -46,7 +46,6 @@ pub use read::Tally;
 use shared::live::{LotEvent, Position};
 use shared::view::{FloorView, LotView, Person, RoomView, WalletPageView, WalletView};
 use shared::{Currency, IdempotencyKey, LotId, Money, PrincipalId, Timestamp};
-use sqlx::postgres::PgPool;
 use std::sync::Arc;
 use tokio::sync::Notify;
 use transaction::{Counters, Ran, Runner};
@@ -122,17 +121,17 @@ impl Ledger {
         &self.clock
     }
 
-    fn pool(&self) -> &PgPool {
-        self.runner.endpoints().pool(0)
-    }
-
     /// Sets the clock by the database's.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn measure_clock(&self) -> Result<Timestamp, Failure> {
         let asked = std::time::Instant::now();
-        let now = read::now(self.pool()).await?;
+        let now = read::now(self.runner.endpoints().pool(0)).await;
+        let now = now.map_err(|error| {
+            tracing::warn!(%error, "the database's clock could not be read");
+            Failure::Unavailable
+        })?;
         self.clock.set(asked, std::time::Instant::now(), now);
         Ok(now)
     }
@@ -173,9 +172,10 @@ impl Ledger {
     /// # Errors
     /// When the ledger cannot answer.
     pub async fn people(&self, handles: &[&str]) -> Result<Vec<Person>, Failure> {
-        people::by_handles(self.pool(), handles)
+        let handles: Vec<String> = handles.iter().map(|&handle| handle.to_owned()).collect();
+        self.runner
+            .read(move |tx| Box::pin(people::by_handles(tx, handles.clone())))
             .await
-            .map_err(read::unavailable)
     }
 
     /// The people of the demo.
@@ -183,9 +183,7 @@ impl Ledger {
     /// # Errors
     /// When the ledger cannot answer.
     pub async fn demo_people(&self) -> Result<Vec<Person>, Failure> {
-        people::of_demo(self.pool())
-            .await
-            .map_err(read::unavailable)
+        self.runner.read(|tx| Box::pin(people::of_demo(tx))).await
     }
 
     /// The people a browser may act as.
@@ -193,9 +191,10 @@ impl Ledger {
     /// # Errors
     /// When the ledger cannot answer.
     pub async fn people_of_browser(&self, secret_hash: &[u8]) -> Result<Vec<Person>, Failure> {
-        people::of_browser(self.pool(), secret_hash)
+        let secret_hash = secret_hash.to_vec();
+        self.runner
+            .read(move |tx| Box::pin(people::of_browser(tx, secret_hash.clone())))
             .await
-            .map_err(read::unavailable)
     }
 
     /// Lets a browser act as a person.
@@ -230,7 +229,9 @@ impl Ledger {
         after: i64,
         through: i64,
     ) -> Result<Vec<(Position, LotEvent)>, Failure> {
-        read::lot_events(self.pool(), lot, after, through).await
+        self.runner
+            .read(move |tx| Box::pin(read::lot_events(tx, lot, after, through)))
+            .await
     }
 
     /// What the committed rows say about some lots together.
@@ -238,7 +239,10 @@ impl Ledger {
     /// # Errors
     /// When the ledger cannot answer.
     pub async fn tally(&self, lots: &[LotId]) -> Result<Tally, Failure> {
-        read::tally(self.pool(), lots).await
+        let lots: Vec<Uuid> = lots.iter().map(|lot| lot.uuid()).collect();
+        self.runner
+            .read(move |tx| Box::pin(read::tally(tx, lots.clone())))
+            .await
     }
 
     /// Closes every connection.
@@ -342,15 +346,20 @@ impl app::ports::Ledger for Ledger {
         who: PrincipalId,
         key: &IdempotencyKey,
     ) -> Result<Option<KeptOutcome>, Failure> {
-        read::kept_outcome(self.pool(), who, key).await
+        let key = key.clone();
+        self.runner
+            .read(move |tx| Box::pin(read::kept_outcome(tx, who, key.clone())))
+            .await
     }
 
     async fn floor(&self) -> Result<FloorView, Failure> {
-        read::floor(self.pool()).await
+        self.runner.read(|tx| Box::pin(read::floor(tx))).await
     }
 
     async fn room(&self, lot: LotId) -> Result<Option<RoomView>, Failure> {
-        read::room(self.pool(), lot).await
+        self.runner
+            .read(move |tx| Box::pin(read::room(tx, lot)))
+            .await
     }
 
     async fn wallet(
@@ -358,7 +367,9 @@ impl app::ports::Ledger for Ledger {
         who: PrincipalId,
         currency: Currency,
     ) -> Result<Option<WalletView>, Failure> {
-        read::wallet(self.pool(), who, currency).await
+        self.runner
+            .read(move |tx| Box::pin(read::wallet(tx, who, currency)))
+            .await
     }
 
     async fn wallet_page(
@@ -366,6 +377,8 @@ impl app::ports::Ledger for Ledger {
         who: PrincipalId,
         currency: Currency,
     ) -> Result<Option<WalletPageView>, Failure> {
-        read::wallet_page(self.pool(), who, currency).await
+        self.runner
+            .read(move |tx| Box::pin(read::wallet_page(tx, who, currency)))
+            .await
     }
 }

@@ -52,6 +52,15 @@ struct Row {
     payload: String,
 }
 
+async fn unpublished(tx: &mut Tx) -> Result<Vec<Row>, TxError> {
+    let query = sqlx::query_as(
+        "SELECT event_id, payload FROM outbox WHERE published = false
+         ORDER BY created_at_ms, version LIMIT $1",
+    )
+    .bind(MAX_ROWS);
+    tx.fetch_all(query).await
+}
+
 struct Mark(Vec<Uuid>);
 
 #[async_trait]
@@ -99,15 +108,8 @@ async fn round(ledger: &Ledger, log: &dyn EventLog) -> Option<usize> {
     if ledger.runner().run(take).await.ok()?.answer.is_none() {
         return Some(0);
     }
-    let rows: Vec<Row> = sqlx::query_as(
-        "SELECT event_id, payload FROM outbox WHERE published = false
-         ORDER BY created_at_ms, version LIMIT $1",
-    )
-    .bind(MAX_ROWS)
-    .fetch_all(ledger.pool())
-    .await
-    .inspect_err(|error| tracing::warn!(%error, "reading the outbox failed"))
-    .ok()?;
+    let read = ledger.runner().read(|tx| Box::pin(unpublished(tx))).await;
+    let rows = read.ok()?;
     let mut events = Vec::with_capacity(rows.len());
     for row in &rows {
         match serde_json::from_str::<HouseEvent>(&row.payload) {

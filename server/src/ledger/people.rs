@@ -5,7 +5,6 @@ use super::transaction::{Command, Tx, TxError};
 use async_trait::async_trait;
 use shared::PrincipalId;
 use shared::view::Person;
-use sqlx::postgres::PgPool;
 use uuid::Uuid;
 
 /// How long a browser keeps its demo sessions: 30 days.
@@ -103,44 +102,41 @@ impl Command for StepIn {
 ///
 /// # Errors
 /// What the database says.
-pub async fn of_browser(pool: &PgPool, secret_hash: &[u8]) -> Result<Vec<Person>, sqlx::Error> {
-    let rows: Vec<PersonRow> = sqlx::query_as(concat!(
+pub async fn of_browser(tx: &mut Tx, secret_hash: Vec<u8>) -> Result<Vec<Person>, TxError> {
+    let query = sqlx::query_as(concat!(
         "SELECT p.principal_id, p.handle, p.name, p.simulated
          FROM browser_sessions s JOIN principals p ON p.principal_id = s.principal_id
          WHERE s.secret_hash = $1 AND s.expires_at_ms > ",
         now_ms!(),
         " ORDER BY s.created_at_ms, p.handle"
     ))
-    .bind(secret_hash.to_vec())
-    .fetch_all(pool)
-    .await?;
-    Ok(rows.into_iter().map(Person::from).collect())
+    .bind(secret_hash);
+    Ok(people(tx.fetch_all(query).await?))
 }
 
 /// The people whom a browser of the demo may step in as.
 ///
 /// # Errors
 /// What the database says.
-pub async fn of_demo(pool: &PgPool) -> Result<Vec<Person>, sqlx::Error> {
-    let rows: Vec<PersonRow> = sqlx::query_as(
+pub async fn of_demo(tx: &mut Tx) -> Result<Vec<Person>, TxError> {
+    let query = sqlx::query_as(
         "SELECT principal_id, handle, name, simulated FROM principals WHERE demo ORDER BY handle",
-    )
-    .fetch_all(pool)
-    .await?;
-    Ok(rows.into_iter().map(Person::from).collect())
+    );
+    Ok(people(tx.fetch_all(query).await?))
 }
 
 /// People by handle; those who do not exist are left out.
 ///
 /// # Errors
 /// What the database says.
-pub async fn by_handles(pool: &PgPool, handles: &[&str]) -> Result<Vec<Person>, sqlx::Error> {
-    let handles: Vec<String> = handles.iter().map(|&handle| handle.to_owned()).collect();
-    let rows: Vec<PersonRow> = sqlx::query_as(
+pub async fn by_handles(tx: &mut Tx, handles: Vec<String>) -> Result<Vec<Person>, TxError> {
+    let query = sqlx::query_as(
         "SELECT principal_id, handle, name, simulated FROM principals WHERE handle = ANY($1)",
     )
-    .bind(handles)
-    .fetch_all(pool)
-    .await?;
-    Ok(rows.into_iter().map(Person::from).collect())
+    .bind(handles);
+    Ok(people(tx.fetch_all(query).await?))
+}
+
+fn people(rows: Vec<PersonRow>) -> Vec<Person> {
+    rows.into_iter().map(Person::from).collect()
 }

@@ -2,6 +2,7 @@
 //! row makes a second settlement harmless, so none needs to be alone.
 
 use super::Ledger;
+use super::read::due_lots;
 use super::settle::Settle;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,9 +24,8 @@ pub async fn sweep(ledger: Arc<Ledger>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             _ = interval.tick() => {}
         }
-        let due = super::read::due_lots(ledger.pool(), MAX_LOTS)
-            .await
-            .unwrap_or_default();
+        let read = ledger.runner().read(|tx| Box::pin(due_lots(tx, MAX_LOTS)));
+        let due = read.await.unwrap_or_default();
         for lot in due {
             if let Err(failure) = ledger.runner().run(Settle::due(lot)).await {
                 tracing::warn!(%lot, %failure, "settling failed; the next round tries again");

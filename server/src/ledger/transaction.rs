@@ -17,6 +17,8 @@ use sqlx::postgres::{PgArguments, PgRow, Postgres};
 use sqlx::query::{Query, QueryAs};
 use sqlx::{Executor, FromRow};
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -176,6 +178,29 @@ impl Tx {
     }
 }
 
+/// A transaction that only reads: one snapshot of all its statements.
+struct Read<T, F> {
+    work: F,
+    answers: PhantomData<fn() -> T>,
+}
+
+/// What a read does with its transaction.
+type Reading<'tx, T> = Pin<Box<dyn Future<Output = Result<T, TxError>> + Send + 'tx>>;
+
+#[async_trait]
+impl<T, F> Command for Read<T, F>
+where
+    T: Send + 'static,
+    F: for<'tx> Fn(&'tx mut Tx) -> Reading<'tx, T> + Send + Sync + 'static,
+{
+    type Answer = T;
+    const NAME: &'static str = "read";
+
+    async fn attempt(&self, tx: &mut Tx) -> Result<T, TxError> {
+        (self.work)(tx).await
+    }
+}
+
 /// How often each thing happened; counters only grow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -246,7 +271,7 @@ impl Runner {
         let _already_set = self.listener.set(listener);
     }
 
-    /// The endpoints, for reads that need no transaction of their own.
+    /// The endpoints, for what must not run in a transaction: the schema, and the clock.
     #[must_use]
     pub const fn endpoints(&self) -> &Endpoints {
         &self.endpoints
@@ -277,6 +302,25 @@ impl Runner {
             tracing::error!(command = C::NAME, error = %panicked, "a command panicked");
             Err(Failure::Unknown)
         })
+    }
+
+    /// Reads in one snapshot, with the same retries as a command.
+    ///
+    /// # Errors
+    /// [`Failure::Unavailable`] when the database does not answer in time.
+    pub async fn read<T, F>(self: &Arc<Self>, work: F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: for<'tx> Fn(&'tx mut Tx) -> Reading<'tx, T> + Send + Sync + 'static,
+    {
+        let read = Read {
+            work,
+            answers: PhantomData,
+        };
+        // A read has no outcome to be unknown.
+        let ran = self.run(read).await;
+        ran.map(|ran| ran.answer)
+            .map_err(|_failure| Failure::Unavailable)
     }
 
     async fn run_here<C: Command>(&self, command: &C) -> Result<Ran<C::Answer>, Failure> {

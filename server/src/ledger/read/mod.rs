@@ -1,0 +1,145 @@
+//! What pages, the hub and the proof read. Each read is one transaction of the runner, so a view
+//! is one snapshot, and a lost connection or a lost Region costs a retry and not the page.
+
+mod floor;
+mod room;
+mod wallet;
+
+use super::rows::now_ms;
+use super::transaction::{Tx, TxError};
+use crate::events::{EventBody, HouseEvent};
+use app::ports::KeptOutcome;
+pub use floor::floor;
+pub use room::room;
+use shared::live::{LotEvent, Position};
+use shared::{IdempotencyKey, LotId, PrincipalId, Timestamp};
+use sqlx::postgres::PgPool;
+use uuid::Uuid;
+pub use wallet::{wallet, wallet_page};
+
+/// Database time, by a statement of its own: in a transaction it would be the time of BEGIN.
+///
+/// # Errors
+/// What the database says.
+pub async fn now(pool: &PgPool) -> Result<Timestamp, sqlx::Error> {
+    let query = sqlx::query_scalar(concat!("SELECT ", now_ms!()));
+    query.fetch_one(pool).await.map(Timestamp)
+}
+
+/// What a key of a person decided, the newest route first if the key served several.
+///
+/// # Errors
+/// What the database says, or a row that cannot be read.
+pub async fn kept_outcome(
+    tx: &mut Tx,
+    who: PrincipalId,
+    key: IdempotencyKey,
+) -> Result<Option<KeptOutcome>, TxError> {
+    let query = sqlx::query_as(
+        "SELECT outcome FROM idempotency_keys WHERE principal_id = $1 AND key = $2
+         ORDER BY created_at_ms DESC LIMIT 1",
+    )
+    .bind(who.uuid())
+    .bind(key.as_str().to_owned());
+    let rows: Vec<(String,)> = tx.fetch_all(query).await?;
+    rows.first()
+        .map(|(text,)| super::keys::read_outcome(text))
+        .transpose()
+}
+
+/// A lot's events after one offset and through another, from the outbox: what the hub asks when
+/// the event log does not have them yet.
+///
+/// # Errors
+/// What the database says.
+pub async fn lot_events(
+    tx: &mut Tx,
+    lot: LotId,
+    after: i64,
+    through: i64,
+) -> Result<Vec<(Position, LotEvent)>, TxError> {
+    let query = sqlx::query_as(
+        "SELECT payload FROM outbox
+         WHERE aggregate = $1 AND version > $2 AND version <= $3 ORDER BY version",
+    )
+    .bind(lot.to_string())
+    .bind(after)
+    .bind(through);
+    let rows: Vec<(String,)> = tx.fetch_all(query).await?;
+    let read = rows
+        .iter()
+        .filter_map(|(text,)| serde_json::from_str::<HouseEvent>(text).ok());
+    let event = |event: HouseEvent| match event.body {
+        EventBody::Lot {
+            position, event, ..
+        } => Some((position, event)),
+        EventBody::Opened { .. }
+        | EventBody::Stock { .. }
+        | EventBody::Wallet { .. }
+        | EventBody::Notice { .. } => None,
+    };
+    Ok(read.filter_map(event).collect())
+}
+
+/// Listed and unlisted lots that may be settled now: their time is over, or the last unit of a
+/// drop is sold.
+///
+/// # Errors
+/// What the database says.
+pub async fn due_lots(tx: &mut Tx, most: i64) -> Result<Vec<LotId>, TxError> {
+    let query = sqlx::query_as(concat!(
+        "SELECT l.lot_id FROM lots l
+         WHERE l.status = 'open'
+           AND (l.closes_at_ms <= ",
+        now_ms!(),
+        "       OR (l.mechanism = 'drop' AND NOT EXISTS (
+                    SELECT 1 FROM inventory_buckets b
+                    WHERE b.lot_id = l.lot_id AND b.available > 0)))
+         ORDER BY l.closes_at_ms LIMIT $1"
+    ))
+    .bind(most);
+    let rows: Vec<(Uuid,)> = tx.fetch_all(query).await?;
+    Ok(rows
+        .into_iter()
+        .map(|(lot,)| LotId::from_uuid(lot))
+        .collect())
+}
+
+/// What the committed rows say about some lots together: the witness of a proof run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// Claims stored.
+    pub claims: u64,
+    /// Units in them.
+    pub units_claimed: u64,
+    /// Units left in stock.
+    pub units_left: u64,
+    /// Minor units that sellers are owed.
+    pub credited_minor: i64,
+}
+
+/// Counts rows.
+///
+/// # Errors
+/// What the database says.
+pub async fn tally(tx: &mut Tx, lots: Vec<Uuid>) -> Result<Tally, TxError> {
+    let query = sqlx::query_as(
+        "SELECT
+               (SELECT count(*) FROM claims WHERE lot_id = ANY($1)),
+               (SELECT coalesce(sum(units), 0)::bigint FROM claims WHERE lot_id = ANY($1)),
+               (SELECT coalesce(sum(available), 0)::bigint FROM inventory_buckets
+                 WHERE lot_id = ANY($1)),
+               (SELECT coalesce(sum(amount_minor), 0)::bigint FROM legs
+                 WHERE lot_id = ANY($1) AND account = 'payable')",
+    )
+    .bind(lots);
+    let (claims, units_claimed, units_left, credited_minor): (i64, i64, i64, i64) =
+        tx.fetch_one(query).await?;
+    let count = |rows: i64| u64::try_from(rows).unwrap_or_default();
+    Ok(Tally {
+        claims: count(claims),
+        units_claimed: count(units_claimed),
+        units_left: count(units_left),
+        credited_minor,
+    })
+}
