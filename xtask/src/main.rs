@@ -9,6 +9,7 @@ mod check;
 mod cli;
 mod compress;
 mod css;
+mod names;
 mod run;
 mod site;
 mod size;

@@ -96,6 +96,17 @@ fn wasm_target(workspace: &Workspace) -> Result<()> {
     rustup(workspace, &["target", "add", wasm::TARGET])
 }
 
+/// Installs the source of the standard library, which the released bundle compiles.
+pub fn standard_library_source(workspace: &Workspace) -> Result<()> {
+    let mut rustc = workspace.command("rustc", &workspace.root);
+    let sysroot = step::capture(rustc.args(["--print", "sysroot"]))?;
+    let source = Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/std/Cargo.toml");
+    if source.is_file() {
+        return Ok(());
+    }
+    rustup(workspace, &["component", "add", "rust-src"])
+}
+
 fn rustup(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
     let asked = format!("rustup {}", arguments.join(" "));
     let mut rustup = workspace.command("rustup", &workspace.root);

@@ -1,9 +1,11 @@
 //! The wasm bundle: cargo, then wasm-bindgen as a library, then wasm-opt for release.
 
+use crate::names::Renamed;
 use crate::stamp::{Stamp, read_file};
 use crate::{compress::Effort, step, tools, workspace::Workspace};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The name of the bundle's files. The page asks for `NAME.js` and `NAME.wasm`, because
 /// `LEPTOS_OUTPUT_NAME` is set at compile time (`.cargo/config.toml`).
@@ -21,6 +23,30 @@ const WASM_FEATURES: [&str; 6] = [
     "--enable-reference-types",
     "--enable-multivalue",
 ];
+
+/// What wasm-opt does: small before fast, again until nothing gets smaller. Nothing lies in the
+/// first KiB of the memory, which is the far end of the stack.
+const WASM_OPTIONS: [&str; 3] = ["-Oz", "--converge", "--low-memory-unused"];
+
+/// Then it shortens the names, which it says on its output. Together with `--converge` it would
+/// say so several times.
+const SHORTEN_NAMES: &str = "--minify-imports-and-exports-and-modules";
+
+/// A panic in the released bundle stops it without words, and nothing derives `Debug` text or
+/// keeps its place in the source: an eighth of the download. Development builds keep all of it.
+/// These options of the stable compiler are not stable yet; a toolchain that lacks them builds
+/// the larger bundle.
+const LEAN_FLAGS: &str =
+    "-Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none -Zfmt-debug=none";
+
+/// The standard library, compiled with the same options.
+const LEAN_CARGO: [&str; 2] = [
+    "-Zbuild-std=std,panic_abort",
+    "-Zbuild-std-features=optimize_for_size",
+];
+
+/// Lets the stable compiler take [`LEAN_FLAGS`].
+const UNSTABLE: (&str, &str) = ("RUSTC_BOOTSTRAP", "1");
 
 /// Text that only the server has; in the browser's bundle it would mean that server code leaked.
 const SERVER_TEXT: [&str; 6] = [
@@ -71,6 +97,14 @@ pub fn bundle(workspace: &Workspace, profile: Profile) -> Result<PathBuf> {
         "--profile",
         name,
     ]);
+    if profile == Profile::Release && takes_lean_flags(workspace) {
+        tools::standard_library_source(workspace)?;
+        let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
+        cargo
+            .args(LEAN_CARGO)
+            .env("RUSTFLAGS", format!("{flags} {LEAN_FLAGS}"))
+            .env(UNSTABLE.0, UNSTABLE.1);
+    }
     step::run(
         &format!("compiling the browser's side ({name})"),
         &mut cargo,
@@ -90,6 +124,7 @@ pub fn bundle(workspace: &Workspace, profile: Profile) -> Result<PathBuf> {
             wasm.as_slice(),
             lock.as_slice(),
             WASM_FEATURES.concat().as_bytes(),
+            WASM_OPTIONS.concat().as_bytes(),
         ],
     );
     if stamp.is_current() && folder.join(wasm_file()).is_file() {
@@ -104,6 +139,19 @@ pub fn bundle(workspace: &Workspace, profile: Profile) -> Result<PathBuf> {
     }
     stamp.write()?;
     Ok(folder)
+}
+
+fn takes_lean_flags(workspace: &Workspace) -> bool {
+    let mut rustc = workspace.command("rustc", &workspace.root);
+    rustc
+        .env(UNSTABLE.0, UNSTABLE.1)
+        .args(LEAN_FLAGS.split(' '))
+        .args(["--print", "cfg", "--target", TARGET]);
+    let takes = step::succeeds(&mut rustc);
+    if !takes {
+        step::note("this Rust toolchain cannot leave panic messages out: a larger bundle");
+    }
+    takes
 }
 
 /// The file name of the wasm module.
@@ -168,16 +216,28 @@ fn adopt_page_name(folder: &Path) -> Result<()> {
 fn optimise(workspace: &Workspace, folder: &Path) -> Result<()> {
     let wasm = folder.join(wasm_file());
     let smaller = folder.join("optimised.wasm");
+    let mut shrink = wasm_opt(workspace, &wasm, &smaller)?;
+    step::run_quietly(
+        "shrinking the wasm (wasm-opt -Oz)",
+        shrink.args(WASM_OPTIONS),
+    )?;
+    let mut shorten = wasm_opt(workspace, &smaller, &wasm)?;
+    let renamed = Renamed::read(&step::capture(shorten.arg(SHORTEN_NAMES))?)?;
+    std::fs::remove_file(&smaller).with_context(|| format!("removing {}", smaller.display()))?;
+    let path = folder.join(glue_file());
+    let glue = renamed.rewrite(&String::from_utf8(read_file(&path)?)?)?;
+    std::fs::write(&path, glue).with_context(|| format!("writing {}", path.display()))
+}
+
+fn wasm_opt(workspace: &Workspace, from: &Path, to: &Path) -> Result<Command> {
     let mut command = tools::node(workspace)?;
     command
         .arg(workspace.tools().join("node_modules/binaryen/bin/wasm-opt"))
-        .arg("-Oz")
         .args(WASM_FEATURES)
-        .arg(&wasm)
+        .arg(from)
         .arg("-o")
-        .arg(&smaller);
-    step::run_quietly("shrinking the wasm (wasm-opt -Oz)", &mut command)?;
-    std::fs::rename(&smaller, &wasm).context("taking over what wasm-opt wrote")
+        .arg(to);
+    Ok(command)
 }
 
 #[cfg(test)]
