@@ -12,7 +12,7 @@ pub const TARGET_BUNDLE_BYTES: usize = 250_000;
 
 /// The most they may weigh: what they weigh now and one per cent. It only ever goes down, until
 /// it meets the target.
-pub const MAX_BUNDLE_BYTES: usize = 333_000;
+pub const MAX_BUNDLE_BYTES: usize = 261_000;
 
 /// Prints the bundle's sizes and returns its brotli size in bytes.
 pub fn report(workspace: &Workspace) -> Result<usize> {
