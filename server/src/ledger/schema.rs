@@ -16,6 +16,11 @@ const INDEX_DEADLINE: Duration = Duration::from_secs(15 * 60);
 /// Tries of one statement; two nodes that start together collide on the catalogue.
 const MAX_TRIES: u32 = 8;
 
+/// What PostgreSQL says to the slower of two transactions that create the same object, although
+/// both said IF NOT EXISTS: a duplicate key of the catalogue, a duplicate table, or a duplicate of
+/// the table's row type, depending on how far the faster one had come.
+const RACED: [&str; 3] = ["23505", "42P07", "42710"];
+
 /// Every table.
 pub const TABLES: [&str; 14] = [
     "CREATE TABLE IF NOT EXISTS principals (
@@ -237,8 +242,7 @@ async fn statement(endpoints: &Endpoints, sql: String) -> Result<(), SchemaError
             .execute(endpoints.pool(0))
             .await;
         let Err(error) = result else { return Ok(()) };
-        // Another node that creates the same object first shows as a duplicate in the catalogue.
-        let raced = sqlstate(&error).is_some_and(|code| code == "23505" || code == "42P07");
+        let raced = sqlstate(&error).is_some_and(|code| RACED.contains(&code.as_str()));
         let again = raced || classify(&error, Phase::BeforeCommit) != Class::Final;
         if !again || tries == MAX_TRIES {
             let statement = sql.lines().next().unwrap_or_default().to_owned();
