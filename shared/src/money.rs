@@ -212,9 +212,9 @@ impl Money {
     pub fn parse_major(text: &str, currency: Currency) -> Result<Self, MoneyError> {
         let text = text.trim();
         let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
-        let whole: String = whole.chars().filter(|c| *c != ',').collect();
         let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
-        if whole.is_empty() || !digits(&whole) || !digits(decimals) || text.ends_with('.') {
+        let whole = ungroup(whole).ok_or(MoneyError::NotAnAmount)?;
+        if !digits(decimals) || text.ends_with('.') {
             return Err(MoneyError::NotAnAmount);
         }
         let exponent = currency.exponent() as usize;
@@ -244,6 +244,26 @@ impl Money {
             format!("{sign}{whole}.{rest:0width$}", width = exponent as usize)
         }
     }
+}
+
+/// The digits of a whole number, whose commas must stand between groups of three: where a comma
+/// divides decimals, `12,50` is twelve and a half and must never be read as 1250.
+fn ungroup(whole: &str) -> Option<String> {
+    let mut groups = whole.split(',');
+    let first = groups.next()?;
+    let digits = |group: &str| !group.is_empty() && group.bytes().all(|b| b.is_ascii_digit());
+    let mut joined = first.to_owned();
+    let grouped = whole.len() > first.len();
+    if !digits(first) || (grouped && first.len() > 3) {
+        return None;
+    }
+    for group in groups {
+        if group.len() != 3 || !digits(group) {
+            return None;
+        }
+        joined.push_str(group);
+    }
+    Some(joined)
 }
 
 impl fmt::Display for Money {
@@ -308,9 +328,11 @@ mod tests {
         let read = |text| Money::parse_major(text, Currency::Usd);
         assert_eq!(read("1,234.5"), Ok(usd(123_450)));
         assert_eq!(read(" 12 "), Ok(usd(1_200)));
+        assert_eq!(read("1,234,567.89"), Ok(usd(123_456_789)));
         assert_eq!(read("0.01"), Ok(usd(1)));
         for bad in [
-            "", ".", "1.", ".5", "-1", "+1", "1e3", "NaN", "$5", "1 2", "٣",
+            "", ".", "1.", ".5", "-1", "+1", "1e3", "NaN", "$5", "1 2", "٣", "12,50", "1,2", ",5",
+            "1,234,", "1234,567", "1,23.0", ",", "0,1234",
         ] {
             assert_eq!(read(bad), Err(MoneyError::NotAnAmount), "{bad:?}");
         }
