@@ -9,7 +9,7 @@
 //! 3. `own_lot`: sellers cannot buy their own lots
 //! 4. `currency_mismatch`, `invalid_amount`: the offer, or the money behind it, cannot be
 //!    compared with the lot
-//! 5. `not_live`, then `ended`
+//! 5. `not_live`, then `ended`; but a drop without a unit left is `sold_out`, settled or not
 //! 6. `sold_out`, `limit_reached`: what is scarce
 //! 7. `too_low` or `price_moved`: the price
 //! 8. `insufficient`: the money
@@ -273,7 +273,11 @@ impl Lot {
             Book::Drop(drop) => {
                 self.admit(claim.buyer, claim.max_price, available)?;
                 let total = drop.total(claim.units)?;
-                self.live(now)?;
+                // Who comes too late for the last unit hears so, whether or not the house has
+                // settled the lot meanwhile.
+                if drop.units_left > 0 {
+                    self.live(now)?;
+                }
                 drop.accept(claim, total, available, bought)
             }
         }

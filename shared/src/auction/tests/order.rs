@@ -65,6 +65,10 @@ fn a_claim_on_a_drop_is_refused_for_its_first_fault() {
         price: usd(MAX_MINOR),
         ..short
     });
+    let gone = Book::Drop(Drop {
+        units_left: 0,
+        ..short
+    });
     let (open, ended) = (lot(Book::Drop(short)), over(Book::Drop(short)));
     let rows = [
         (
@@ -89,6 +93,8 @@ fn a_claim_on_a_drop_is_refused_for_its_first_fault() {
         ),
         (over(dear), BUYER, 3, usd(1), EARLY, "invalid_amount"),
         (ended, BUYER, 3, usd(1), EARLY, "ended"),
+        (over(gone.clone()), BUYER, 1, usd(1), DURING, "sold_out"),
+        (lot(gone), BUYER, 1, usd(1), CLOSES, "sold_out"),
         (open.clone(), BUYER, 3, usd(1), EARLY, "not_live"),
         (open.clone(), BUYER, 3, usd(1), CLOSES, "ended"),
         (open.clone(), BUYER, 3, usd(1), DURING, "sold_out"),
