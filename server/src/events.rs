@@ -40,6 +40,8 @@ pub enum EventBody {
         card: Box<LotView>,
         /// The line for the activity.
         activity: Activity,
+        /// Whether the floor shows the lot: only then it hears of it.
+        listed: bool,
     },
     /// Units of a drop were claimed: no place in the history, the fewest units left win.
     Stock {
@@ -53,6 +55,8 @@ pub enum EventBody {
         card: Box<LotView>,
         /// The line for the activity.
         activity: Activity,
+        /// Whether the floor shows the lot: only then it hears of it.
+        listed: bool,
     },
     /// A wallet's row changed.
     Wallet {
@@ -134,44 +138,50 @@ impl HouseEvent {
             position: None,
             push,
         };
-        let floor = |push| free(Audience::Channel(Channel::Floor), push);
+        let floor = |card: &LotView, activity: &Activity| {
+            let news = [Push::Card(card.clone()), Push::Activity(activity.clone())];
+            news.map(|push| free(Audience::Channel(Channel::Floor), push))
+        };
         match &self.body {
-            EventBody::Opened { card, activity } => vec![
-                floor(Push::Card((**card).clone())),
-                floor(Push::Activity(activity.clone())),
-            ],
+            EventBody::Opened { card, activity } => floor(card, activity).to_vec(),
             EventBody::Lot {
                 lot,
                 position,
                 event,
                 card,
                 activity,
-            } => vec![
-                Delivery {
+                listed,
+            } => {
+                let mut all = vec![Delivery {
                     audience: Audience::Channel(Channel::Lot(*lot)),
                     position: Some(*position),
                     push: Push::Event(event.clone()),
-                },
-                floor(Push::Card((**card).clone())),
-                floor(Push::Activity(activity.clone())),
-            ],
+                }];
+                if *listed {
+                    all.extend(floor(card, activity));
+                }
+                all
+            }
             EventBody::Stock {
                 lot,
                 units_left,
                 line,
                 card,
                 activity,
-            } => vec![
-                free(
+                listed,
+            } => {
+                let mut all = vec![free(
                     Audience::Channel(Channel::Lot(*lot)),
                     Push::Stock {
                         units_left: *units_left,
                         line: Some(line.clone()),
                     },
-                ),
-                floor(Push::Card((**card).clone())),
-                floor(Push::Activity(activity.clone())),
-            ],
+                )];
+                if *listed {
+                    all.extend(floor(card, activity));
+                }
+                all
+            }
             EventBody::Wallet {
                 owner,
                 wallet,

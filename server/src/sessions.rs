@@ -32,7 +32,7 @@ pub struct BrowserSessions {
     secure: bool,
     demo: bool,
     /// By the secret's hash: when it was read, and whom it may act as.
-    cache: Mutex<BTreeMap<Vec<u8>, Cached>>,
+    cache: Mutex<BTreeMap<String, Cached>>,
 }
 
 impl BrowserSessions {
@@ -56,7 +56,7 @@ impl BrowserSessions {
     }
 
     /// The hash of the secret in the request's cookie, if it has a well-formed one.
-    fn secret_hash(&self, headers: &HeaderMap) -> Option<Vec<u8>> {
+    fn secret_hash(&self, headers: &HeaderMap) -> Option<String> {
         let cookies = headers
             .get_all(COOKIE)
             .into_iter()
@@ -69,10 +69,10 @@ impl BrowserSessions {
         let secret = secret.trim();
         let well_formed =
             secret.len() == SECRET_HEX && secret.bytes().all(|b| b.is_ascii_hexdigit());
-        well_formed.then(|| Sha256::digest(secret).to_vec())
+        well_formed.then(|| hash(secret))
     }
 
-    async fn people(&self, secret_hash: &[u8]) -> Result<Vec<Person>, Failure> {
+    async fn people(&self, secret_hash: &str) -> Result<Vec<Person>, Failure> {
         if let Ok(cache) = self.cache.lock()
             && let Some((read, people)) = cache.get(secret_hash)
             && read.elapsed() < CACHE_LIFE
@@ -84,12 +84,12 @@ impl BrowserSessions {
             if cache.len() >= MAX_CACHED {
                 cache.clear();
             }
-            cache.insert(secret_hash.to_vec(), (Instant::now(), people.clone()));
+            cache.insert(secret_hash.to_owned(), (Instant::now(), people.clone()));
         }
         Ok(people)
     }
 
-    fn forget(&self, secret_hash: &[u8]) {
+    fn forget(&self, secret_hash: &str) {
         if let Ok(mut cache) = self.cache.lock() {
             cache.remove(secret_hash);
         }
@@ -100,12 +100,20 @@ impl BrowserSessions {
 const SECRET_HEX: usize = 64;
 
 fn fresh_secret() -> String {
-    let mut text = String::with_capacity(SECRET_HEX);
-    for byte in rand::random::<[u8; SECRET_HEX / 2]>() {
+    hexadecimal(&rand::random::<[u8; SECRET_HEX / 2]>())
+}
+
+/// What the ledger keeps of a secret.
+fn hash(secret: &str) -> String {
+    hexadecimal(&Sha256::digest(secret))
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a string cannot fail.
         let _written = write!(text, "{byte:02x}");
-    }
-    text
+        text
+    })
 }
 
 #[async_trait]
@@ -163,9 +171,7 @@ impl app::ports::Sessions for BrowserSessions {
             }
         }
         let secret = fresh_secret();
-        self.ledger
-            .step_in(Sha256::digest(&secret).to_vec(), person.id)
-            .await?;
+        self.ledger.step_in(hash(&secret), person.id).await?;
         let life = crate::ledger::people::SESSION_LIFE_MS / 1000;
         let secure = if self.secure { "; Secure" } else { "" };
         let name = self.cookie_name();

@@ -85,6 +85,7 @@ fn closed(clock: &Clock, lot: LotId, offset: i64) -> HouseEvent {
             },
             card: card(lot, offset),
             activity: activity(lot),
+            listed: true,
         },
     }
 }

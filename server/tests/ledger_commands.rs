@@ -6,13 +6,14 @@ mod common;
 
 use app::ports::{Decided, Failure, KeptOutcome, Ledger as _};
 use common::{Database, drop_of, dutch, english, no_lot, usd};
+use server::events::Audience;
 use server::ids;
 use server::ledger::settle::Settle;
 use shared::auction::{Refusal, Status};
+use shared::live::Channel;
 use shared::view::{Outcome, Terms};
 use shared::{Currency, Money};
 use std::sync::Arc;
-use std::time::Duration;
 
 fn refused<T: std::fmt::Debug>(decided: Result<Decided<T>, Failure>) -> Refusal {
     decided.expect("answers").outcome.expect_err("is refused")
@@ -176,7 +177,7 @@ async fn a_drop_sells_exactly_its_units_and_credits_the_seller() {
             .claim(&late, ids::key(), lot.id, 1, usd(500))
             .await,
     );
-    assert_eq!(no, Refusal::Ended);
+    assert_eq!(no, Refusal::SoldOut { units_left: 0 }, "settled or not");
     node.assert_clean().await;
     database.drop().await;
 }
@@ -258,7 +259,7 @@ async fn settlement_captures_the_hold_once_and_by_itself() {
     {
         *extension_window_ms = 0;
     }
-    let lot = node.put_up_for(&seller, terms, 400).await;
+    let lot = node.put_up(&seller, terms).await;
     let ledger = &node.ledger;
     ledger
         .bid(&ann, ids::key(), lot.id, usd(2_000))
@@ -268,7 +269,7 @@ async fn settlement_captures_the_hold_once_and_by_itself() {
         .expect("ok");
     let early = refused(ledger.settle(&ann, ids::key(), lot.id).await);
     assert!(matches!(early, Refusal::NotDue { .. }), "{early:?}");
-    tokio::time::sleep(Duration::from_millis(450)).await;
+    database.end_lot(lot.id).await;
     // Two nodes and a person at once: one settlement.
     let other = database.node().await;
     let (a, b, c) = tokio::join!(
@@ -307,7 +308,7 @@ async fn below_the_reserve_a_lot_passes_and_the_money_is_free() {
         *reserve = Some(usd(5_000));
         *extension_window_ms = 0;
     }
-    let lot = node.put_up_for(&seller, terms, 300).await;
+    let lot = node.put_up(&seller, terms).await;
     let ledger = &node.ledger;
     ledger
         .bid(&ann, ids::key(), lot.id, usd(2_000))
@@ -315,7 +316,7 @@ async fn below_the_reserve_a_lot_passes_and_the_money_is_free() {
         .expect("answers")
         .outcome
         .expect("ok");
-    tokio::time::sleep(Duration::from_millis(350)).await;
+    database.end_lot(lot.id).await;
     ledger
         .runner()
         .run(Settle::due(lot.id))
@@ -416,6 +417,54 @@ async fn bad_input_is_named_and_writes_nothing() {
     let room = ledger.room(rising).await.expect("answers").expect("exists");
     assert!(
         matches!(room.lot.terms, Terms::English { leader: None, .. }) && room.ladder.is_empty()
+    );
+    node.assert_clean().await;
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn the_floor_hears_nothing_of_a_lot_that_it_does_not_show() {
+    let database = Database::create().await;
+    let node = database.node().await;
+    let (seller, ann) = (node.person("s", 0).await, node.person("ann", 100).await);
+    let hidden = |terms| server::ledger::lots::NewLot {
+        id: ids::lot(),
+        seller: seller.person.id,
+        title: "Hidden".into(),
+        description: String::new(),
+        art: "vase".into(),
+        currency: Currency::Usd,
+        opens_in_ms: 0,
+        duration_ms: 60_000,
+        listed: false,
+        terms,
+    };
+    let ledger = &node.ledger;
+    let units = ledger.put_up(hidden(drop_of(2, None))).await.expect("up");
+    let rising = ledger.put_up(hidden(english())).await.expect("up");
+    let claim = ledger.claim(&ann, ids::key(), units.id, 2, usd(500)).await;
+    claim.expect("answers").outcome.expect("accepted");
+    let bid = ledger.bid(&ann, ids::key(), rising.id, usd(1_000)).await;
+    bid.expect("answers").outcome.expect("accepted");
+    let settled = ledger.runner().run(Settle::due(units.id)).await;
+    settled.expect("answers");
+    let heard = node.heard.lock().expect("not poisoned").clone();
+    let audiences: Vec<_> = heard
+        .iter()
+        .flat_map(server::events::HouseEvent::deliveries)
+        .map(|delivery| delivery.audience)
+        .collect();
+    let of = |channel| {
+        audiences
+            .iter()
+            .any(|one| *one == Audience::Channel(channel))
+    };
+    assert!(of(Channel::Lot(units.id)) && of(Channel::Lot(rising.id)));
+    assert!(!of(Channel::Floor), "{audiences:?}");
+    let floor = ledger.floor().await.expect("answers");
+    assert!(
+        floor.live.is_empty() && floor.activity.is_empty(),
+        "{floor:?}"
     );
     node.assert_clean().await;
     database.drop().await;

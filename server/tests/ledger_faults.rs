@@ -5,12 +5,14 @@
 mod common;
 
 use app::ports::{Failure, Ledger as _};
-use common::{Database, Node, drop_of, english, usd};
+use common::{Database, Node, drop_of, english, eventually, usd};
 use server::ids;
 use server::ledger::endpoint::{EndpointError, Endpoints};
 use server::ledger::schema;
+use server::ledger::transaction::{Bounds, MAX_RACES, Reading, Tx};
 use server::local::Gate;
 use sqlx::Connection;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A node whose every connection goes through a gate.
@@ -114,8 +116,9 @@ async fn a_conflict_at_any_statement_starts_anew() {
     let (gate, node) = gated(&database).await;
     let (seller, ann) = (node.person("s", 0).await, node.person("ann", 100).await);
     let lot = node.put_up(&seller, english()).await;
-    // BEGIN, the read, and each write of a first bid.
-    for nth in 1_u32..=8 {
+    // BEGIN, the read, and each write of a raise: key, lot, wallet, bid, hold, the old hold's end,
+    // legs, outbox.
+    for nth in 1_u32..=10 {
         gate.fail_statement(nth.into());
         let amount = usd(1_000 + 100 * i64::from(nth));
         let done = node
@@ -149,6 +152,128 @@ async fn a_database_that_is_gone_is_said_and_nothing_happens() {
         .bid(&ann, key, lot.id, usd(1_000))
         .await
         .expect("answers");
+    done.outcome.expect("accepted");
+    node.assert_clean().await;
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn a_commit_that_cannot_be_looked_up_is_unknown_and_its_key_decides_later() {
+    let database = Database::create().await;
+    let gate = Gate::before(&database.url).await.expect("the gate opens");
+    // One connection: once it is cut there is none to look the key up with.
+    let node = Node::at(&gate.url(&database.url), 1).await;
+    let (seller, ann) = (node.person("s", 0).await, node.person("ann", 100).await);
+    let lot = node.put_up(&seller, english()).await;
+    gate.cut_after_commit(1);
+    gate.refuse_connections(true);
+    let key = ids::key();
+    let no = node.ledger.bid(&ann, key.clone(), lot.id, usd(1_000)).await;
+    assert_eq!(no.expect_err("not known"), Failure::Unknown);
+    assert_eq!(gate.counters().applied_then_cut, 1);
+    gate.refuse_connections(false);
+    let done = node.ledger.bid(&ann, key, lot.id, usd(1_000)).await;
+    let done = done.expect("answers");
+    assert!(done.replayed, "it had been done");
+    done.outcome.expect("accepted");
+    assert_eq!(node.wallet(&ann).await.held, usd(1_000));
+    node.assert_clean().await;
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn a_database_that_hangs_is_given_up_in_time_and_serves_again() {
+    let database = Database::create().await;
+    let (gate, node) = gated(&database).await;
+    let (seller, ann) = (node.person("s", 0).await, node.person("ann", 100).await);
+    let lot = node.put_up(&seller, english()).await;
+    gate.hang(true);
+    let key = ids::key();
+    let began = std::time::Instant::now();
+    let no = node.ledger.bid(&ann, key.clone(), lot.id, usd(1_000)).await;
+    assert_eq!(no.expect_err("given up"), Failure::Unavailable);
+    let bound = Bounds::COMMAND.elapsed + Duration::from_secs(2);
+    assert!(began.elapsed() < bound, "took {:?}", began.elapsed());
+    gate.hang(false);
+    let done = node.ledger.bid(&ann, key, lot.id, usd(1_000)).await;
+    done.expect("answers").outcome.expect("accepted");
+    assert_eq!(node.wallet(&ann).await.held, usd(1_000));
+    node.assert_clean().await;
+    database.drop().await;
+}
+
+/// A node with two endpoints of one database, each behind a gate.
+async fn peered(database: &Database) -> ([Gate; 2], Node) {
+    let near = Gate::before(&database.url).await.expect("the gate opens");
+    let far = Gate::before(&database.url).await.expect("the gate opens");
+    let urls = [&near, &far].map(|gate| gate.url(&database.url));
+    let urls = urls.each_ref().map(String::as_str);
+    let endpoints = Endpoints::postgres_at(&urls, 4).await.expect("connects");
+    schema::apply(&endpoints).await.expect("the schema applies");
+    ([near, far], Node::over(endpoints))
+}
+
+#[tokio::test]
+async fn a_command_goes_on_at_the_peer_when_its_endpoint_is_lost_or_hangs() {
+    let database = Database::create().await;
+    let ([near, _far], node) = peered(&database).await;
+    let (seller, ann) = (node.person("s", 0).await, node.person("ann", 100).await);
+    let lot = node.put_up(&seller, english()).await;
+    near.refuse_connections(true);
+    near.cut_connections();
+    let done = node.ledger.bid(&ann, ids::key(), lot.id, usd(1_000)).await;
+    let done = done.expect("answers");
+    assert!(done.attempts > 1, "the first try was at the lost endpoint");
+    done.outcome.expect("accepted");
+    near.refuse_connections(false);
+    let done = node.ledger.bid(&ann, ids::key(), lot.id, usd(1_100)).await;
+    done.expect("answers").outcome.expect("accepted");
+    near.hang(true);
+    let done = node.ledger.bid(&ann, ids::key(), lot.id, usd(1_200)).await;
+    let done = done.expect("answers");
+    assert!(done.attempts > 1, "the first try hung");
+    done.outcome.expect("accepted");
+    assert_eq!(node.wallet(&ann).await.held, usd(1_200));
+    near.hang(false);
+    node.assert_clean().await;
+    database.drop().await;
+}
+
+/// A read that takes half a second.
+fn slow(tx: &mut Tx) -> Reading<'_, ()> {
+    Box::pin(async move {
+        let query = sqlx::query_as("SELECT 1 FROM pg_sleep(0.5)");
+        tx.fetch_one::<(i32,)>(query).await.map(|_one| ())
+    })
+}
+
+#[tokio::test]
+async fn dead_connections_of_a_large_pool_do_not_use_up_a_commands_tries() {
+    let database = Database::create().await;
+    let gate = Gate::before(&database.url).await.expect("the gate opens");
+    let node = Node::at(&gate.url(&database.url), 24).await;
+    let (seller, ann) = (node.person("s", 0).await, node.person("ann", 100).await);
+    let lot = node.put_up(&seller, drop_of(100, None)).await;
+    // Twenty-four that take their time fill the pool.
+    let mut readers = tokio::task::JoinSet::new();
+    for _ in 0..24 {
+        let runner = Arc::clone(node.ledger.runner());
+        readers.spawn(async move { runner.read(slow).await });
+    }
+    for read in readers.join_all().await {
+        read.expect("answers");
+    }
+    gate.cut_connections();
+    let done = node
+        .ledger
+        .claim(&ann, ids::key(), lot.id, 1, usd(500))
+        .await;
+    let done = done.expect("the database is there");
+    assert!(
+        done.attempts > MAX_RACES,
+        "{} tries: the pool was not full of dead connections",
+        done.attempts
+    );
     done.outcome.expect("accepted");
     node.assert_clean().await;
     database.drop().await;
@@ -207,7 +332,6 @@ async fn a_caller_that_goes_away_leaves_no_transaction_behind() {
         keys.push(key);
     }
     gate.disarm();
-    tokio::time::sleep(Duration::from_millis(300)).await;
     // Each command went on without its caller; asking again finds its answer.
     let mut bought = 0;
     for key in keys {
@@ -224,14 +348,17 @@ async fn a_caller_that_goes_away_leaves_no_transaction_behind() {
     );
     assert_eq!(node.wallet(&ann).await.available, usd(0));
     let mut watcher = database.connect().await;
-    let idle: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM pg_stat_activity
-         WHERE datname = current_database() AND state LIKE 'idle in transaction%'",
-    )
-    .fetch_one(&mut watcher)
-    .await
-    .expect("reads");
-    assert_eq!(idle, 0);
+    eventually("no transaction is left open", async || {
+        let idle: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_stat_activity
+             WHERE datname = current_database() AND state LIKE 'idle in transaction%'",
+        )
+        .fetch_one(&mut watcher)
+        .await
+        .expect("reads");
+        idle == 0
+    })
+    .await;
     watcher.close().await.expect("closes");
     node.assert_clean().await;
     database.drop().await;
@@ -256,6 +383,28 @@ async fn another_isolation_level_is_refused() {
         .expect_err("refused");
     assert!(matches!(refused, EndpointError::Isolation(level) if level == "read committed"));
     admin.close().await.expect("closes");
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn tables_of_an_older_version_are_named_and_left_alone() {
+    let database = Database::create().await;
+    let endpoints = Endpoints::postgres(&database.url, 2)
+        .await
+        .expect("connects");
+    schema::apply(&endpoints).await.expect("applies");
+    let mut raw = database.connect().await;
+    let older = "ALTER TABLE bids DROP COLUMN region;
+                 ALTER TABLE lots ALTER COLUMN units TYPE bigint";
+    sqlx::raw_sql(older)
+        .execute(&mut raw)
+        .await
+        .expect("alters");
+    let no = schema::apply(&endpoints).await.expect_err("refused");
+    let text = no.to_string();
+    assert!(text.contains("lots.units, bids.region"), "{text}");
+    endpoints.close().await;
+    raw.close().await.expect("closes");
     database.drop().await;
 }
 

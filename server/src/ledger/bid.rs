@@ -73,7 +73,7 @@ impl Command for PlaceBid {
         match decided {
             Err(refusal) => {
                 let outcome = KeptOutcome::Refused(refusal);
-                self.keyed.keep(tx, &outcome, now).await?;
+                self.keyed.keep(tx, &outcome, None, now).await?;
                 Ok((outcome, false))
             }
             Ok((read, accepted)) => self.accept(tx, read, &accepted, now).await,
@@ -110,7 +110,8 @@ impl PlaceBid {
             next_minimum: accepted.next_minimum,
         };
         let outcome = KeptOutcome::Bid(receipt);
-        self.keyed.keep(tx, &outcome, now).await?;
+        let effect = Some(high.bid.uuid());
+        self.keyed.keep(tx, &outcome, effect, now).await?;
         self.write_lot(tx, read, accepted, high).await?;
         let wallets = write_wallets(tx, accepted, high).await?;
         self.write_bid_and_holds(tx, accepted, high, now).await?;
@@ -281,6 +282,7 @@ fn events(
         event,
         card: Box::new(card),
         activity,
+        listed: read.listed,
     };
     let mut events = vec![HouseEvent { id, at: now, body }];
     let displaced = accepted.displaced.filter(|old| old.bidder != line.who.id);

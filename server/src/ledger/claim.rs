@@ -66,7 +66,7 @@ impl Command for PlaceClaim {
         match self.decide(&decision)? {
             Err(refusal) => {
                 let outcome = KeptOutcome::Refused(refusal);
-                self.keyed.keep(tx, &outcome, decision.now).await?;
+                self.keyed.keep(tx, &outcome, None, decision.now).await?;
                 Ok((outcome, false))
             }
             Ok((read, accepted)) => self.accept(tx, &decision, read, accepted).await,
@@ -123,7 +123,8 @@ impl PlaceClaim {
             transfer: transfer.0,
         };
         let outcome = KeptOutcome::Claim(receipt);
-        self.keyed.keep(tx, &outcome, now).await?;
+        let effect = Some(claim.uuid());
+        self.keyed.keep(tx, &outcome, effect, now).await?;
         // What others contend for comes first, so that a lost race costs the fewest statements.
         match &read.lot.book {
             Book::English(_) => return Err(TxError::Corrupt("a claim on an English lot")),
@@ -249,6 +250,7 @@ fn events(
             line: line.clone(),
             card: Box::new(card),
             activity,
+            listed: read.listed,
         }
     } else {
         card.offset += 1;
@@ -272,6 +274,7 @@ fn events(
             event,
             card: Box::new(card),
             activity,
+            listed: read.listed,
         }
     };
     let wallet = wallet_of(wallets, line.who.id)?.view(currency)?;

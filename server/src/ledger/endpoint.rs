@@ -14,6 +14,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(1);
 /// DSQL ends a connection after 60 minutes; ours end before, spread by the pool.
 const MAX_LIFETIME: Duration = Duration::from_secs(45 * 60);
 
+/// How long connections may take to say goodbye.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Which database this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
@@ -76,20 +79,33 @@ impl Endpoints {
     /// # Errors
     /// When it does not answer or its isolation is another.
     pub async fn postgres(url: &str, size: u32) -> Result<Self, EndpointError> {
-        let connect = PgConnectOptions::from_str(url).map_err(EndpointError::Url)?;
-        let pool = options(size)
-            .connect_with(connect)
-            .await
-            .map_err(EndpointError::Connect)?;
-        let isolation: String = sqlx::query_scalar("SHOW default_transaction_isolation")
-            .fetch_one(&pool)
-            .await
-            .map_err(EndpointError::Connect)?;
-        if isolation != "repeatable read" {
-            return Err(EndpointError::Isolation(isolation));
+        Self::postgres_at(&[url], size).await
+    }
+
+    /// One PostgreSQL behind several URLs, as a cluster's endpoints in two Regions are one
+    /// database: the first is this node's, the others its peers.
+    ///
+    /// # Errors
+    /// When one of them does not answer or its isolation is another.
+    pub async fn postgres_at(urls: &[&str], size: u32) -> Result<Self, EndpointError> {
+        let mut pools = Vec::new();
+        for url in urls {
+            let connect = PgConnectOptions::from_str(url).map_err(EndpointError::Url)?;
+            let pool = options(size)
+                .connect_with(connect)
+                .await
+                .map_err(EndpointError::Connect)?;
+            let isolation: String = sqlx::query_scalar("SHOW default_transaction_isolation")
+                .fetch_one(&pool)
+                .await
+                .map_err(EndpointError::Connect)?;
+            if isolation != "repeatable read" {
+                return Err(EndpointError::Isolation(isolation));
+            }
+            pools.push(pool);
         }
         Ok(Self {
-            pools: vec![pool],
+            pools,
             dialect: Dialect::Postgres,
         })
     }
@@ -136,10 +152,12 @@ impl Endpoints {
         self.dialect
     }
 
-    /// Closes every connection.
+    /// Closes every connection, but waits for none that hangs.
     pub async fn close(&self) {
-        for pool in &self.pools {
-            pool.close().await;
+        let pools = self.pools.iter().map(PgPool::close);
+        let closed = tokio::time::timeout(CLOSE_TIMEOUT, futures::future::join_all(pools)).await;
+        if closed.is_err() {
+            tracing::warn!("some connections to the database did not close in time");
         }
     }
 }

@@ -25,12 +25,17 @@ pub enum Class {
     Final,
 }
 
-/// Unique constraints whose violation means "a twin was first", not a bug.
-const KEY_CONSTRAINTS: [&str; 4] = [
+/// Unique constraints whose violation means "another was first", not a bug: rows that a caller's
+/// key names, and a lot's next version, which on Aurora DSQL two bids can both try to write.
+const KEY_CONSTRAINTS: [&str; 8] = [
     "idempotency_keys_pkey",
     "purchase_limits_pkey",
     "wallets_pkey",
     "leases_pkey",
+    "lots_pkey",
+    "browser_sessions_pkey",
+    "principals_by_handle",
+    "bids_by_lot",
 ];
 
 /// Sorts a failure of the driver.
@@ -63,18 +68,24 @@ fn classify_code(code: &str, constraint: Option<&str>, phase: Phase) -> Class {
     match code {
         // Decided aborts, at COMMIT too: a lost race (OC000, OC001), a deadlock, a lock timeout.
         "40001" | "40P01" | "55P03" => Class::Conflict,
-        "23505" if constraint.is_some_and(|name| KEY_CONSTRAINTS.contains(&name)) => {
-            Class::Conflict
-        }
-        // Server unavailable, shutdown, starting up, cancelled, connection limits, disk full.
-        "XX000" | "57P01" | "57P02" | "57P03" | "57014" | "53300" | "53400" | "53100" => {
-            at_commit_unknown(Class::Transient, phase)
-        }
+        // A database that does not say which constraint gets the benefit of the doubt: tries are
+        // bounded.
+        "23505" if constraint.is_none_or(|name| KEY_CONSTRAINTS.contains(&name)) => Class::Conflict,
+        // Server unavailable, shutdown, starting up, cancelled, connection limits, disk full; and
+        // a refused login, since a token may have expired: the next connection takes a new one.
+        "XX000" | "57P01" | "57P02" | "57P03" | "57014" | "53300" | "53400" | "53100" | "28000"
+        | "28P01" => at_commit_unknown(Class::Transient, phase),
         _ if code.starts_with("08") => at_commit_unknown(Class::Transient, phase),
         // Integrity errors and exceeded limits are decided also at COMMIT.
         _ if code.starts_with("23") || code.starts_with("54") => Class::Final,
         _ => at_commit_unknown(Class::Final, phase),
     }
+}
+
+/// The class of a database that did not answer in time.
+#[must_use]
+pub const fn too_slow(phase: Phase) -> Class {
+    at_commit_unknown(Class::Transient, phase)
 }
 
 const fn at_commit_unknown(class: Class, phase: Phase) -> Class {
@@ -114,6 +125,8 @@ mod tests {
             ("53300", Transient, Unknown),
             ("53400", Transient, Unknown),
             ("53100", Transient, Unknown),
+            ("28000", Transient, Unknown),
+            ("28P01", Transient, Unknown),
             ("54000", Final, Final),
             ("53200", Final, Unknown),
             ("25P02", Final, Unknown),
@@ -122,7 +135,7 @@ mod tests {
             ("42P01", Final, Unknown),
             ("23503", Final, Final),
             ("23514", Final, Final),
-            ("23505", Final, Final),
+            ("23505", Conflict, Conflict),
             ("99999", Final, Unknown),
             ("", Final, Unknown),
         ];
@@ -144,6 +157,7 @@ mod tests {
     fn a_duplicate_is_a_conflict_only_on_a_key_row() {
         let class = |name| classify_code("23505", Some(name), Phase::BeforeCommit);
         assert_eq!(class("idempotency_keys_pkey"), Class::Conflict);
+        assert_eq!(class("bids_by_lot"), Class::Conflict);
         assert_eq!(class("bids_pkey"), Class::Final);
     }
 

@@ -8,6 +8,7 @@ use super::transaction::{Tx, TxError};
 use app::ports::KeptOutcome;
 use sha2::{Digest, Sha256};
 use shared::{IdempotencyKey, PrincipalId, Timestamp};
+use uuid::Uuid;
 
 /// Which command a key was used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +94,8 @@ impl Keyed {
         read_outcome(outcome).map(Some)
     }
 
-    /// Writes the answer. A twin that is under way makes this a conflict.
+    /// Writes the answer, with the id of the row that the command makes: a bid, a claim, or the
+    /// transfer of a top-up. A twin that is under way makes this a conflict.
     ///
     /// # Errors
     /// What the database says.
@@ -101,20 +103,22 @@ impl Keyed {
         &self,
         tx: &mut Tx,
         outcome: &KeptOutcome,
+        effect: Option<Uuid>,
         at: Timestamp,
     ) -> Result<(), TxError> {
         let text = serde_json::to_string(outcome)
             .map_err(|_unwritable| TxError::Corrupt("outcome of a key"))?;
         let query = sqlx::query(
             "INSERT INTO idempotency_keys
-                (principal_id, route, key, fingerprint, outcome, created_at_ms)
-             VALUES ($1, $2, $3, $4, $5, $6)",
+                (principal_id, route, key, fingerprint, outcome, effect_id, created_at_ms)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
         )
         .bind(self.owner.uuid())
         .bind(self.route.word())
         .bind(self.key.as_str().to_owned())
         .bind(self.fingerprint.clone())
         .bind(text)
+        .bind(effect)
         .bind(at.0);
         tx.must_write(1, "idempotency key", query).await
     }

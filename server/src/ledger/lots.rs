@@ -75,6 +75,10 @@ impl Command for PutUp {
 
     async fn attempt(&self, tx: &mut Tx) -> Result<LotView, TxError> {
         let lot = &self.0;
+        // Only the minor units are stored; the CHECKs refuse amounts and times that make no sense.
+        if !lot.terms.are_in(lot.currency) {
+            return Err(TxError::Corrupt("terms in another currency than the lot's"));
+        }
         let written = self.write_lot(tx).await?;
         if written == 1 {
             self.write_parts(tx).await?;
@@ -130,6 +134,18 @@ impl NewTerms {
             Self::Dutch(_) => Mechanism::Dutch,
             Self::Drop { .. } => Mechanism::Drop,
         }
+    }
+
+    fn are_in(&self, currency: Currency) -> bool {
+        let amounts = match self {
+            Self::English {
+                opening, reserve, ..
+            } => [Some(*opening), *reserve],
+            Self::Dutch(dutch) => [Some(dutch.start), Some(dutch.floor)],
+            Self::Drop { price, .. } => [Some(*price), None],
+        };
+        let all = amounts.into_iter().flatten();
+        all.map(Money::currency).all(|one| one == currency)
     }
 
     fn columns(&self) -> Columns {

@@ -47,9 +47,14 @@ use shared::live::{LotEvent, Position};
 use shared::view::{FloorView, LotView, Person, RoomView, WalletPageView, WalletView};
 use shared::{Currency, IdempotencyKey, LotId, Money, PrincipalId, Timestamp};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 use transaction::{Counters, Ran, Runner};
 use uuid::Uuid;
+
+/// How long the database may take to tell its time.
+const CLOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// One node's ledger.
 pub struct Ledger {
@@ -126,12 +131,13 @@ impl Ledger {
     /// # Errors
     /// When the database does not answer.
     pub async fn measure_clock(&self) -> Result<Timestamp, Failure> {
-        let asked = std::time::Instant::now();
-        let now = read::now(self.runner.endpoints().pool(0)).await;
-        let now = now.map_err(|error| {
-            tracing::warn!(%error, "the database's clock could not be read");
-            Failure::Unavailable
-        })?;
+        let measured = timeout(CLOCK_TIMEOUT, read::now(self.runner.endpoints().pool(0))).await;
+        let (asked, now) = measured
+            .unwrap_or(Err(sqlx::Error::PoolTimedOut))
+            .map_err(|error| {
+                tracing::warn!(%error, "the database's clock could not be read");
+                Failure::Unavailable
+            })?;
         self.clock.set(asked, std::time::Instant::now(), now);
         Ok(now)
     }
@@ -190,8 +196,8 @@ impl Ledger {
     ///
     /// # Errors
     /// When the ledger cannot answer.
-    pub async fn people_of_browser(&self, secret_hash: &[u8]) -> Result<Vec<Person>, Failure> {
-        let secret_hash = secret_hash.to_vec();
+    pub async fn people_of_browser(&self, secret_hash: &str) -> Result<Vec<Person>, Failure> {
+        let secret_hash = secret_hash.to_owned();
         self.runner
             .read(move |tx| Box::pin(people::of_browser(tx, secret_hash.clone())))
             .await
@@ -201,7 +207,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the ledger cannot answer.
-    pub async fn step_in(&self, secret_hash: Vec<u8>, person: PrincipalId) -> Result<(), Failure> {
+    pub async fn step_in(&self, secret_hash: String, person: PrincipalId) -> Result<(), Failure> {
         self.runner
             .run(people::StepIn {
                 secret_hash,

@@ -70,10 +70,10 @@ impl Command for Register {
     }
 }
 
-/// Lets a browser act as a person of the demo; repeating it changes nothing.
+/// Lets a browser act as a person of the demo; repeating it starts its 30 days anew.
 pub struct StepIn {
-    /// Hash of the cookie's secret.
-    pub secret_hash: Vec<u8>,
+    /// Hash of the cookie's secret, in hexadecimal: DSQL takes no bytes as a key.
+    pub secret_hash: String,
     /// Whom it may act as.
     pub person: PrincipalId,
 }
@@ -89,7 +89,8 @@ impl Command for StepIn {
              SELECT $1, $2, t.now_ms, t.now_ms + $3 FROM (SELECT ",
             now_ms!(),
             " AS now_ms) AS t
-             ON CONFLICT (secret_hash, principal_id) DO NOTHING"
+             ON CONFLICT (secret_hash, principal_id) DO UPDATE
+             SET expires_at_ms = excluded.expires_at_ms"
         ))
         .bind(self.secret_hash.clone())
         .bind(self.person.uuid())
@@ -102,7 +103,7 @@ impl Command for StepIn {
 ///
 /// # Errors
 /// What the database says.
-pub async fn of_browser(tx: &mut Tx, secret_hash: Vec<u8>) -> Result<Vec<Person>, TxError> {
+pub async fn of_browser(tx: &mut Tx, secret_hash: String) -> Result<Vec<Person>, TxError> {
     let query = sqlx::query_as(concat!(
         "SELECT p.principal_id, p.handle, p.name, p.simulated
          FROM browser_sessions s JOIN principals p ON p.principal_id = s.principal_id

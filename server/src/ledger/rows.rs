@@ -22,7 +22,7 @@ macro_rules! now_ms {
 macro_rules! lot_columns {
     () => {
         "l.lot_id, l.seller_id, l.title, l.description, l.art, l.mechanism, l.currency,
-         l.opens_at_ms, l.closes_at_ms, l.settled_at_ms, l.status, l.version, l.epoch,
+         l.opens_at_ms, l.closes_at_ms, l.settled_at_ms, l.status, l.version, l.epoch, l.listed,
          l.opening_minor, l.reserve_minor, l.extension_window_ms, l.hard_end_ms,
          l.high_bid_id, l.high_bidder_id, l.high_hold_id, l.high_minor,
          l.start_minor, l.floor_minor, l.tick_decrease_minor, l.tick_ms,
@@ -70,6 +70,7 @@ pub struct LotRow {
     status: Option<String>,
     version: Option<i64>,
     epoch: Option<i64>,
+    listed: Option<bool>,
     opening_minor: Option<i64>,
     reserve_minor: Option<i64>,
     extension_window_ms: Option<i64>,
@@ -112,6 +113,8 @@ pub struct LotRead {
     pub view: LotView,
     /// What it is, in a few sentences.
     pub description: String,
+    /// Whether the floor shows it.
+    pub listed: bool,
 }
 
 fn need<T>(value: Option<T>, what: &'static str) -> Result<T, TxError> {
@@ -205,6 +208,7 @@ impl LotRow {
             lot,
             view,
             description,
+            listed: need(self.listed, "listed")?,
         }))
     }
 

@@ -31,7 +31,7 @@ pub const TABLES: [&str; 14] = [
         demo boolean NOT NULL,
         created_at_ms bigint NOT NULL)",
     "CREATE TABLE IF NOT EXISTS browser_sessions (
-        secret_hash bytea NOT NULL,
+        secret_hash text NOT NULL,
         principal_id uuid NOT NULL,
         created_at_ms bigint NOT NULL,
         expires_at_ms bigint NOT NULL,
@@ -84,8 +84,21 @@ pub const TABLES: [&str; 14] = [
         CONSTRAINT lot_span CHECK (opens_at_ms < closes_at_ms),
         CONSTRAINT lot_hard_end CHECK (hard_end_ms IS NULL OR closes_at_ms <= hard_end_ms),
         CONSTRAINT lot_leader CHECK ((high_bid_id IS NULL) = (high_minor IS NULL)),
-        CONSTRAINT lot_dutch CHECK (start_minor IS NULL OR floor_minor <= start_minor),
-        CONSTRAINT lot_units CHECK (units IS NULL OR units > 0))",
+        CONSTRAINT lot_english CHECK ((mechanism = 'english') =
+            (opening_minor IS NOT NULL AND extension_window_ms IS NOT NULL
+             AND hard_end_ms IS NOT NULL)),
+        CONSTRAINT lot_prices CHECK (coalesce(opening_minor, 1) > 0
+            AND coalesce(reserve_minor, 1) > 0 AND coalesce(floor_minor, 1) > 0
+            AND coalesce(price_minor, 1) > 0),
+        CONSTRAINT lot_window CHECK (coalesce(extension_window_ms, 0) >= 0),
+        CONSTRAINT lot_dutch CHECK ((mechanism = 'dutch') = (start_minor IS NOT NULL
+            AND floor_minor IS NOT NULL AND tick_decrease_minor IS NOT NULL
+            AND tick_ms IS NOT NULL)),
+        CONSTRAINT lot_schedule CHECK (start_minor IS NULL OR (floor_minor <= start_minor
+            AND tick_decrease_minor > 0 AND tick_ms > 0)),
+        CONSTRAINT lot_drop CHECK ((mechanism = 'drop') =
+            (price_minor IS NOT NULL AND units IS NOT NULL)),
+        CONSTRAINT lot_units CHECK (coalesce(units, 1) > 0 AND coalesce(limit_units, 1) > 0))",
     "CREATE TABLE IF NOT EXISTS lot_increments (
         lot_id uuid NOT NULL,
         from_minor bigint NOT NULL,
@@ -162,6 +175,7 @@ pub const TABLES: [&str; 14] = [
         key text NOT NULL,
         fingerprint bytea NOT NULL,
         outcome text NOT NULL,
+        effect_id uuid,
         created_at_ms bigint NOT NULL,
         PRIMARY KEY (principal_id, key, route))",
     "CREATE TABLE IF NOT EXISTS outbox (
@@ -207,6 +221,11 @@ pub enum SchemaError {
         /// What the database says.
         source: sqlx::Error,
     },
+    /// Tables stay as they were created: Aurora DSQL cannot change their columns.
+    #[error(
+        "these columns are not as this version needs them: {0}. If it is the demo's data, start afresh (local stores: remove the data folder)"
+    )]
+    Outdated(String),
     /// Reading the catalogue failed.
     #[error("reading the catalogue failed")]
     Catalogue(#[source] sqlx::Error),
@@ -263,6 +282,10 @@ pub async fn apply(endpoints: &Endpoints) -> Result<Applied, SchemaError> {
     for table in TABLES {
         statement(endpoints, table.to_owned()).await?;
     }
+    let outdated = outdated_columns(endpoints).await?;
+    if !outdated.is_empty() {
+        return Err(SchemaError::Outdated(outdated.join(", ")));
+    }
     for index in INDEXES {
         statement(endpoints, index_statement(endpoints.dialect(), index)).await?;
     }
@@ -280,6 +303,58 @@ pub async fn apply(endpoints: &Endpoints) -> Result<Applied, SchemaError> {
         }
         tracing::info!(waiting_for = missing.join(", "), "indexes are being built");
         tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// The columns that a statement creates: table, column, type. Each stands on a line of its own
+/// and in small letters, which the words of SQL do not.
+#[must_use]
+pub fn columns(statement: &'static str) -> Vec<(&'static str, &'static str, &'static str)> {
+    let mut lines = statement.lines();
+    let first = lines.next().unwrap_or_default();
+    let table = first.trim_end_matches(" (").rsplit(' ').next();
+    let column = |line: &'static str| {
+        let mut words = line.trim().split([' ', ',']);
+        let (name, kind) = (words.next()?, words.next()?);
+        let small = |word: &str| word.starts_with(|c: char| c.is_ascii_lowercase());
+        (small(name) && small(kind)).then_some((table?, name, kind))
+    };
+    lines.filter_map(column).collect()
+}
+
+/// The columns that are missing or of another type, as `table.column`.
+async fn outdated_columns(endpoints: &Endpoints) -> Result<Vec<String>, SchemaError> {
+    let found: Vec<(String, String, String)> = sqlx::query_as(
+        "SELECT c.relname::text, a.attname::text, t.typname::text
+         FROM pg_attribute a
+         JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+         JOIN pg_type t ON t.oid = a.atttypid
+         WHERE n.nspname = 'public' AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped",
+    )
+    .fetch_all(endpoints.pool(0))
+    .await
+    .map_err(SchemaError::Catalogue)?;
+    let is_there = |&(table, name, kind): &(&str, &str, &str)| {
+        let kind = catalogue_name(kind);
+        found
+            .iter()
+            .any(|(t, n, k)| t == table && n == name && k == kind)
+    };
+    let wanted = TABLES.iter().flat_map(|table| columns(table));
+    Ok(wanted
+        .filter(|column| !is_there(column))
+        .map(|(table, name, _)| format!("{table}.{name}"))
+        .collect())
+}
+
+/// What the catalogue calls a type.
+fn catalogue_name(kind: &str) -> &str {
+    match kind {
+        "bigint" => "int8",
+        "integer" => "int4",
+        "smallint" => "int2",
+        "boolean" => "bool",
+        other => other,
     }
 }
 
@@ -302,4 +377,33 @@ pub async fn invalid_indexes(endpoints: &Endpoints) -> Result<Vec<&'static str>,
         .map(|(name, ..)| *name)
         .filter(missing)
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_column_of_a_statement_is_found_and_nothing_else() {
+        let wallets = columns(TABLES[2]);
+        let names: Vec<_> = wallets.iter().map(|(_, name, _)| *name).collect();
+        assert_eq!(
+            names,
+            [
+                "principal_id",
+                "currency",
+                "funded_minor",
+                "held_minor",
+                "spent_minor",
+                "version"
+            ]
+        );
+        assert_eq!(wallets[2], ("wallets", "funded_minor", "bigint"));
+        let types = [
+            "uuid", "text", "boolean", "bigint", "integer", "smallint", "bytea",
+        ];
+        for (table, name, kind) in TABLES.iter().flat_map(|table| columns(table)) {
+            assert!(types.contains(&kind), "{table}.{name} {kind}");
+        }
+    }
 }

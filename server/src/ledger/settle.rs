@@ -69,7 +69,7 @@ impl Command for Settle {
             Err(refusal) => {
                 let outcome = KeptOutcome::Refused(refusal);
                 if self.keep {
-                    self.keyed.keep(tx, &outcome, now).await?;
+                    self.keyed.keep(tx, &outcome, None, now).await?;
                 }
                 return Ok((outcome, false));
             }
@@ -81,7 +81,7 @@ impl Command for Settle {
         };
         let kept = KeptOutcome::Settle(receipt);
         if self.keep {
-            self.keyed.keep(tx, &kept, now).await?;
+            self.keyed.keep(tx, &kept, None, now).await?;
         }
         self.write_lot(tx, read, status, now).await?;
         if let Book::Drop(_) = read.lot.book {
@@ -221,6 +221,7 @@ fn events(
         event,
         card: Box::new(card),
         activity,
+        listed: read.listed,
     };
     let mut events = vec![HouseEvent { id, at: now, body }];
     if let Some((high, sold)) = leader {

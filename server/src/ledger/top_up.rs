@@ -151,7 +151,7 @@ impl Command for TopUp {
             Ok(after) => after,
             Err(refusal) => {
                 let outcome = KeptOutcome::Refused(refusal);
-                self.keyed.keep(tx, &outcome, now).await?;
+                self.keyed.keep(tx, &outcome, None, now).await?;
                 return Ok((outcome, false));
             }
         };
@@ -168,11 +168,12 @@ impl Command for TopUp {
             wallet: wallet.clone(),
         };
         let outcome = KeptOutcome::TopUp(receipt);
-        self.keyed.keep(tx, &outcome, now).await?;
+        let id = ids::transfer();
+        self.keyed.keep(tx, &outcome, Some(id.uuid()), now).await?;
         self.write_wallet(tx, before.map(|row| row.version)).await?;
         let transfer = Transfer::top_up(self.owner, self.amount);
         let transfer = transfer.ok_or(TxError::Corrupt("a top-up's amount"))?;
-        post(tx, &[(ids::transfer(), transfer)], None, now).await?;
+        post(tx, &[(id, transfer)], None, now).await?;
         let body = EventBody::Wallet {
             owner: self.owner,
             wallet,

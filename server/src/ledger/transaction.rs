@@ -2,13 +2,15 @@
 //!
 //! Each command runs in a task of its own, so that a browser that goes away cannot leave a
 //! transaction half done. An attempt is BEGIN, the command's statements, COMMIT; a failure is
-//! sorted by [`classify`] and retried from BEGIN with full jitter, within bounds. After a COMMIT
+//! sorted by [`classify`] and retried from BEGIN with full jitter, within [`Bounds`]. A database
+//! that hangs is a failure too: neither DSQL nor a dead wire ends a statement, so the deadline is
+//! kept here, and the connection is thrown away. After a COMMIT
 //! whose outcome is unknown the command simply runs again: every command begins by looking up its
 //! key (or tests the version it read), so it finds its own answer or does the work for the first
 //! time, and a transaction that was still under way loses on the key row.
 
 use super::endpoint::Endpoints;
-use super::error::{Class, Phase, classify, sqlstate};
+use super::error::{Class, Phase, classify, sqlstate, too_slow};
 use crate::events::HouseEvent;
 use app::ports::Failure;
 use async_trait::async_trait;
@@ -21,13 +23,39 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
+use tokio::time::timeout;
 
-/// Tries of one command. A hot lot loses most races to its neighbours, not to bad luck, so the
-/// bound is above the six or seven tries that a queue of 32 writers needs.
-pub const MAX_ATTEMPTS: u32 = 12;
+/// Races that one command may lose. A hot lot loses most races to its neighbours, not to bad luck,
+/// so the bound is above the six or seven tries that a queue of 32 writers needs. Failures of the
+/// connection are bounded by time alone: after a restart each dead connection of the pool costs
+/// one try.
+pub const MAX_RACES: u32 = 12;
 
-/// The longest a command may take before it is answered "unavailable".
-pub const MAX_ELAPSED: Duration = Duration::from_secs(4);
+/// How long a command may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// One try: its statements, and then once more its COMMIT.
+    pub attempt: Duration,
+    /// All tries together; what is not decided by then is answered "unavailable" or "unknown".
+    pub elapsed: Duration,
+}
+
+impl Bounds {
+    /// What somebody waits for. A try that hangs leaves time for one at the peer.
+    pub const COMMAND: Self = Self {
+        attempt: Duration::from_millis(1_500),
+        elapsed: Duration::from_secs(4),
+    };
+
+    /// What reads whole tables. DSQL ends a transaction after 300 s.
+    pub const LONG: Self = Self {
+        attempt: Duration::from_secs(120),
+        elapsed: Duration::from_secs(240),
+    };
+}
+
+/// How long a transaction that failed may take to roll back before its connection is thrown away.
+const ROLLBACK: Duration = Duration::from_millis(250);
 
 /// The first back-off's upper bound; it doubles with each attempt.
 const BACKOFF_BASE_MS: u64 = 2;
@@ -44,6 +72,9 @@ pub trait Command: Send + Sync + 'static {
     /// A name for logs and counters.
     const NAME: &'static str;
 
+    /// How long it may take.
+    const BOUNDS: Bounds = Bounds::COMMAND;
+
     /// One try: reads, decides, writes. Nothing outside `tx` may be touched.
     async fn attempt(&self, tx: &mut Tx) -> Result<Self::Answer, TxError>;
 }
@@ -54,6 +85,9 @@ pub enum TxError {
     /// The database refused or was lost.
     #[error("running a statement failed")]
     Database(#[from] sqlx::Error),
+    /// The database did not answer in time.
+    #[error("the database did not answer in time")]
+    TooSlow,
     /// A conditional write met another version than the one read.
     #[error("lost a race on {0}")]
     Lost(&'static str),
@@ -172,11 +206,13 @@ impl Tx {
     }
 
     async fn roll_back(mut self) {
-        if self.connection.execute("ROLLBACK").await.is_ok() {
-            self.ended = true;
-        }
+        let rolled_back = timeout(ROLLBACK, self.connection.execute("ROLLBACK")).await;
+        self.ended = matches!(rolled_back, Ok(Ok(_)));
     }
 }
+
+/// The name of every [`Read`].
+const READ: &str = "read";
 
 /// A transaction that only reads: one snapshot of all its statements.
 struct Read<T, F> {
@@ -185,7 +221,7 @@ struct Read<T, F> {
 }
 
 /// What a read does with its transaction.
-type Reading<'tx, T> = Pin<Box<dyn Future<Output = Result<T, TxError>> + Send + 'tx>>;
+pub type Reading<'tx, T> = Pin<Box<dyn Future<Output = Result<T, TxError>> + Send + 'tx>>;
 
 #[async_trait]
 impl<T, F> Command for Read<T, F>
@@ -194,7 +230,7 @@ where
     F: for<'tx> Fn(&'tx mut Tx) -> Reading<'tx, T> + Send + Sync + 'static,
 {
     type Answer = T;
-    const NAME: &'static str = "read";
+    const NAME: &'static str = READ;
 
     async fn attempt(&self, tx: &mut Tx) -> Result<T, TxError> {
         (self.work)(tx).await
@@ -204,7 +240,7 @@ where
 /// How often each thing happened; counters only grow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Committed transactions.
+    /// Committed transactions, without those that only read.
     pub committed: u64,
     /// Retries by cause: a class, with the SQLSTATE or the row that was lost.
     pub retries: BTreeMap<String, u64>,
@@ -294,7 +330,7 @@ impl Runner {
     /// Runs a command to its end, whether or not the caller still waits.
     ///
     /// # Errors
-    /// [`Failure`] when no answer could be had within [`MAX_ATTEMPTS`] and [`MAX_ELAPSED`].
+    /// [`Failure`] when no answer could be had within [`MAX_RACES`] and [`Command::BOUNDS`].
     pub async fn run<C: Command>(self: &Arc<Self>, command: C) -> Result<Ran<C::Answer>, Failure> {
         let runner = Arc::clone(self);
         let task = tokio::spawn(async move { runner.run_here(&command).await });
@@ -317,7 +353,7 @@ impl Runner {
             work,
             answers: PhantomData,
         };
-        // A read has no outcome to be unknown.
+        // A read has no outcome that could be unknown.
         let ran = self.run(read).await;
         ran.map(|ran| ran.answer)
             .map_err(|_failure| Failure::Unavailable)
@@ -325,9 +361,10 @@ impl Runner {
 
     async fn run_here<C: Command>(&self, command: &C) -> Result<Ran<C::Answer>, Failure> {
         let started = Instant::now();
-        let (mut was_unknown, mut failures) = (false, 0);
-        for attempt in 1..=MAX_ATTEMPTS {
-            let (class, cause) = match self.attempt(command, failures).await {
+        let left = || C::BOUNDS.elapsed.saturating_sub(started.elapsed());
+        let (mut was_unknown, mut failures, mut races) = (false, 0, 0);
+        for attempt in 1.. {
+            let (class, cause) = match self.attempt(command, failures, left()).await {
                 Ok(answer) => {
                     return Ok(Ran {
                         answer,
@@ -340,11 +377,9 @@ impl Runner {
             };
             was_unknown |= class == Class::Unknown;
             failures += usize::from(matches!(class, Class::Unknown | Class::Transient));
-            if class == Class::Final {
-                break;
-            }
+            races += u32::from(class == Class::Conflict);
             let backoff = jitter(attempt);
-            if started.elapsed() + backoff > MAX_ELAPSED || attempt == MAX_ATTEMPTS {
+            if class == Class::Final || races == MAX_RACES || backoff >= left() {
                 break;
             }
             self.count(|c| *c.retries.entry(cause).or_default() += 1);
@@ -362,17 +397,13 @@ impl Runner {
         &self,
         command: &C,
         failures: usize,
+        left: Duration,
     ) -> Result<C::Answer, (Phase, TxError)> {
         let before = |error: TxError| (Phase::BeforeCommit, error);
-        let mut tx = Tx::begin(&self.endpoints, failures)
-            .await
-            .map_err(|e| before(e.into()))?;
-        let answer = match command.attempt(&mut tx).await {
-            // A command that went on after a failed statement must not commit: COMMIT would
-            // answer ROLLBACK, and the driver would not complain.
-            Ok(_) if tx.poisoned => Err(TxError::Corrupt("a failed statement was ignored")),
-            other => other,
-        };
+        let deadline = C::BOUNDS.attempt.min(left);
+        // Dropping what hangs closes its connection.
+        let work = timeout(deadline, self.work(command, failures)).await;
+        let (tx, answer) = work.unwrap_or(Err(TxError::TooSlow)).map_err(before)?;
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) => {
@@ -380,16 +411,35 @@ impl Runner {
                 return Err(before(error));
             }
         };
-        match tx.commit().await {
-            Ok(events) => {
-                self.count(|c| c.committed += 1);
+        match timeout(deadline, tx.commit()).await {
+            Ok(Ok(events)) => {
+                if C::NAME != READ {
+                    self.count(|c| c.committed += 1);
+                }
                 if let (false, Some(listener)) = (events.is_empty(), self.listener.get()) {
                     listener(&events);
                 }
                 Ok(answer)
             }
-            Err(error) => Err((Phase::AtCommit, error.into())),
+            Ok(Err(error)) => Err((Phase::AtCommit, error.into())),
+            Err(_elapsed) => Err((Phase::AtCommit, TxError::TooSlow)),
         }
+    }
+
+    /// A transaction up to its COMMIT: the command's answer, or why it must be rolled back.
+    async fn work<C: Command>(
+        &self,
+        command: &C,
+        failures: usize,
+    ) -> Result<(Tx, Result<C::Answer, TxError>), TxError> {
+        let mut tx = Tx::begin(&self.endpoints, failures).await?;
+        let answer = match command.attempt(&mut tx).await {
+            // A command that went on after a failed statement must not commit: COMMIT would
+            // answer ROLLBACK, and the driver would not complain.
+            Ok(_) if tx.poisoned => Err(TxError::Corrupt("a failed statement was ignored")),
+            other => other,
+        };
+        Ok((tx, answer))
     }
 
     fn sort(&self, command: &'static str, phase: Phase, error: &TxError) -> (Class, String) {
@@ -398,6 +448,7 @@ impl Runner {
                 classify(error, phase),
                 sqlstate(error).unwrap_or_else(|| "connection".into()),
             ),
+            TxError::TooSlow => (too_slow(phase), "deadline".into()),
             TxError::Lost(what) => (Class::Conflict, (*what).to_owned()),
             TxError::KeyReused | TxError::Corrupt(_) => (Class::Final, error.to_string()),
         };

@@ -113,6 +113,7 @@ fn event(offset: i64) -> HouseEvent {
             event: passed(),
             card: card(offset),
             activity,
+            listed: true,
         },
     }
 }

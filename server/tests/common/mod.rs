@@ -20,6 +20,7 @@ use shared::{Currency, LotId, Money, PrincipalId, Region};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 pub fn usd(minor: i64) -> Money {
     Money::new(minor, Currency::Usd).expect("in range")
@@ -32,6 +33,18 @@ pub async fn stores() -> Attached {
     attach_with(program, &folder)
         .await
         .expect("the stores start")
+}
+
+/// How long something that happens by itself may take on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Asks until the answer is yes; says what it waited for if it never is.
+pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds().await {
+        assert!(Instant::now() < deadline, "never came true: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// A database of the test's own.
@@ -71,6 +84,18 @@ impl Database {
             .execute(&mut admin)
             .await
             .expect("drops");
+    }
+
+    /// Has a lot's time end now, so that a test need not race against it.
+    pub async fn end_lot(&self, lot: LotId) {
+        let mut raw = self.connect().await;
+        let end = "UPDATE lots
+                   SET closes_at_ms = (extract(epoch FROM clock_timestamp()) * 1000)::bigint + 1
+                   WHERE lot_id = $1";
+        let ended = sqlx::query(end).bind(lot.uuid()).execute(&mut raw).await;
+        assert_eq!(ended.expect("ends").rows_affected(), 1);
+        raw.close().await.expect("closes");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 
     pub async fn connect(&self) -> PgConnection {

@@ -121,6 +121,7 @@ pub fn lot_event(lot: LotId, offset: i64) -> HouseEvent {
                 amount: None,
                 at: Timestamp(5),
             },
+            listed: true,
         },
     }
 }

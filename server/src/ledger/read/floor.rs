@@ -70,9 +70,20 @@ async fn activity(tx: &mut Tx) -> Result<(Vec<Activity>, Timestamp), TxError> {
         .filter_map(|text| serde_json::from_str::<HouseEvent>(text).ok());
     let line = |event: HouseEvent| match event.body {
         EventBody::Opened { activity, .. }
-        | EventBody::Lot { activity, .. }
-        | EventBody::Stock { activity, .. } => Some(activity),
-        EventBody::Wallet { .. } | EventBody::Notice { .. } => None,
+        | EventBody::Lot {
+            activity,
+            listed: true,
+            ..
+        }
+        | EventBody::Stock {
+            activity,
+            listed: true,
+            ..
+        } => Some(activity),
+        EventBody::Lot { .. }
+        | EventBody::Stock { .. }
+        | EventBody::Wallet { .. }
+        | EventBody::Notice { .. } => None,
     };
     let most = usize::try_from(MAX_ACTIVITY).unwrap_or(usize::MAX);
     Ok((

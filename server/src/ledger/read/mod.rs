@@ -14,16 +14,22 @@ pub use room::room;
 use shared::live::{LotEvent, Position};
 use shared::{IdempotencyKey, LotId, PrincipalId, Timestamp};
 use sqlx::postgres::PgPool;
+use std::time::Instant;
 use uuid::Uuid;
 pub use wallet::{wallet, wallet_page};
 
-/// Database time, by a statement of its own: in a transaction it would be the time of BEGIN.
+/// Database time, and when it was asked for, by a statement of its own: in a transaction it would
+/// be the time of BEGIN. Asked once a connection is there, since waiting for one is no part of the
+/// way to the database.
 ///
 /// # Errors
 /// What the database says.
-pub async fn now(pool: &PgPool) -> Result<Timestamp, sqlx::Error> {
+pub async fn now(pool: &PgPool) -> Result<(Instant, Timestamp), sqlx::Error> {
+    let mut connection = pool.acquire().await?;
+    let asked = Instant::now();
     let query = sqlx::query_scalar(concat!("SELECT ", now_ms!()));
-    query.fetch_one(pool).await.map(Timestamp)
+    let now = query.fetch_one(&mut *connection).await?;
+    Ok((asked, Timestamp(now)))
 }
 
 /// What a key of a person decided, the newest route first if the key served several.
