@@ -170,7 +170,7 @@ async fn schema_command(args: &StoreArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn audit_command(args: &AuditArgs) -> anyhow::Result<ExitCode> {
-    let (stores, ledger) = quiet_ledger(&args.stores, Missing::Temporary).await?;
+    let (stores, ledger) = quiet_ledger(&args.stores, Missing::Kept).await?;
     let findings = ledger.audit().await?;
     let broken = audit::violations(&findings);
     if args.json {
@@ -206,7 +206,8 @@ async fn prove(args: &ProveArgs) -> anyhow::Result<ExitCode> {
             "a proof run leaves lots and people behind; on these stores say --yes-really"
         );
     }
-    let (stores, _ledger) = quiet_ledger(&args.stores, Missing::Temporary).await?;
+    let stores = stores::open(&args.stores, Missing::Temporary).await?;
+    schema::apply(&stores.endpoints).await?;
     for line in &stores.banner {
         say(line);
     }

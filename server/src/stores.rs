@@ -28,6 +28,9 @@ pub enum Missing {
     Start,
     /// Those of the data directory if they run, else temporary ones.
     Temporary,
+    /// Those of the data directory if it holds any, started if they do not run, else temporary
+    /// ones: an audit of a stopped house must not look elsewhere and find nothing.
+    Kept,
 }
 
 #[cfg(feature = "local")]
@@ -38,13 +41,20 @@ async fn local(
     if !args.local_ledger() && !args.local_firehose() {
         return Ok(None);
     }
-    if missing == Missing::Temporary {
-        if let Some(attached) = crate::local::attach_running(&args.data_dir).await {
-            return Ok(Some(attached));
+    let running = match missing {
+        Missing::Start => None,
+        Missing::Kept if crate::local::holds_stores(&args.data_dir) => None,
+        Missing::Temporary | Missing::Kept => {
+            match crate::local::attach_running(&args.data_dir).await {
+                Some(attached) => Some(attached),
+                None => Some(crate::local::attach_temporary().await?),
+            }
         }
-        return Ok(Some(crate::local::attach_temporary().await?));
-    }
-    Ok(Some(crate::local::attach(&args.data_dir).await?))
+    };
+    Ok(Some(match running {
+        Some(attached) => attached,
+        None => crate::local::attach(&args.data_dir).await?,
+    }))
 }
 
 /// Opens both planes.

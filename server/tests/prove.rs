@@ -2,8 +2,19 @@
 //! codes and their JSON. The figures are printed; what must hold is asserted.
 #![cfg(feature = "local")]
 
+mod common;
+
+use common::Database;
 use serde_json::Value;
+use server::ledger::endpoint::Endpoints;
+use server::ledger::sweeper;
+use server::local::attach_with;
+use server::proof::{self, Kernels, Settings};
+use sqlx::{Connection, PgConnection};
+use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 fn lotzero() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lotzero"));
@@ -82,6 +93,51 @@ fn a_race_that_did_not_take_place_is_no_proof() {
         String::from_utf8_lossy(&done.stdout)
     );
     assert!(String::from_utf8_lossy(&done.stdout).contains("INVALID"));
+}
+
+/// The house settles what is sold out while the losers are still coming: they hear `sold_out` all
+/// the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_races_hold_beside_a_house_that_settles() {
+    let database = Database::create().await;
+    let node = database.node().await;
+    let stop = CancellationToken::new();
+    let sweeper = tokio::spawn(sweeper::sweep(Arc::clone(&node.ledger), stop.clone()));
+    let open = async || Endpoints::postgres(&database.url, 16).await;
+    let kernels = Kernels::open(2, open).await.expect("connects");
+    let settings = Settings {
+        buyers: 400,
+        units: 10,
+        attempts: 60,
+    };
+    let report = proof::prove(&kernels, &settings).await.expect("runs");
+    assert_eq!(report.violations, 0, "{report:#?}");
+    stop.cancel();
+    sweeper.await.expect("ends");
+    kernels.close().await;
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn an_audit_of_a_stopped_house_reads_what_it_keeps() {
+    let folder = tempfile::tempdir().expect("makes a folder");
+    let run = |command: &str| {
+        let mut lotzero = lotzero();
+        let done = lotzero.args([command, "--data-dir"]).arg(folder.path());
+        done.output().expect("runs").status.code()
+    };
+    assert_eq!(run("seed"), Some(0));
+    assert_eq!(run("audit"), Some(0));
+    let program = Path::new(env!("CARGO_BIN_EXE_lotzero"));
+    let stores = attach_with(program, folder.path()).await.expect("starts");
+    let mut raw = PgConnection::connect(&stores.database_url)
+        .await
+        .expect("connects");
+    let damage = sqlx::raw_sql("UPDATE wallets SET funded_minor = funded_minor + 1");
+    damage.execute(&mut raw).await.expect("plants");
+    raw.close().await.expect("closes");
+    assert!(stores.close().await, "the stores end");
+    assert_eq!(run("audit"), Some(3));
 }
 
 #[test]

@@ -93,6 +93,13 @@ pub async fn attach(data_dir: &Path) -> Result<Attached, AttachError> {
     attach_with(&this_program()?, data_dir).await
 }
 
+/// Whether stores have run in the data folder and left what they keep.
+#[must_use]
+pub fn holds_stores(data_dir: &Path) -> bool {
+    let path = data_dir.to_owned();
+    Folder { path }.dynamodb().is_file()
+}
+
 /// Attaches to the data folder's stores if they run.
 pub async fn attach_running(data_dir: &Path) -> Option<Attached> {
     let path = data_dir.canonicalize().ok()?;

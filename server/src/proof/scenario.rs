@@ -28,6 +28,9 @@ const DURATION_MS: i64 = 600_000;
 /// Commands that set up a race, sent at the same time.
 const SETUP_WIDTH: usize = 16;
 
+/// People registered in one transaction: DSQL takes 3,000 rows, maintenance 1,000.
+const REGISTER_WIDTH: usize = 1_000;
+
 /// The Regions that buyers are tagged with.
 const REGIONS: [Region; 5] = [
     Region::Tokyo,
@@ -53,7 +56,9 @@ fn stranger(role: &str) -> Person {
 
 async fn people(kernels: &Kernels, role: &str, count: u32) -> anyhow::Result<Vec<Actor>> {
     let strangers: Vec<Person> = (0..count).map(|_| stranger(role)).collect();
-    kernels.of(0).register(strangers.clone(), false).await?;
+    for group in strangers.chunks(REGISTER_WIDTH) {
+        kernels.of(0).register(group.to_vec(), false).await?;
+    }
     let regions = REGIONS.iter().copied().cycle();
     Ok(strangers
         .into_iter()
