@@ -37,7 +37,8 @@ pub enum DynamoDbError {
 pub struct DynamoDb {
     address: SocketAddr,
     stop: CancellationToken,
-    server: JoinHandle<()>,
+    /// Taken by whoever sees its end first: a task is joined once.
+    server: Option<JoinHandle<()>>,
     sweep: JoinHandle<()>,
 }
 
@@ -68,7 +69,7 @@ impl DynamoDb {
         Ok(Self {
             address,
             stop,
-            server,
+            server: Some(server),
             sweep,
         })
     }
@@ -81,14 +82,18 @@ impl DynamoDb {
 
     /// Resolves when the server has ended, which it does only by a fault.
     pub async fn ended(&mut self) {
-        // A panic inside is an end as well.
-        let _ = (&mut self.server).await;
+        if let Some(server) = &mut self.server {
+            // A panic inside is an end as well.
+            let _ = server.await;
+        }
+        self.server = None;
     }
 
     /// Lets requests finish and closes the file.
     pub async fn stop(self) {
         self.stop.cancel();
-        let both = futures::future::join(self.server, self.sweep);
+        let server = futures::future::OptionFuture::from(self.server);
+        let both = futures::future::join(server, self.sweep);
         if tokio::time::timeout(STOPS_WITHIN, both).await.is_err() {
             tracing::warn!("the embedded DynamoDB does not finish its requests");
         }
