@@ -5,7 +5,7 @@
 mod common;
 
 use app::ports::{Ledger as _, Sessions as _, StepIn};
-use common::{Database, english, usd};
+use common::{Database, english, eventually, usd};
 use http::HeaderMap;
 use server::demo;
 use server::ids;
@@ -13,7 +13,7 @@ use server::ledger::lots::NewTerms;
 use server::ledger::sweeper;
 use server::sessions::BrowserSessions;
 use shared::auction::{Mechanism, Status};
-use shared::view::Terms;
+use shared::view::{LotView, Terms};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -31,19 +31,24 @@ async fn a_lot_is_settled_at_its_time_by_itself() {
     {
         *extension_window_ms = 0;
     }
-    let lot = node.put_up_for(&seller, terms, 500).await;
+    let lot = node.put_up(&seller, terms).await;
     node.ledger
         .bid(&ann, ids::key(), lot.id, usd(2_000))
         .await
         .expect("answers")
         .outcome
         .expect("ok");
+    database.end_lot(lot.id).await;
     let stop = CancellationToken::new();
     let sweepers = [
         tokio::spawn(sweeper::sweep(Arc::clone(&node.ledger), stop.clone())),
         tokio::spawn(sweeper::sweep(Arc::clone(&node.ledger), stop.clone())),
     ];
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    eventually("the lot is settled", async || {
+        let room = node.ledger.room(lot.id).await.expect("answers");
+        room.expect("exists").lot.status == Status::Sold
+    })
+    .await;
     stop.cancel();
     for sweeper in sweepers {
         sweeper.await.expect("ends");
@@ -110,7 +115,12 @@ async fn seeding_twice_seeds_once_and_a_lot_that_ends_is_followed() {
         stop.clone(),
     );
     let run = tokio::spawn(run);
-    tokio::time::sleep(Duration::from_millis(1_000)).await;
+    let falling = async || {
+        let floor = node.ledger.floor().await.expect("answers");
+        let dutch = |lot: &&LotView| lot.mechanism() == Mechanism::Dutch;
+        floor.live.iter().filter(dutch).count()
+    };
+    eventually("another falling price", async || falling().await == 3).await;
     stop.cancel();
     run.await.expect("ends");
     let after = node.ledger.floor().await.expect("answers");

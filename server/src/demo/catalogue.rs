@@ -182,6 +182,7 @@ pub fn increments() -> Increments {
 #[must_use]
 pub fn lot(thing: &Thing, seller: PrincipalId, spread: i64) -> NewLot {
     let seconds = 1_000;
+    let tick_ms = 1_500 + 15 * spread;
     let (duration_ms, terms) = match thing.mechanism {
         Mechanism::English => (
             (180 + 3 * spread) * seconds,
@@ -193,14 +194,15 @@ pub fn lot(thing: &Thing, seller: PrincipalId, spread: i64) -> NewLot {
                 max_extension_ms: 300 * seconds,
             },
         ),
-        // A hundred steps of two seconds from twice the estimate down to half of it.
+        // A hundred ticks of 1.5 to 3 seconds from twice the estimate down to half of it; a short
+        // while at the floor, and the next one follows. So a price is always falling somewhere.
         Mechanism::Dutch => (
-            (230 + spread / 2) * seconds,
+            100 * tick_ms + 6 * seconds,
             NewTerms::Dutch(Dutch {
                 start: dollars(thing.estimate * 2),
                 floor: dollars(thing.estimate / 2),
                 step_minor: thing.estimate * 3 / 2,
-                tick_ms: 2 * seconds,
+                tick_ms,
             }),
         ),
         Mechanism::Drop => (

@@ -10,7 +10,7 @@ pub use crowd::crowd;
 
 use crate::ids;
 use crate::ledger::Ledger;
-use crate::ledger::lease::TakeLease;
+use crate::ledger::lease::{GiveBack, TakeLease};
 use anyhow::Context;
 use app::ports::{Actor, Failure, Ledger as _};
 use rand::seq::IndexedRandom;
@@ -19,6 +19,7 @@ use shared::view::Person;
 use shared::{Currency, Money, Region};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// What a seeded person's wallet holds at first, in dollars.
@@ -33,6 +34,9 @@ const LIVE: [(Mechanism, usize); 3] = [
 
 /// How often the demo looks whether a lot has to follow.
 const INTERVAL: Duration = Duration::from_secs(2);
+
+/// The name of the lease for all of it.
+const LEASE: &str = "demo";
 
 /// How long a node runs the demo without renewing its lease.
 const LEASE_LIFE_MS: i64 = 8_000;
@@ -103,7 +107,7 @@ async fn keep_up(ledger: &Arc<Ledger>, cast: &Cast) -> Result<(), Failure> {
             .filter(|lot| lot.mechanism() == mechanism)
             .collect();
         let mut shown: Vec<&str> = live.iter().map(|lot| lot.title.as_str()).collect();
-        for _ in live.len()..wanted {
+        for slot in live.len()..wanted {
             let of_kind =
                 |thing: &&Thing| thing.mechanism == mechanism && !shown.contains(&thing.title);
             let free: Vec<&Thing> = THINGS.iter().filter(of_kind).collect();
@@ -118,7 +122,9 @@ async fn keep_up(ledger: &Arc<Ledger>, cast: &Cast) -> Result<(), Failure> {
                 break;
             };
             shown.push(thing.title);
-            let spread = rand::random_range(0..100);
+            // Lots put up together get lengths of their own, so that they do not end together.
+            let spread = (slot * 100 + rand::random_range(0..100)) / wanted;
+            let spread = i64::try_from(spread).unwrap_or(0);
             ledger
                 .put_up(catalogue::lot(thing, seller.id, spread))
                 .await?;
@@ -130,16 +136,16 @@ async fn keep_up(ledger: &Arc<Ledger>, cast: &Cast) -> Result<(), Failure> {
 /// Keeps the demo moving until cancelled. Several nodes may run it; a lease lets one act.
 pub async fn run(ledger: Arc<Ledger>, cast: Arc<Cast>, simulate: bool, stop: CancellationToken) {
     let owner = ids::event().uuid();
+    let mut act = Act::default();
     let mut interval = tokio::time::interval(INTERVAL);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut crowd_task = None;
     loop {
         tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => break,
             _ = interval.tick() => {}
         }
         let take = TakeLease {
-            name: "demo",
+            name: LEASE,
             owner,
             life_ms: LEASE_LIFE_MS,
         };
@@ -149,14 +155,42 @@ pub async fn run(ledger: Arc<Ledger>, cast: Arc<Cast>, simulate: bool, stop: Can
             .await
             .is_ok_and(|ran| ran.answer.is_some());
         if !ours {
+            act.end().await;
             continue;
         }
         if let Err(failure) = keep_up(&ledger, &cast).await {
             tracing::warn!(%failure, "the demo could not put up a lot; it tries again");
         }
-        if simulate && crowd_task.is_none() {
-            let bidders = crowd(Arc::clone(&ledger), Arc::clone(&cast), stop.clone());
-            crowd_task = Some(tokio::spawn(bidders));
+        if simulate {
+            act.begin(&ledger, &cast);
+        }
+    }
+    act.end().await;
+    let back = GiveBack { name: LEASE, owner };
+    if ledger.runner().run(back).await.is_err() {
+        tracing::debug!("the demo's lease expires by itself");
+    }
+}
+
+/// The simulated bidders of the node that has the lease.
+#[derive(Default)]
+struct Act(Option<(CancellationToken, JoinHandle<()>)>);
+
+impl Act {
+    fn begin(&mut self, ledger: &Arc<Ledger>, cast: &Arc<Cast>) {
+        if self.0.is_none() {
+            let stop = CancellationToken::new();
+            let bidders = crowd(Arc::clone(ledger), Arc::clone(cast), stop.clone());
+            self.0 = Some((stop, tokio::spawn(bidders)));
+        }
+    }
+
+    async fn end(&mut self) {
+        if let Some((stop, bidders)) = self.0.take() {
+            stop.cancel();
+            if bidders.await.is_err() {
+                tracing::warn!("a simulated bidder panicked");
+            }
         }
     }
 }
