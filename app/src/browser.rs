@@ -4,7 +4,8 @@ use js_sys::Reflect;
 use leptos::prelude::{document, window, window_event_listener};
 use shared::IdempotencyKey;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{Element, HtmlFormElement, VisibilityState};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{Element, HtmlFormElement, RequestInit, Response, UrlSearchParams, VisibilityState};
 
 /// Bytes of randomness in a key: 128 bits.
 const KEY_BYTES: usize = 16;
@@ -43,6 +44,26 @@ pub fn fresh_key() -> Option<IdempotencyKey> {
 /// A fresh id for something of this tab's own.
 pub fn fresh_id() -> String {
     random_hex().unwrap_or_else(|| now_ms().to_string())
+}
+
+/// Sends a form, in the address or as a body, and answers the status and the text; `None` if there
+/// is no answer.
+pub async fn send(path: &str, in_address: bool, form: &str) -> Option<(u16, String)> {
+    let how = RequestInit::new();
+    let mut address = path.to_owned();
+    if in_address {
+        address.push('?');
+        address.push_str(form);
+    } else {
+        how.set_method("POST");
+        // The browser names the kind of such a body by itself.
+        let body = UrlSearchParams::new_with_str(form).ok()?;
+        how.set_body(&body.into());
+    }
+    let sent = window().fetch_with_str_and_init(&address, &how);
+    let answer: Response = JsFuture::from(sent).await.ok()?.unchecked_into();
+    let text = JsFuture::from(answer.text().ok()?).await.ok()?;
+    Some((answer.status(), text.as_string()?))
 }
 
 /// The address of the live socket at `path` on the page's own host.

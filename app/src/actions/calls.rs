@@ -1,18 +1,18 @@
 //! How the house's calls travel: a form there, JSON back.
 //!
 //! On the server this is the ordinary way of server functions. In the browser one small caller
-//! serves all of them, and the answer is read by [`Read`].
+//! serves all of them, and the answer is read by [`Read`]; the ordinary client would bring the code
+//! for streams along.
 
 use super::forms::Fields;
 use crate::acting::push_encoded;
+use crate::browser;
 use crate::lean::{Json, Lean, Read};
 use leptos::server_fn::client::Client;
-use leptos::server_fn::codec::{Encoding, Json as JsonBody, PostUrl};
+use leptos::server_fn::codec::{Encoding, Json as JsonBody};
 use leptos::server_fn::error::{FromServerFnError, ServerFnErrorErr};
-use leptos::server_fn::request::ClientReq;
-use leptos::server_fn::response::ClientRes;
 use leptos::server_fn::server::Server;
-use leptos::server_fn::{ContentType, Http, Protocol};
+use leptos::server_fn::{Http, Protocol};
 use send_wrapper::SendWrapper;
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -51,8 +51,15 @@ where
         let in_address = Way::METHOD == http::Method::GET;
         // The browser has one thread.
         SendWrapper::new(async move {
-            let json = call::<C, E>(path, in_address, form).await?;
-            read(&json)
+            let (is_error, json) = call(path, in_address, form).await.ok_or_else(|| {
+                let why = "no answer".to_owned();
+                E::from_server_fn_error(ServerFnErrorErr::Request(why))
+            })?;
+            if is_error {
+                Err(read(&json).unwrap_or_else(|unreadable| unreadable))
+            } else {
+                read(&json)
+            }
         })
     }
 }
@@ -77,32 +84,18 @@ fn read<T: Read, E: FromServerFnError>(json: &Json) -> Result<T, E> {
     })
 }
 
-/// Sends a form and reads the answer as a tree.
-fn call<'a, C, E>(
-    path: &'a str,
+/// Whether the answer is an error, and the answer as a tree; `None` if there is none.
+type Answered = Option<(bool, Json)>;
+
+/// Sends a form and reads the answer. Not generic, so that the bundle has it once.
+fn call(
+    path: &str,
     in_address: bool,
     form: String,
-) -> Pin<Box<dyn Future<Output = Result<Json, E>> + 'a>>
-where
-    C: Client<E>,
-    E: FromServerFnError + Read,
-{
+) -> Pin<Box<dyn Future<Output = Answered> + '_>> {
     Box::pin(async move {
-        let (kind, accepts) = (PostUrl::CONTENT_TYPE, JsonBody::CONTENT_TYPE);
-        let request = if in_address {
-            C::Request::try_new_get(path, kind, accepts, &form)?
-        } else {
-            C::Request::try_new_post(path, kind, accepts, form)?
-        };
-        let answer = C::send(request).await?;
-        let is_error = answer.status() >= 400;
-        let text = answer.try_into_string().await?;
-        let json = Json::parse(&text).unwrap_or(Json::Null);
-        if is_error {
-            Err(read(&json).unwrap_or_else(|unreadable| unreadable))
-        } else {
-            Ok(json)
-        }
+        let (status, text) = browser::send(path, in_address, &form).await?;
+        Some((status >= 400, Json::parse(&text).unwrap_or(Json::Null)))
     })
 }
 
