@@ -12,9 +12,9 @@ use crate::words;
 use leptos::prelude::*;
 use leptos_meta::{Meta, Title};
 use leptos_router::hooks::{use_params_map, use_query_map};
-use shared::auction::Phase;
+use shared::auction::{Mechanism, Phase};
 use shared::live::{Applied, Channel, Position, Push, Snapshot, apply, apply_units_left};
-use shared::view::{LotView, Reserve, RoomView, Terms};
+use shared::view::{LadderLine, LotView, Reserve, RoomView, Terms};
 use shared::{Money, Timestamp};
 use std::time::Duration;
 
@@ -136,12 +136,7 @@ fn LiveRoom(page: RoomPage, viewer: ViewerPage) -> impl IntoView {
 fn listen(live: Live, room: RwSignal<RoomView>) {
     let lot = room.with_untracked(|room| room.lot.id);
     let channel = Channel::Lot(lot);
-    let since = move || {
-        room.try_with_untracked(|room| Position {
-            epoch: room.lot.epoch,
-            offset: room.lot.offset,
-        })
-    };
+    let since = move || room.try_with_untracked(place).flatten();
     let hear = move |news: News<'_>| match news {
         News::Snapshot(Snapshot::Room(now)) => room
             .try_update(|room| take_snapshot(room, now))
@@ -165,6 +160,15 @@ fn listen(live: Live, room: RwSignal<RoomView>) {
     };
     let listener = live.join(channel, since, hear);
     on_cleanup(move || live.leave(listener));
+}
+
+/// From where the room can be continued. Claims of a drop have no offset, so its place does not
+/// tell whether one was missed: there only the whole state does.
+fn place(room: &RoomView) -> Option<Position> {
+    (room.lot.mechanism() != Mechanism::Drop).then_some(Position {
+        epoch: room.lot.epoch,
+        offset: room.lot.offset,
+    })
 }
 
 /// Says what others bid in one sentence every few seconds, however many bids there were.
@@ -210,7 +214,11 @@ fn take_snapshot(room: &mut RoomView, now: &RoomView) -> u32 {
     } else {
         1
     };
+    // Claims of a drop have no offset; their lines tell how many there were.
+    let known = |line: &&LadderLine| room.ladder.iter().all(|known| known.id != line.id);
+    let lines = now.ladder.iter().filter(known).count();
     *room = now.clone();
+    let missed = missed.max(i64::try_from(lines).unwrap_or(i64::MAX));
     u32::try_from(missed).unwrap_or(u32::MAX)
 }
 
