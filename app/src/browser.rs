@@ -147,3 +147,8 @@ pub fn on_wake(act: impl Fn() + Clone + 'static) {
             .unchecked_ref(),
     );
 }
+
+/// Calls when the browser says that the network is gone.
+pub fn on_offline(act: impl Fn() + 'static) {
+    window_event_listener(leptos::ev::offline, move |_| act());
+}

@@ -242,7 +242,7 @@ fn Connection() -> impl IntoView {
         Shown::Live => "Live",
         Shown::Connecting => "Connecting",
         Shown::Stale { .. } => "Offline",
-        Shown::Ended => "Closed",
+        Shown::Ended | Shown::SignedOut => "Closed",
     });
     view! {
         <span class="connection" data-testid="connection" data-state=drawn(move || shown.get().word())>

@@ -52,10 +52,19 @@ pub fn StaleBanner() -> impl IntoView {
         Shown::Stale { retry_in_s: None } => {
             "Connection lost. Prices may be old. Trying now…".to_owned()
         }
-        Shown::Ended => "The house closed this connection. Reload the page to go on.".to_owned(),
+        Shown::Ended => "The house closed this connection.".to_owned(),
+        Shown::SignedOut => "You are no longer signed in here.".to_owned(),
         Shown::Live | Shown::Connecting => String::new(),
     });
-    let can_retry = move || matches!(shown.get(), Shown::Stale { .. });
+    // Where nothing is waited for there is nothing to bring forward.
+    let can_retry = move || {
+        matches!(
+            shown.get(),
+            Shown::Stale {
+                retry_in_s: Some(_)
+            }
+        )
+    };
     let retry = move || {
         view! {
             <button type="button" class="button quiet" on:click=move |_| live.retry_now()>
@@ -64,11 +73,16 @@ pub fn StaleBanner() -> impl IntoView {
         }
         .erase()
     };
+    let is_over = move || matches!(shown.get(), Shown::Ended | Shown::SignedOut);
+    // Marked as external, so that the browser follows it and not the router.
+    let reload =
+        || view! { <a class="button quiet" href="" rel="external">"Reload the page"</a> }.erase();
     let banner = move || {
         view! {
             <div class="stale-banner" data-testid="stale-banner">
                 <p>{Arc::clone(&sentence)}</p>
                 {only(can_retry, retry)}
+                {only(is_over, reload)}
             </div>
         }
         .erase()

@@ -19,6 +19,8 @@ pub enum Link {
     },
     /// The server asked not to come back.
     Ended,
+    /// The page was made for a person whom the server no longer knows in this browser.
+    SignedOut,
 }
 
 /// What is shown of it.
@@ -35,6 +37,8 @@ pub enum Shown {
     },
     /// Numbers are old and stay so.
     Ended,
+    /// The same, and the page shows somebody as whom nobody can act here any more.
+    SignedOut,
 }
 
 impl Link {
@@ -49,6 +53,16 @@ impl Link {
                 retry_in_s: retry_at_ms.map(|at| ((at - now_ms).max(0) + 999) / 1_000),
             },
             Self::Ended => Shown::Ended,
+            Self::SignedOut => Shown::SignedOut,
+        }
+    }
+
+    /// Since when it has been down, if it is down or goes down now.
+    #[must_use]
+    pub const fn down_since(self, now_ms: i64) -> i64 {
+        match self {
+            Self::Down { since_ms, .. } => since_ms,
+            Self::Starting | Self::Live | Self::Ended | Self::SignedOut => now_ms,
         }
     }
 }
@@ -60,14 +74,14 @@ impl Shown {
         match self {
             Self::Live => "live",
             Self::Connecting => "connecting",
-            Self::Stale { .. } | Self::Ended => "stale",
+            Self::Stale { .. } | Self::Ended | Self::SignedOut => "stale",
         }
     }
 
     /// Whether what the page shows may be old.
     #[must_use]
     pub const fn is_stale(self) -> bool {
-        matches!(self, Self::Stale { .. } | Self::Ended)
+        matches!(self, Self::Stale { .. } | Self::Ended | Self::SignedOut)
     }
 }
 
@@ -94,7 +108,13 @@ mod tests {
                 retry_in_s: Some(0)
             }
         );
+        assert_eq!(
+            (down.down_since(9_000), Link::Live.down_since(9_000)),
+            (1_000, 9_000)
+        );
         assert!(Link::Ended.shown(0).is_stale());
+        assert_eq!(Link::SignedOut.shown(0).word(), "stale");
+        assert!(Link::SignedOut.shown(0).is_stale());
         assert!(!Link::Live.shown(0).is_stale());
         assert_eq!(Link::Starting.shown(0).word(), "connecting");
     }

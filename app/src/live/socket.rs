@@ -14,7 +14,7 @@ use gloo_timers::future::TimeoutFuture;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use shared::live::{
-    Channel, ClientFrame, Position, SUBPROTOCOL, ServerFrame, ServerMessage, close_code,
+    Channel, ClientFrame, ErrorCode, Position, SUBPROTOCOL, ServerFrame, ServerMessage, close_code,
 };
 use shared::view::Reaction;
 use shared::{LotId, Timestamp};
@@ -24,19 +24,21 @@ use std::time::Duration;
 
 /// The pace of everything that shows time: four times a second.
 const TICK: Duration = Duration::from_millis(250);
-/// No frame for this long means that the connection is dead: the server pings every 25 s.
-const SILENCE_MS: u32 = 35_000;
+/// A ping that is not answered for this long, while nothing else comes, means that the connection
+/// is dead. A server that reads slowly answers something every three seconds.
+const DEAF_MS: i64 = 4_000;
 /// The first frame must come within this time.
-const FIRST_FRAME_MS: u32 = 10_000;
+const FIRST_FRAME_MS: i64 = 10_000;
 /// Quick probes at the start of a connection, and the pause between them.
 const PROBES: u32 = 5;
 const PROBE_PAUSE_MS: u32 = 150;
 /// The pause between probes after that.
 const PING_PAUSE_MS: u32 = 5_000;
-/// After a return, events that come within this time are counted as caught up.
-const CATCH_UP: Duration = Duration::from_millis(900);
 /// A socket that closed without saying why.
 const NO_CLOSE_CODE: u16 = 1006;
+/// This tab's own reason, among those after which nobody comes back: the page was made for a
+/// person whom the server no longer knows here.
+const SIGNED_OUT: u16 = 4_999;
 
 #[derive(Clone)]
 struct Handler {
@@ -58,8 +60,20 @@ struct State {
     /// Ends the pause before the next try.
     wake: Option<oneshot::Sender<()>>,
     clock: ServerClock,
+    /// Ends the connection, with the code to end it for.
+    cut: Option<oneshot::Sender<u16>>,
+    /// When the connection was begun, or its last frame came.
+    heard_ms: i64,
     /// Pings on their way, and when each left.
     pings: Vec<(u32, i64)>,
+    /// Subscriptions not answered yet, or refused for a while: until there are none, the page may
+    /// lack something.
+    asked: Vec<(u32, Channel)>,
+    /// The pauses before asking again.
+    asks_again: Backoff,
+    /// The ping that left when everything had been answered. Its pong comes behind all that was
+    /// missed.
+    last_word: Option<u32>,
     /// Counts probe rounds, so that an old one ends when a new one begins.
     probe_round: u32,
     /// Events since the return, while they are counted.
@@ -71,6 +85,19 @@ thread_local! {
 }
 
 impl State {
+    /// Whether the server should have said something by now and has not. Any frame counts: pongs
+    /// wait behind what the server reads for a subscription.
+    fn is_deaf(&self, now: i64) -> bool {
+        let patience = if self.outbox.is_none() {
+            FIRST_FRAME_MS
+        } else if self.pings.iter().any(|(_, left)| now - left >= DEAF_MS) {
+            DEAF_MS
+        } else {
+            return false;
+        };
+        now - self.heard_ms >= patience
+    }
+
     fn handler(&self, listener: Listener) -> Option<Handler> {
         let known = self.handlers.iter().find(|(l, _)| *l == listener);
         known.map(|(_, handler)| handler.clone())
@@ -94,6 +121,9 @@ pub(super) fn start(live: Live, address: String) {
     let tick = move || {
         let now = browser::now_ms();
         live.local_ms.set(now);
+        if with(|state| state.is_deaf(now)) {
+            end(close_code::SILENT);
+        }
         let server = with(|state| state.clock.now(now));
         if server.is_some() {
             live.clock.set(server);
@@ -117,6 +147,7 @@ pub(super) fn start(live: Live, address: String) {
             live.unseen.set(0);
         }
     });
+    browser::on_offline(|| end(close_code::SILENT));
     live.link.set(Link::Down {
         since_ms: browser::now_ms(),
         retry_at_ms: None,
@@ -143,19 +174,22 @@ async fn run(live: Live, address: String) {
             state.outbox = None;
             state.probe_round = state.probe_round.wrapping_add(1);
             state.pings.clear();
+            state.asked.clear();
+            state.last_word = None;
             std::mem::take(&mut state.replies)
         });
         for (_, reply) in lost {
             reply(Reply::Lost);
         }
         let now = browser::now_ms();
-        let since_ms = match live.link.get_untracked() {
-            Link::Down { since_ms, .. } => since_ms,
-            Link::Starting | Link::Live | Link::Ended => now,
-        };
+        let since_ms = live.link.get_untracked().down_since(now);
         let after = after_close(code.code);
         if after == After::Stay {
-            live.link.set(Link::Ended);
+            live.link.set(if code.code == SIGNED_OUT {
+                Link::SignedOut
+            } else {
+                Link::Ended
+            });
             return;
         }
         backoff.stood(code.stood_ms);
@@ -204,18 +238,23 @@ async fn talk(live: Live, socket: WebSocket, greeted_ms: &mut Option<i64>) -> u1
         }
     });
     let mut outbox = Some(outbox);
-    let mut patience = FIRST_FRAME_MS;
+    let (cut, mut is_cut) = oneshot::channel();
+    with(|state| {
+        state.cut = Some(cut);
+        state.heard_ms = browser::now_ms();
+    });
     loop {
-        let next = select(stream.next(), TimeoutFuture::new(patience)).await;
-        let Either::Left((next, _timer)) = next else {
-            return close_code::SILENT;
+        let next = match select(stream.next(), &mut is_cut).await {
+            Either::Left((next, _)) => next,
+            Either::Right((code, _)) => return code.unwrap_or(NO_CLOSE_CODE),
         };
         match next {
             Some(Ok(Message::Text(text))) => {
+                let now = browser::now_ms();
+                with(|state| state.heard_ms = now);
                 if let Some(outbox) = outbox.take() {
                     with(|state| state.outbox = Some(outbox));
-                    *greeted_ms = Some(browser::now_ms());
-                    patience = SILENCE_MS;
+                    *greeted_ms = Some(now);
                     greet(live);
                 }
                 receive(live, &text);
@@ -228,34 +267,103 @@ async fn talk(live: Live, socket: WebSocket, greeted_ms: &mut Option<i64>) -> u1
     }
 }
 
-/// The server's first frame has come: everything that is listened to is asked for.
+/// Ends the connection, if there is one.
+fn end(code: u16) {
+    if let Some(cut) = with(|state| state.cut.take()) {
+        // It may have ended by itself.
+        let _gone = cut.send(code);
+    }
+}
+
+/// The server's first frame has come: everything that is listened to is asked for. Nothing is
+/// called live before all of it has been answered.
 fn greet(live: Live) {
-    let was_stale = live
-        .link
-        .get_untracked()
-        .shown(browser::now_ms())
-        .is_stale();
-    live.link.set(Link::Live);
-    for (channel, listener) in with(|state| state.registry.channels()) {
-        let handler = with(|state| state.handler(listener));
-        let since = handler.and_then(|handler| (handler.since)());
-        let frame = with(|state| state.registry.subscribe(channel, since));
-        send(&frame);
-    }
-    with(|state| state.clock.forget());
+    with(|state| {
+        state.clock.forget();
+        state.caught_up = Some(0);
+    });
+    // Before the subscriptions, so that the first pong does not wait for what they read.
     probe();
-    if was_stale {
-        with(|state| state.caught_up = Some(0));
-        set_timeout(
-            move || {
-                let events = with(|state| state.caught_up.take()).unwrap_or_default();
-                let said = caught_up(events);
-                live.polite.set(said.clone());
-                live.toast(said, None, super::Tone::Good);
-            },
-            CATCH_UP,
-        );
+    for channel in with(|state| state.registry.channels()) {
+        subscribe(channel);
     }
+    finish(live);
+}
+
+/// Asks for a channel from where the page is.
+fn subscribe(channel: Channel) {
+    if let Some(handler) = handlers(channel).first() {
+        let since = (handler.since)();
+        ask_for(with(|state| state.registry.subscribe(channel, since)));
+    }
+}
+
+/// Sends a subscription and remembers it until it is answered.
+fn ask_for(frame: ClientFrame) {
+    if let ClientFrame::Subscribe { id, channel, .. } = frame
+        && send(&frame)
+    {
+        with(|state| state.asked.push((id, channel)));
+    }
+}
+
+/// Once everything has been answered, a last ping asks whether all that was missed is here.
+fn finish(live: Live) {
+    if live.link.get_untracked() != Link::Live && with(|state| state.asked.is_empty()) {
+        let id = with(|state| state.registry.frame_id());
+        with(|state| state.last_word = Some(id));
+        send(&ClientFrame::Ping { id });
+    }
+}
+
+/// Everything has been answered and has come.
+fn settle(live: Live) {
+    let events = with(|state| {
+        state.last_word = None;
+        state.asks_again = Backoff::default();
+        state.caught_up.take()
+    });
+    let now = browser::now_ms();
+    let was_stale = live.link.get_untracked().shown(now).is_stale();
+    live.link.set(Link::Live);
+    if was_stale {
+        let said = caught_up(events.unwrap_or_default());
+        live.polite.set(said.clone());
+        live.toast(said, None, super::Tone::Good);
+    }
+}
+
+/// A subscription was refused. What may work later is asked for again, and meanwhile the page is
+/// not live, since it would not hear of a change.
+fn refused(live: Live, id: u32, code: ErrorCode, temporary: bool) {
+    let Some(channel) = with(|state| take(&mut state.asked, id)) else {
+        return;
+    };
+    if code == ErrorCode::SignIn {
+        return end(SIGNED_OUT);
+    }
+    if !temporary {
+        return finish(live);
+    }
+    let pause = with(|state| {
+        state.asked.push((id, channel));
+        state.caught_up.get_or_insert(0);
+        let random = browser::random_u32();
+        state.asks_again.pause_ms(After::Reconnect, random)
+    });
+    let link = live.link.get_untracked();
+    live.link.set(Link::Down {
+        since_ms: link.down_since(browser::now_ms()),
+        retry_at_ms: None,
+    });
+    let again = move || {
+        // Another connection has asked for everything anew.
+        if with(|state| take(&mut state.asked, id)).is_some() {
+            subscribe(channel);
+            finish(live);
+        }
+    };
+    set_timeout(again, Duration::from_millis(u64::from(pause)));
 }
 
 fn caught_up(events: u32) -> String {
@@ -280,23 +388,30 @@ fn probe() {
         state.probe_round = state.probe_round.wrapping_add(1);
         state.probe_round
     });
+    ping();
     spawn_local(async move {
-        let mut sent = 0_u32;
-        while with(|state| state.probe_round) == round {
-            let id = with(|state| state.registry.frame_id());
-            with(|state| state.pings.push((id, browser::now_ms())));
-            if !send(&ClientFrame::Ping { id }) {
-                return;
-            }
-            sent = sent.saturating_add(1);
+        let mut sent = 1_u32;
+        loop {
             let pause = if sent < PROBES {
                 PROBE_PAUSE_MS
             } else {
                 PING_PAUSE_MS
             };
             TimeoutFuture::new(pause).await;
+            if with(|state| state.probe_round) != round {
+                return;
+            }
+            ping();
+            sent = sent.saturating_add(1);
         }
     });
+}
+
+fn ping() {
+    let id = with(|state| state.registry.frame_id());
+    if send(&ClientFrame::Ping { id }) {
+        with(|state| state.pings.push((id, browser::now_ms())));
+    }
 }
 
 fn receive(live: Live, text: &str) {
@@ -305,12 +420,21 @@ fn receive(live: Live, text: &str) {
         return;
     };
     match frame.message {
-        ServerMessage::Hello { .. } | ServerMessage::Subscribed { .. } => {}
+        ServerMessage::Hello { .. } => {}
+        ServerMessage::Subscribed { id, .. } => {
+            with(|state| take(&mut state.asked, id));
+            finish(live);
+        }
         ServerMessage::Done { id } => answer(id, Reply::Done),
         ServerMessage::Error {
-            id, code, message, ..
+            id,
+            code,
+            message,
+            temporary,
         } => {
             if let Some(id) = id {
+                with(|state| take(&mut state.pings, id));
+                refused(live, id, code, temporary);
                 answer(id, Reply::Refused(code, message));
             }
         }
@@ -340,6 +464,10 @@ fn pong(live: Live, id: u32, server: Timestamp) {
         }
         state.clock.now(received)
     });
+    // A later pong does as well: the very one may have been refused.
+    if with(|state| state.asked.is_empty() && state.last_word.is_some_and(|last| last <= id)) {
+        settle(live);
+    }
     // The first pong makes the clock right at once; later ones wait for the next tick.
     if live.clock.with_untracked(Option::is_none) {
         live.clock.set(known);
@@ -352,14 +480,18 @@ fn answer(id: u32, reply: Reply) {
     }
 }
 
-fn hand_out(channel: Channel, news: News<'_>) {
-    let handlers: Vec<Handler> = with(|state| {
+fn handlers(channel: Channel) -> Vec<Handler> {
+    with(|state| {
         let listeners = state.registry.listeners(channel);
         listeners
             .into_iter()
             .filter_map(|l| state.handler(l))
             .collect()
-    });
+    })
+}
+
+fn hand_out(channel: Channel, news: News<'_>) {
+    let handlers = handlers(channel);
     // Handlers run without the state borrowed: they may join, leave and send.
     let new = handlers.iter().map(|h| (h.news)(news)).max().unwrap_or(0);
     with(|state| {
@@ -381,7 +513,7 @@ pub(super) fn join(
         news: Rc::new(news),
     };
     with(|state| state.handlers.push((listener, handler)));
-    send(&frame);
+    ask_for(frame);
     Some(listener)
 }
 
@@ -401,7 +533,7 @@ pub(super) fn resync(channel: Channel) {
         heard.then(|| state.registry.subscribe(channel, None))
     });
     if let Some(frame) = frame {
-        send(&frame);
+        ask_for(frame);
     }
 }
 
