@@ -95,7 +95,8 @@ test("only prices of the schedule appear, each lower than the last", async ({ pa
   }
   for (const [place, price] of prices.entries()) {
     expect((start.minor - price) % step_minor, `${prices}`).toBe(0);
-    expect(place === 0 || prices[place - 1] - price === step_minor, `${prices}`).toBe(true);
+    // A look may come late and miss a step.
+    expect(place === 0 || price < prices[place - 1], `${prices}`).toBe(true);
   }
   const { server_time } = await house.room(lot.id);
   const now = dutchPrice(lot, server_time);
