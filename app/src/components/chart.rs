@@ -22,6 +22,8 @@ struct Steps {
     points: Vec<(i64, i64)>,
     /// Where the drawing ends.
     until: i64,
+    /// Values between which the drawing reaches at least.
+    span: Option<(i64, i64)>,
 }
 
 /// A chart's line and where it stands now, in the drawing's own units.
@@ -34,13 +36,12 @@ struct Drawing {
 
 impl Steps {
     fn draw(&self, now: i64) -> Drawing {
-        let (Some(first), Some(low), Some(high)) = (
-            self.points.first().map(|p| p.0),
-            self.points.iter().map(|p| p.1).min(),
-            self.points.iter().map(|p| p.1).max(),
-        ) else {
+        let Some((first, value)) = self.points.first().copied() else {
             return Drawing::default();
         };
+        let span = self.span.unwrap_or((value, value));
+        let values = self.points.iter().map(|p| p.1);
+        let (low, high) = values.fold(span, |(low, high), v| (low.min(v), high.max(v)));
         let scale = |value: i64, from: i64, to: i64, size: i64| {
             let part = i128::from(value.clamp(from, to.max(from)) - from) * i128::from(size);
             i64::try_from(part / i128::from((to - from).max(1))).unwrap_or(size)
@@ -80,7 +81,11 @@ fn steps(room: &RoomView, now: Timestamp) -> Steps {
             let mut points = vec![(begin, opening.minor())];
             points.extend(oldest_first().map(|line| (line.at.0, line.amount.minor())));
             let until = now.0.clamp(begin + 1, end);
-            Steps { points, until }
+            Steps {
+                points,
+                until,
+                span: None,
+            }
         }
         Terms::Dutch { schedule } => {
             let tick = schedule.tick_ms.max(1);
@@ -91,7 +96,11 @@ fn steps(room: &RoomView, now: Timestamp) -> Steps {
                 .map(|n| begin + n * stride)
                 .map(|at| (at, schedule.price_at(lot.opens_at, Timestamp(at)).minor()))
                 .collect();
-            Steps { points, until: end }
+            Steps {
+                points,
+                until: end,
+                span: None,
+            }
         }
         Terms::Drop {
             units_left, units, ..
@@ -105,8 +114,12 @@ fn steps(room: &RoomView, now: Timestamp) -> Steps {
             }
             points.push((begin, left));
             points.reverse();
-            let until = now.0.clamp(begin + 1, end);
-            Steps { points, until }
+            Steps {
+                points,
+                until: now.0.clamp(begin + 1, end),
+                // One unit of fifty sold is not a fall to nothing.
+                span: Some((0, i64::from(*units))),
+            }
         }
     }
 }
@@ -209,12 +222,18 @@ mod tests {
         let steps = Steps {
             points: vec![(0, 100), (50, 200)],
             until: 100,
+            span: None,
         };
         let drawing = steps.draw(75);
         assert_eq!(drawing.line, "M0 152H320V8H640");
         assert_eq!(drawing.area, "M0 152H320V8H640V160H0Z");
         assert_eq!(drawing.now, (480, 8));
         assert_eq!(steps.draw(-5).now, (0, 152));
+        let among_more = Steps {
+            span: Some((0, 200)),
+            ..steps
+        };
+        assert_eq!(among_more.draw(75).line, "M0 80H320V8H640");
     }
 
     #[test]
@@ -222,16 +241,19 @@ mod tests {
         let flat = Steps {
             points: vec![(7, 5)],
             until: 7,
+            span: None,
         };
         assert_eq!(flat.draw(7).line, "M0 152H0");
         let huge = Steps {
             points: vec![(0, 0), (1, shared::money::MAX_MINOR)],
             until: i64::from(u32::MAX),
+            span: None,
         };
         assert!(huge.draw(1).line.ends_with("V8H640"));
         let none = Steps {
             points: Vec::new(),
             until: 0,
+            span: Some((0, 50)),
         };
         assert_eq!(none.draw(0), Drawing::default());
     }
