@@ -11,7 +11,10 @@ mod house;
 #[path = "support/store.rs"]
 mod store;
 
-use house::{House, PATIENCE, Socket, drop_lot, dutch_lot, lot_event, money, person};
+use house::{
+    House, PATIENCE, Socket, claimed, drop_lot, dutch_lot, english_lot, lot_event, money, person,
+    with_units_left,
+};
 use server::events::Audience;
 use server::ids;
 use server::live::LiveConfig;
@@ -103,7 +106,7 @@ async fn every_channel_begins_with_its_snapshot() {
     let Snapshot::Floor(floor) = next_snapshot(&mut socket).await else {
         panic!("no floor");
     };
-    assert_eq!(floor.live, [drop_lot(lot, 4)]);
+    assert_eq!(floor.live, [english_lot(lot, 4)]);
     socket.subscribe(Channel::Me, None).await;
     let Snapshot::Me { wallet } = next_snapshot(&mut socket).await else {
         panic!("no wallet");
@@ -191,12 +194,55 @@ async fn lost_history_is_said_and_a_client_ahead_has_lost_nothing() {
         };
         assert_eq!(room.lot.offset, 4);
     }
+    // The ledger has 5 and 6, and this node has not heard of them yet.
+    house.ledger.put(english_lot(lot, 6));
     let mut ahead = house.socket(None).await;
     assert!(ahead.subscribe(Channel::Lot(lot), Some(at(6))).await);
     for offset in 5..=7 {
         house.hub.deliver(&lot_event(lot, offset));
     }
     assert_eq!(next_offset(&mut ahead).await, 7, "5 and 6 it has");
+}
+
+#[tokio::test]
+async fn a_made_up_place_gets_a_snapshot_and_harms_nobody() {
+    for made_up in [1_000_000_000, i64::MAX, -1, i64::MIN] {
+        let house = House::open().await;
+        let channel = Channel::Lot(house.lot);
+        let mut liar = house.socket(None).await;
+        assert!(
+            !liar.subscribe(channel, Some(at(made_up))).await,
+            "{made_up}"
+        );
+        next_snapshot(&mut liar).await;
+        let mut honest = joined(&house, None, channel).await;
+        for offset in 5..=6 {
+            house.hub.deliver(&lot_event(house.lot, offset));
+            assert_eq!(next_offset(&mut honest).await, offset, "{made_up}");
+            assert_eq!(next_offset(&mut liar).await, offset, "{made_up}");
+        }
+        assert!(
+            !liar.subscribe(channel, Some(at(made_up))).await,
+            "{made_up}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn who_comes_back_to_a_drop_sees_the_claims_made_meanwhile() {
+    let house = House::open().await;
+    let lot = ids::lot();
+    house.ledger.put(drop_lot(lot, 4));
+    let first = joined(&house, None, Channel::Lot(lot)).await;
+    drop(first);
+    house.hub.deliver(&claimed(lot, 7));
+    house.ledger.put(with_units_left(drop_lot(lot, 4), 7));
+    let mut again = house.socket(None).await;
+    assert!(!again.subscribe(Channel::Lot(lot), Some(at(4))).await);
+    let Snapshot::Room(room) = next_snapshot(&mut again).await else {
+        panic!("no room");
+    };
+    assert_eq!(room.lot, with_units_left(drop_lot(lot, 4), 7));
 }
 
 #[tokio::test]

@@ -62,6 +62,8 @@ pub(super) struct ChannelState {
     pub log: Log<Utf8Bytes>,
     /// Of a drop: the fewest units left that anybody told of.
     fewest_left: Option<u32>,
+    /// Whether it is a drop: its claims have no place, so an offset does not tell what was missed.
+    pub is_drop: bool,
     /// Whether the lot is known to be over.
     pub over: bool,
     /// Whether somebody looks after a gap already.
@@ -75,6 +77,7 @@ impl ChannelState {
             listeners: BTreeMap::new(),
             log: Log::default(),
             fewest_left: None,
+            is_drop: false,
             over: false,
             filling: false,
             touched: now,
@@ -110,25 +113,33 @@ impl ChannelState {
 
     /// Lets a listener go on from a place, without a snapshot, if nothing in between is lost.
     pub fn resume(&mut self, id: ConnectionId, since: Position, reply: Utf8Bytes) -> bool {
+        let Some(place) = self.log.place().filter(|_| !self.is_drop) else {
+            return false;
+        };
+        // Only the ledger knows whether a client is ahead of this node or makes its place up.
+        if since.offset > place.offset {
+            return false;
+        }
         let Some(missed) = self.log.since(since) else {
             return false;
         };
-        let last = self.log.place().map_or(since.offset, |p| p.offset);
         let Some(listener) = self.listeners.get_mut(&id) else {
             return false;
         };
         listener.lanes.send(Lane::Must, reply);
         listener.lanes.send_resumed(missed);
-        listener.go_live(since.offset.max(last));
+        listener.go_live(place.offset);
         true
     }
 
-    /// Hands a listener its first frames and everything after the snapshot in them.
+    /// Hands a listener its first frames and everything after the ledger's place in them. Those
+    /// who are live on a history that is over hear `resync`.
     pub fn join(
         &mut self,
         id: ConnectionId,
-        snapshot_at: Option<Position>,
+        ledger_at: Option<Position>,
         first: Vec<Utf8Bytes>,
+        resync: impl FnOnce() -> Utf8Bytes,
         now: Instant,
     ) -> Joined {
         if !self.listeners.contains_key(&id) {
@@ -136,10 +147,10 @@ impl ChannelState {
         }
         let mut seen = 0;
         let mut missed = Vec::new();
-        if let Some(at) = snapshot_at {
+        if let Some(at) = ledger_at {
             match self.log.learn(at, now) {
                 Accepted::Forward(frames) => self.forward(&frames),
-                Accepted::NewHistory => self.send_away(Some(id), None),
+                Accepted::NewHistory => self.send_away(&resync()),
                 Accepted::Repeat | Accepted::Waits => {}
             }
             let Some(rest) = self.log.since(at) else {
@@ -184,7 +195,7 @@ impl ChannelState {
             Accepted::Waits if self.log.gap().is_none() => Next::Nothing,
             Accepted::Waits => Next::Fill,
             Accepted::NewHistory => {
-                self.send_away(None, Some(resync()));
+                self.send_away(&resync());
                 Next::Resynced
             }
         }
@@ -199,7 +210,11 @@ impl ChannelState {
                 if *offset <= *seen {
                     continue;
                 }
-                debug_assert_eq!(*offset, *seen + 1, "events go out without gaps");
+                debug_assert_eq!(
+                    *offset,
+                    seen.saturating_add(1),
+                    "events go out without gaps"
+                );
                 listener.lanes.send(Lane::Must, frame.clone());
                 *seen = *offset;
             }
@@ -229,16 +244,16 @@ impl ChannelState {
     }
 
     /// Gives up on a gap: who is live has to start from a snapshot.
-    pub fn give_up(&mut self, resync: Utf8Bytes) {
+    pub fn give_up(&mut self, resync: &Utf8Bytes) {
         self.log.skip_gap();
-        self.send_away(None, Some(resync));
+        self.send_away(resync);
     }
 
     /// Forgets the history and sends everybody to take a snapshot.
-    pub fn forget(&mut self, resync: Utf8Bytes) {
+    pub fn forget(&mut self, resync: &Utf8Bytes) {
         self.log = Log::default();
         self.fewest_left = None;
-        self.send_away(None, Some(resync));
+        self.send_away(resync);
     }
 
     /// Tells everybody to take a snapshot, without ending their subscription.
@@ -248,11 +263,11 @@ impl ChannelState {
         }
     }
 
-    /// Removes who is live, but for one; those who are joining read a snapshot anyway.
-    fn send_away(&mut self, but: Option<ConnectionId>, resync: Option<Utf8Bytes>) {
-        self.listeners.retain(|id, listener| {
-            let stays = Some(*id) == but || matches!(listener.stage, Stage::Joining(_));
-            if !stays && let Some(resync) = &resync {
+    /// Removes who is live; those who are joining read a snapshot anyway.
+    fn send_away(&mut self, resync: &Utf8Bytes) {
+        self.listeners.retain(|_, listener| {
+            let stays = matches!(listener.stage, Stage::Joining(_));
+            if !stays {
                 listener.lanes.send(Lane::Must, resync.clone());
             }
             stays

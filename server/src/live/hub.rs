@@ -11,11 +11,11 @@ use super::lanes::{ConnectionId, Key, Lane, Lanes};
 use super::seen::Seen;
 use super::wheel::Wheel;
 use crate::clock::Clock;
-use crate::events::{Audience, Delivery, HouseEvent};
+use crate::events::{Audience, Delivery, EventBody, HouseEvent};
 use axum::extract::ws::Utf8Bytes;
 use shared::LotId;
 use shared::live::{Channel, LotEvent, Position, Push, ServerMessage};
-use shared::view::ChatMessage;
+use shared::view::{ChatMessage, LotView, Terms};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -102,6 +102,9 @@ impl Hub {
     /// the runtime.
     pub fn deliver(&self, event: &HouseEvent) {
         let fresh = self.seen.first_time(event.id.uuid());
+        if let EventBody::Lot { card, .. } = &event.body {
+            self.note_mechanism(card);
+        }
         for delivery in event.deliveries() {
             let Delivery {
                 audience,
@@ -131,10 +134,7 @@ impl Hub {
     /// Sends a push that has no place to everybody in an audience; the lane follows from what it
     /// is.
     pub fn push(&self, audience: Audience, push: Push) {
-        let channel = match audience {
-            Audience::Channel(channel) => channel,
-            Audience::Person(_) => Channel::Me,
-        };
+        let channel = channel_of(audience);
         let mut shard = self.shard(audience);
         let Some(state) = shard.get_mut(&audience).filter(|state| state.is_heard()) else {
             return;
@@ -168,6 +168,17 @@ impl Hub {
             Next::Nothing | Next::Resynced => {}
             Next::Repeat => self.counters.repeats.add(1),
             Next::Fill => self.fill_soon(lot, state),
+        }
+    }
+
+    /// Remembers that a lot is a drop, if it is one: nobody goes on in its room by an offset.
+    pub(super) fn note_mechanism(&self, lot: &LotView) {
+        if let Terms::Drop { .. } = lot.terms {
+            let audience = Audience::Channel(Channel::Lot(lot.id));
+            let mut shard = self.shard(audience);
+            let state = shard.entry(audience);
+            let state = state.or_insert_with(|| ChannelState::new(Instant::now()));
+            state.is_drop = true;
         }
     }
 
@@ -208,19 +219,20 @@ impl Hub {
         state.is_some_and(|state| state.resume(id, since, reply))
     }
 
-    /// Hands somebody a snapshot and everything after it.
+    /// Hands somebody a snapshot and everything after the ledger's place in it.
     pub(super) fn join(
         &self,
         audience: Audience,
         id: ConnectionId,
-        snapshot_at: Option<Position>,
+        ledger_at: Option<Position>,
         first: Vec<Utf8Bytes>,
     ) -> Joined {
         let mut shard = self.shard(audience);
         let Some(state) = shard.get_mut(&audience) else {
             return Joined::Gone;
         };
-        let joined = state.join(id, snapshot_at, first, Instant::now());
+        let resync = || self.resync(channel_of(audience));
+        let joined = state.join(id, ledger_at, first, resync, Instant::now());
         if let Audience::Channel(Channel::Lot(lot)) = audience
             && state.gap().is_some()
         {
@@ -314,7 +326,7 @@ impl Hub {
                     self.counters.gaps_lost.add(1);
                     tracing::warn!(%lot, after = gap.after, through, "a gap was not filled");
                 }
-                state.give_up(self.resync(Channel::Lot(lot)));
+                state.give_up(&self.resync(Channel::Lot(lot)));
             }
             (Some(_), _) => self.fill_soon(lot, state),
             (None, Some(_)) => self.counters.gaps_filled.add(1),
@@ -327,12 +339,11 @@ impl Hub {
         for shard in &self.shards {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             for (audience, state) in shard.iter_mut() {
-                match audience {
-                    Audience::Channel(channel @ Channel::Lot(_)) => {
-                        state.forget(self.resync(*channel));
-                    }
-                    Audience::Channel(channel) => state.tell_all(&self.resync(*channel)),
-                    Audience::Person(_) => state.tell_all(&self.resync(Channel::Me)),
+                let resync = self.resync(channel_of(*audience));
+                if let Audience::Channel(Channel::Lot(_)) = audience {
+                    state.forget(&resync);
+                } else {
+                    state.tell_all(&resync);
                 }
             }
         }
@@ -386,6 +397,14 @@ impl Hub {
         }
         self.tasks.close();
         self.tasks.wait().await;
+    }
+}
+
+/// The channel that an audience listens on.
+const fn channel_of(audience: Audience) -> Channel {
+    match audience {
+        Audience::Channel(channel) => channel,
+        Audience::Person(_) => Channel::Me,
     }
 }
 

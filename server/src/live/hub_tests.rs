@@ -7,7 +7,7 @@ use app::ports::Failure;
 use async_trait::async_trait;
 use proptest::prelude::*;
 use shared::Timestamp;
-use shared::auction::Status;
+use shared::auction::{Dutch, Status};
 use shared::live::{ServerFrame, close_code};
 use shared::view::{Activity, ActivityKind, LotView, Notice, Outcome, Person, Terms, WalletView};
 use shared::{Currency, Money, PrincipalId};
@@ -81,11 +81,13 @@ fn card(offset: i64) -> Box<LotView> {
         opens_at: Timestamp(0),
         closes_at: Timestamp(9),
         status: Status::Open,
-        terms: Terms::Drop {
-            price: money(5),
-            units: 9,
-            units_left: 9,
-            limit: None,
+        terms: Terms::Dutch {
+            schedule: Dutch {
+                start: money(9),
+                floor: money(1),
+                step_minor: 1,
+                tick_ms: 1_000,
+            },
         },
         outcome: None,
         epoch: 1,
@@ -185,8 +187,14 @@ fn numbers(range: std::ops::RangeInclusive<i64>) -> Vec<String> {
     range.map(|n| n.to_string()).collect()
 }
 
-async fn after_the_wait() {
-    tokio::time::sleep(GAP_WAIT + Duration::from_millis(50)).await;
+/// Waits until nobody looks after a gap of the lot any more.
+async fn after_the_wait(hub: &Hub) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let filling = || hub.shard(LOT()).get(&LOT()).is_some_and(|s| s.filling);
+    while filling() {
+        assert!(Instant::now() < deadline, "the fill never ended");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 #[tokio::test]
@@ -206,12 +214,12 @@ async fn a_gap_waits_and_is_then_filled_from_the_first_history_that_can() {
     let (empty, full) = (Fake::new(0), Fake::new(99));
     let hub = hub(&[&empty, &full]);
     let lanes = listener(&hub, 4);
+    let begun = Instant::now();
     hub.deliver(&event(7));
     hub.deliver(&event(8));
     assert!(taken(&lanes).is_empty());
-    tokio::time::sleep(GAP_WAIT / 4).await;
-    assert_eq!(empty.asked(), 0, "it may still come by itself");
-    after_the_wait().await;
+    after_the_wait(&hub).await;
+    assert!(begun.elapsed() >= GAP_WAIT, "it might have come by itself");
     assert_eq!(taken(&lanes), numbers(5..=8));
     assert_eq!((empty.asked(), full.asked()), (1, 1), "one read each");
     assert_eq!(hub.counters.gaps_filled.get(), 1);
@@ -226,7 +234,7 @@ async fn what_comes_by_itself_is_not_read() {
     let lanes = listener(&hub, 4);
     hub.deliver(&event(6));
     hub.deliver(&event(5));
-    after_the_wait().await;
+    after_the_wait(&hub).await;
     assert_eq!(full.asked(), 0);
     assert_eq!(taken(&lanes), numbers(5..=6));
 }
@@ -236,7 +244,7 @@ async fn a_gap_that_nobody_can_fill_ends_in_a_resync() {
     let hub = hub(&[&Fake::new(0)]);
     let lanes = listener(&hub, 4);
     hub.deliver(&event(6));
-    after_the_wait().await;
+    after_the_wait(&hub).await;
     assert_eq!(taken(&lanes), ["resync"]);
     assert_eq!(hub.counters.gaps_lost.get(), 1);
     // It comes back with a snapshot and goes on.
@@ -254,7 +262,7 @@ async fn a_gap_that_nobody_hears_is_not_read() {
     for offset in [4, 7] {
         hub.deliver(&event(offset));
     }
-    after_the_wait().await;
+    after_the_wait(&hub).await;
     assert_eq!(full.asked(), 0);
     let lanes = hub.connect();
     hub.register(LOT(), &lanes);
@@ -268,7 +276,7 @@ async fn a_snapshot_ahead_of_the_hub_makes_it_catch_up_for_the_others() {
     let hub = hub(&[&full]);
     let early = listener(&hub, 4);
     let late = listener(&hub, 6);
-    after_the_wait().await;
+    after_the_wait(&hub).await;
     assert_eq!(taken(&early), numbers(5..=6));
     hub.deliver(&event(7));
     assert_eq!(taken(&early), ["7"]);
@@ -349,12 +357,67 @@ async fn a_client_ahead_of_the_log_has_lost_nothing() {
     let slow = listener(&hub, 4);
     let lanes = hub.connect();
     hub.register(LOT(), &lanes);
-    assert!(hub.resume(lot(), lanes.id, at(6), "resumed".into()));
+    assert!(
+        !hub.resume(lot(), lanes.id, at(6), "resumed".into()),
+        "only the ledger knows whether there is a 6"
+    );
+    let joined = hub.join(LOT(), lanes.id, Some(at(6)), vec!["joined".into()]);
+    assert_eq!(joined, Joined::Live);
     for offset in 5..=7 {
         hub.deliver(&event(offset));
     }
-    assert_eq!(taken(&lanes), ["resumed", "7"], "5 and 6 it has");
+    assert_eq!(taken(&lanes), ["joined", "7"], "5 and 6 it has");
     assert_eq!(taken(&slow), numbers(5..=7));
+}
+
+#[tokio::test]
+async fn nobody_goes_on_by_a_number_of_their_own() {
+    let hub = hub(&[]);
+    let honest = listener(&hub, 4);
+    for made_up in [5, 1_000_000_000, i64::MAX, -1, i64::MIN] {
+        let lanes = hub.connect();
+        hub.register(LOT(), &lanes);
+        let resumed = hub.resume(lot(), lanes.id, at(made_up), "resumed".into());
+        assert!(!resumed, "{made_up}");
+        hub.unregister(LOT(), lanes.id);
+    }
+    for offset in 5..=6 {
+        hub.deliver(&event(offset));
+    }
+    assert_eq!(taken(&honest), numbers(5..=6));
+}
+
+#[tokio::test]
+async fn nobody_goes_on_by_an_offset_in_the_room_of_a_drop() {
+    let hub = hub(&[]);
+    let _there = listener(&hub, 4);
+    let mut drop = card(4);
+    drop.terms = Terms::Drop {
+        price: money(5),
+        units: 9,
+        units_left: 9,
+        limit: None,
+    };
+    hub.note_mechanism(&drop);
+    let lanes = hub.connect();
+    hub.register(LOT(), &lanes);
+    assert!(!hub.resume(lot(), lanes.id, at(4), "resumed".into()));
+}
+
+#[tokio::test]
+async fn a_new_history_at_a_join_is_told_to_those_who_listen() {
+    let hub = hub(&[]);
+    let there = listener(&hub, 4);
+    let lanes = hub.connect();
+    hub.register(LOT(), &lanes);
+    let anew = Position {
+        epoch: 2,
+        offset: 1,
+    };
+    let joined = hub.join(LOT(), lanes.id, Some(anew), vec!["snapshot".into()]);
+    assert_eq!(joined, Joined::Live);
+    assert_eq!(taken(&there), ["resync"]);
+    assert_eq!(taken(&lanes), ["snapshot"]);
 }
 
 #[tokio::test]

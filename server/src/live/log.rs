@@ -89,14 +89,14 @@ impl<F: Clone> Log<F> {
             if !awaited {
                 self.place = Some(Position {
                     epoch: at.epoch,
-                    offset: at.offset - 1,
+                    offset: at.offset.saturating_sub(1),
                 });
             }
             self.wait(at.offset, frame);
             return self.forward(now);
         };
         if at.epoch != place.epoch {
-            self.begin(at.epoch, at.offset - 1);
+            self.begin(at.epoch, at.offset.saturating_sub(1));
             self.wait(at.offset, frame);
             let _first = self.forward(now);
             return Accepted::NewHistory;
@@ -118,8 +118,10 @@ impl<F: Clone> Log<F> {
             return Accepted::Waits;
         };
         let mut out = Vec::new();
-        while let Some(frame) = self.waiting.remove(&(place.offset + 1)) {
-            place.offset += 1;
+        while let Some(next) = place.offset.checked_add(1)
+            && let Some(frame) = self.waiting.remove(&next)
+        {
+            place.offset = next;
             self.ring.push_back((place.offset, now, frame.clone()));
             out.push((place.offset, frame));
         }
@@ -150,7 +152,8 @@ impl<F: Clone> Log<F> {
         };
     }
 
-    /// Learns from a snapshot that everything up to `at` has happened. Answers what may go out to
+    /// Learns from the ledger that everything up to `at` has happened: never from a client, whose
+    /// number would become everybody's. Answers what may go out to
     /// those who listen already; [`Accepted::NewHistory`] if they listen to another history.
     pub fn learn(&mut self, at: Position, now: Instant) -> Accepted<F> {
         match self.place {
@@ -159,7 +162,7 @@ impl<F: Clone> Log<F> {
                 let same_history = self.waiting_epoch == at.epoch;
                 self.begin(at.epoch, at.offset);
                 if same_history {
-                    self.waiting = waiting.split_off(&(at.offset + 1));
+                    self.waiting = waiting.split_off(&at.offset.saturating_add(1));
                     self.known = known.max(at.offset);
                 }
                 self.forward(now)
@@ -177,15 +180,15 @@ impl<F: Clone> Log<F> {
         }
     }
 
-    /// The events after a place, if this log still has them all. A client that is ahead of the log
-    /// has lost nothing.
+    /// The events after a place, if this log still has them all. A place ahead of the log has lost
+    /// nothing, if it is one that the ledger has reached.
     pub fn since(&self, at: Position) -> Option<Vec<F>> {
         let place = self.place.filter(|place| place.epoch == at.epoch)?;
         if at.offset >= place.offset {
             return Some(Vec::new());
         }
         let (first, _, _) = self.ring.front()?;
-        (at.offset + 1 >= *first).then(|| {
+        (at.offset.saturating_add(1) >= *first).then(|| {
             let missed = self.ring.iter().filter(|(offset, ..)| *offset > at.offset);
             missed.map(|(_, _, frame)| frame.clone()).collect()
         })

@@ -15,7 +15,7 @@ use shared::LotId;
 use shared::live::{
     Channel, ClientFrame, ErrorCode, Position, ServerMessage, Snapshot, close_code,
 };
-use shared::view::{ChatMessage, Person, Reaction};
+use shared::view::{ChatMessage, Person, Reaction, Terms};
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
@@ -222,20 +222,15 @@ impl Session {
             let Taken { snapshot, at } = in_time(self.snapshot(channel)).await?;
             if let Snapshot::Room(room) = &snapshot {
                 self.live.ticks.watch(&room.lot);
+                self.live.hub.note_mechanism(&room.lot);
             }
-            // A client that has what the ledger has, or more, lost nothing.
-            let ahead = since.filter(|since| {
-                at.is_some_and(|at| since.epoch == at.epoch && since.offset >= at.offset)
-            });
-            let (at, first) = match ahead {
-                Some(since) => (Some(since), vec![self.subscribed(id, channel, true)]),
-                None => {
-                    let snapshot = Box::new(snapshot);
-                    let snapshot = ServerMessage::Snapshot { channel, snapshot };
-                    let first = vec![self.subscribed(id, channel, false), self.encode(snapshot)];
-                    (at, first)
-                }
-            };
+            // Exactly: what is ahead of the ledger itself is of a history that it no longer has.
+            let up_to_date = at.is_some() && since == at && !is_drop(&snapshot);
+            let mut first = vec![self.subscribed(id, channel, up_to_date)];
+            if !up_to_date {
+                let snapshot = Box::new(snapshot);
+                first.push(self.encode(ServerMessage::Snapshot { channel, snapshot }));
+            }
             match self.live.hub.join(audience, self.lanes.id, at, first) {
                 Joined::Live => return Ok(()),
                 Joined::Gone => break,
@@ -380,6 +375,12 @@ impl Drop for Session {
         }
         self.live.hub.disconnect(self.lanes.id);
     }
+}
+
+/// Whether it is the room of a drop, whose claims have no offset: who was away missed some of
+/// them, although the offset is the same.
+const fn is_drop(snapshot: &Snapshot) -> bool {
+    matches!(snapshot, Snapshot::Room(room) if matches!(room.lot.terms, Terms::Drop { .. }))
 }
 
 fn unavailable(_logged_where_it_happened: Failure) -> ErrorCode {

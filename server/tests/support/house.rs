@@ -20,13 +20,14 @@ use server::events::{EventBody, HouseEvent};
 use server::firehose::Firehose;
 use server::ids;
 use server::live::{self, Hub, LiveConfig, LiveParts, LiveState};
-use shared::auction::{Dutch, Status};
+use shared::auction::english::Band;
+use shared::auction::{Dutch, Extension, Increments, Status};
 use shared::live::{
     Channel, ClientFrame, LotEvent, Position, SUBPROTOCOL, ServerFrame, ServerMessage,
 };
 use shared::view::{
-    Activity, ActivityKind, FloorView, LotView, Outcome, Person, RoomView, Terms, WalletPageView,
-    WalletView,
+    Activity, ActivityKind, FloorView, LadderLine, LotView, Outcome, Person, Reserve, RoomView,
+    Terms, WalletPageView, WalletView,
 };
 use shared::{Currency, IdempotencyKey, LotId, Money, PrincipalId, Region, Timestamp};
 use std::collections::BTreeMap;
@@ -79,6 +80,27 @@ pub fn drop_lot(id: LotId, offset: i64) -> LotView {
     }
 }
 
+pub fn english_lot(id: LotId, offset: i64) -> LotView {
+    let band = Band {
+        from_minor: 0,
+        increment_minor: 1,
+    };
+    LotView {
+        terms: Terms::English {
+            opening: money(5),
+            increments: Increments::new(vec![band]).expect("bands"),
+            extension: Extension {
+                window_ms: 0,
+                hard_end: Timestamp(i64::MAX),
+            },
+            reserve: Reserve::None,
+            leader: None,
+            next_minimum: Some(money(5)),
+        },
+        ..drop_lot(id, offset)
+    }
+}
+
 pub fn dutch_lot(id: LotId, opens_at: Timestamp, tick_ms: i64) -> LotView {
     LotView {
         opens_at,
@@ -110,7 +132,7 @@ pub fn lot_event(lot: LotId, offset: i64) -> HouseEvent {
                 },
                 closes_at: Timestamp(5),
             },
-            card: Box::new(drop_lot(lot, offset)),
+            card: Box::new(english_lot(lot, offset)),
             activity: Activity {
                 id: id.to_string(),
                 lot,
@@ -122,6 +144,45 @@ pub fn lot_event(lot: LotId, offset: i64) -> HouseEvent {
                 at: Timestamp(5),
             },
             listed: true,
+        },
+    }
+}
+
+pub fn with_units_left(mut lot: LotView, left: u32) -> LotView {
+    if let Terms::Drop { units_left, .. } = &mut lot.terms {
+        *units_left = left;
+    }
+    lot
+}
+
+/// A unit of a drop at offset 4 was claimed; so many are left, as the claim knew.
+pub fn claimed(lot: LotId, units_left: u32) -> HouseEvent {
+    let id = ids::event();
+    HouseEvent {
+        id,
+        at: Timestamp(5),
+        body: EventBody::Stock {
+            lot,
+            units_left,
+            line: LadderLine {
+                id: id.to_string(),
+                who: person("bo"),
+                region: Region::Seoul,
+                amount: money(5),
+                units: 1,
+                at: Timestamp(5),
+            },
+            card: Box::new(with_units_left(drop_lot(lot, 4), units_left)),
+            activity: Activity {
+                id: id.to_string(),
+                lot,
+                title: "Lamp".to_owned(),
+                what: ActivityKind::Claimed,
+                who: None,
+                region: None,
+                amount: None,
+                at: Timestamp(5),
+            },
         },
     }
 }
@@ -277,7 +338,7 @@ pub struct House {
     pub firehose: Firehose,
     pub clock: Arc<Clock>,
     pub address: SocketAddr,
-    /// A lot that exists, at offset 4.
+    /// An English lot that exists, at offset 4.
     pub lot: LotId,
     _store: Store,
     server: JoinHandle<()>,
@@ -302,7 +363,7 @@ impl House {
         let hub = Hub::new(Arc::clone(&clock));
         let ledger = Arc::new(FakeLedger::default());
         let lot = ids::lot();
-        ledger.put(drop_lot(lot, 4));
+        ledger.put(english_lot(lot, 4));
         let parts = LiveParts {
             clock: Arc::clone(&clock),
             hub: Arc::clone(&hub),
