@@ -23,6 +23,7 @@ use shared::live::{
     Channel, ClientFrame, ErrorCode, Position, Push, ServerMessage, Snapshot, close_code,
 };
 use shared::view::{CrowdView, Notice, Reaction};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -138,20 +139,71 @@ async fn an_event_comes_once_by_the_hub_or_by_the_stream() {
 
 #[tokio::test]
 async fn a_hole_is_filled_from_the_event_log() {
-    let house = House::open().await;
-    let lot = house.lot;
-    // In the log before anybody follows the stream of this node's hub for the lot.
-    for offset in 5..=6 {
-        let logged = house.firehose.append_event(&lot_event(lot, offset)).await;
-        logged.expect("appends");
-    }
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let mut socket = joined(&house, None, Channel::Lot(lot)).await;
-    house.hub.deliver(&lot_event(lot, 7));
-    // The hub saw 5 and 6 go by, so they follow the old snapshot at once or after the fill.
+    // Before this node follows the stream, so only the log can tell it of them.
+    let house = House::after(LiveConfig::default(), &[5, 6]).await;
+    let mut socket = joined(&house, None, Channel::Lot(house.lot)).await;
+    house.hub.deliver(&lot_event(house.lot, 7));
     for offset in 5..=7 {
         assert_eq!(next_offset(&mut socket).await, offset);
     }
+    assert_eq!(house.hub.counters.gaps_filled.get(), 1);
+}
+
+#[tokio::test]
+async fn a_snapshot_that_cannot_be_read_leaves_a_live_channel_as_it_was() {
+    let house = House::open().await;
+    let channel = Channel::Lot(house.lot);
+    let mut socket = joined(&house, None, channel).await;
+    house.ledger.is_down.store(true, Ordering::Relaxed);
+    let since = None;
+    socket
+        .send(|id| ClientFrame::Subscribe { id, channel, since })
+        .await;
+    refused(&mut socket, ErrorCode::Unavailable).await;
+    house.hub.deliver(&lot_event(house.lot, 5));
+    assert_eq!(next_offset(&mut socket).await, 5);
+}
+
+#[tokio::test]
+async fn claims_at_the_same_time_end_at_the_ledgers_number() {
+    let house = House::open().await;
+    let (lot, unheard) = (ids::lot(), ids::lot());
+    for lot in [lot, unheard] {
+        house.ledger.put(drop_lot(lot, 4));
+    }
+    let mut room = joined(&house, None, Channel::Lot(lot)).await;
+    let reads = *house.ledger.reads.lock().expect("healthy");
+    house.hub.deliver(&claimed(unheard, 8));
+    // Neither claim saw the other, so both say 8 of 9.
+    house.ledger.put(with_units_left(drop_lot(lot, 4), 7));
+    for _ in 0..2 {
+        house.hub.deliver(&claimed(lot, 8));
+    }
+    assert_eq!(units_left(&mut room, 3).await, [8, 8, 7]);
+    let reads = *house.ledger.reads.lock().expect("healthy") - reads;
+    assert_eq!(reads, 1, "for both claims, and none for the unheard lot");
+    // The floor shows the number too.
+    let mut floor = joined(&house, None, Channel::Floor).await;
+    house.ledger.put(with_units_left(drop_lot(lot, 4), 5));
+    house.hub.deliver(&claimed(lot, 6));
+    let mut cards = Vec::new();
+    while cards.len() < 2 {
+        if let Push::Card(card) = next_push(&mut floor).await {
+            cards.push(card);
+        }
+    }
+    let left = |left| with_units_left(drop_lot(lot, 4), left);
+    assert_eq!(cards, [left(6), left(5)]);
+}
+
+async fn units_left(socket: &mut Socket, pushes: usize) -> Vec<u32> {
+    let mut all = Vec::new();
+    while all.len() < pushes {
+        if let Push::Stock { units_left, .. } = next_push(socket).await {
+            all.push(units_left);
+        }
+    }
+    all
 }
 
 #[tokio::test]

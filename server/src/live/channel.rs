@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Pushes kept for a listener whose snapshot is being read. Each is newer than the snapshot or in
-/// it, so what does not fit is lost only to a reader that took seconds to begin.
+/// Pushes kept for a listener whose snapshot is being read: half of what the lanes take. With more
+/// of them the snapshot is read again, since it has them.
 const MAX_HELD: usize = 128;
 
 /// How long a channel that nobody listens to is kept for those who come back: as long as its ring.
@@ -19,9 +19,58 @@ const IDLE: Duration = super::log::RING_AGE;
 #[derive(Debug)]
 enum Stage {
     /// The snapshot is being read; pushes without a place wait here, events in the log.
-    Joining(Vec<(Lane, Utf8Bytes)>),
+    Joining { held: Held, before: Before },
     /// Has everything up to this offset.
     Live { seen: i64 },
+}
+
+/// What a listener was before it asked for a snapshot.
+#[derive(Clone, Copy, Debug)]
+enum Before {
+    Absent,
+    /// It had everything up to this offset.
+    Live {
+        seen: i64,
+    },
+    /// It was live, and what it had is of no use any more.
+    SentAway,
+}
+
+/// Pushes that wait for a snapshot.
+#[derive(Debug, Default)]
+struct Held {
+    frames: Vec<(Lane, Utf8Bytes)>,
+    /// Whether some were thrown away, so that only a newer snapshot fits.
+    overflowed: bool,
+}
+
+impl Held {
+    /// Answers whether there was room. What a snapshot tells as well gives way to what it does
+    /// not: notices.
+    fn push(&mut self, lane: Lane, frame: Utf8Bytes) -> bool {
+        if self.frames.len() >= MAX_HELD {
+            self.overflowed = true;
+            self.keep_notices();
+        }
+        let has_room = self.frames.len() < MAX_HELD;
+        if has_room {
+            self.frames.push((lane, frame));
+        }
+        has_room
+    }
+
+    /// Prepares for another snapshot, if this one is too old.
+    fn is_too_late(&mut self) -> bool {
+        let overflowed = std::mem::take(&mut self.overflowed);
+        if overflowed {
+            self.keep_notices();
+        }
+        overflowed
+    }
+
+    fn keep_notices(&mut self) {
+        self.frames.retain(|(lane, _)| *lane == Lane::Must);
+    }
 }
 
 #[derive(Debug)]
@@ -35,7 +84,7 @@ struct Listener {
 pub(super) enum Joined {
     /// Everything after the snapshot follows.
     Live,
-    /// The snapshot is older than what this node remembers: read another one.
+    /// The snapshot is older than what this node remembers or could hold: read another one.
     TooOld,
     /// The listener left meanwhile.
     Gone,
@@ -98,12 +147,45 @@ impl ChannelState {
         !self.is_heard() && !self.filling && self.log.place().is_none()
     }
 
+    /// Puts somebody on the channel who waits for a snapshot, be it again.
     pub fn register(&mut self, lanes: &Arc<Lanes>) {
-        let listener = Listener {
+        let listener = self.listeners.entry(lanes.id).or_insert_with(|| Listener {
             lanes: Arc::clone(lanes),
-            stage: Stage::Joining(Vec::new()),
+            stage: Stage::Joining {
+                held: Held::default(),
+                before: Before::Absent,
+            },
+        });
+        if let Stage::Live { seen } = listener.stage {
+            let before = Before::Live { seen };
+            let held = Held::default();
+            listener.stage = Stage::Joining { held, before };
+        }
+    }
+
+    /// Lets a listener whose snapshot could not be read go on as it was, if it was live and this
+    /// node remembers everything since. Else it is removed, and told so if it was.
+    pub fn go_back(&mut self, id: ConnectionId, resync: impl FnOnce() -> Utf8Bytes) -> bool {
+        let Some(listener) = self.listeners.get_mut(&id) else {
+            return false;
         };
-        self.listeners.insert(lanes.id, listener);
+        let before = match listener.stage {
+            Stage::Joining { before, .. } => before,
+            Stage::Live { .. } => return true,
+        };
+        if let Before::Live { seen } = before
+            && let Some(missed) = missed_since(&self.log, seen)
+        {
+            let last = self.log.place().map_or(seen, |place| place.offset);
+            listener.lanes.send_resumed(missed);
+            listener.go_live(seen.max(last));
+            return true;
+        }
+        if !matches!(before, Before::Absent) {
+            listener.lanes.send(Lane::Must, resync());
+        }
+        self.listeners.remove(&id);
+        false
     }
 
     pub fn unregister(&mut self, id: ConnectionId, now: Instant) {
@@ -142,8 +224,13 @@ impl ChannelState {
         resync: impl FnOnce() -> Utf8Bytes,
         now: Instant,
     ) -> Joined {
-        if !self.listeners.contains_key(&id) {
+        let Some(listener) = self.listeners.get_mut(&id) else {
             return Joined::Gone;
+        };
+        if let Stage::Joining { held, .. } = &mut listener.stage
+            && held.is_too_late()
+        {
+            return Joined::TooOld;
         }
         let mut seen = 0;
         let mut missed = Vec::new();
@@ -179,7 +266,7 @@ impl ChannelState {
         now: Instant,
     ) -> Next {
         self.touched = now;
-        let joining = |l: &Listener| matches!(l.stage, Stage::Joining(_));
+        let joining = |l: &Listener| matches!(l.stage, Stage::Joining { .. });
         let awaited = self.listeners.values().any(joining);
         match self.log.accept(at, frame, awaited, now) {
             Accepted::Forward(frames) => {
@@ -226,8 +313,11 @@ impl ChannelState {
         for listener in self.listeners.values_mut() {
             match &mut listener.stage {
                 Stage::Live { .. } => listener.lanes.send(lane, frame.clone()),
-                Stage::Joining(held) if held.len() < MAX_HELD => held.push((lane, frame.clone())),
-                Stage::Joining(_) => {}
+                Stage::Joining { held, .. } => {
+                    if !held.push(lane, frame.clone()) {
+                        listener.lanes.give_up();
+                    }
+                }
             }
         }
     }
@@ -266,20 +356,36 @@ impl ChannelState {
     /// Removes who is live; those who are joining read a snapshot anyway.
     fn send_away(&mut self, resync: &Utf8Bytes) {
         self.listeners.retain(|_, listener| {
-            let stays = matches!(listener.stage, Stage::Joining(_));
-            if !stays {
-                listener.lanes.send(Lane::Must, resync.clone());
+            match &mut listener.stage {
+                Stage::Live { .. } => {
+                    listener.lanes.send(Lane::Must, resync.clone());
+                    return false;
+                }
+                Stage::Joining { before, .. } => {
+                    if let Before::Live { .. } = before {
+                        *before = Before::SentAway;
+                    }
+                }
             }
-            stays
+            true
         });
     }
+}
+
+/// What came after an offset of the log's history; nothing on channels without one.
+fn missed_since(log: &Log<Utf8Bytes>, seen: i64) -> Option<Vec<Utf8Bytes>> {
+    let Some(place) = log.place() else {
+        return Some(Vec::new());
+    };
+    let offset = seen;
+    log.since(Position { offset, ..place })
 }
 
 impl Listener {
     fn go_live(&mut self, seen: i64) {
         let before = std::mem::replace(&mut self.stage, Stage::Live { seen });
-        if let Stage::Joining(held) = before {
-            for (lane, frame) in held {
+        if let Stage::Joining { held, .. } = before {
+            for (lane, frame) in held.frames {
                 self.lanes.send(lane, frame);
             }
         }

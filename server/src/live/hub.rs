@@ -9,6 +9,7 @@ use super::frames;
 use super::history::History;
 use super::lanes::{ConnectionId, Key, Lane, Lanes};
 use super::seen::Seen;
+use super::stock::MovedStock;
 use super::wheel::Wheel;
 use crate::clock::Clock;
 use crate::events::{Audience, Delivery, EventBody, HouseEvent};
@@ -53,6 +54,7 @@ pub struct Hub {
     seen: Seen,
     histories: OnceLock<Vec<Arc<dyn History>>>,
     pub(super) wheel: Wheel,
+    pub(super) moved_stock: MovedStock,
     next_connection: AtomicU64,
     tasks: TaskTracker,
     ended: CancellationToken,
@@ -79,6 +81,7 @@ impl Hub {
             seen: Seen::default(),
             histories: OnceLock::new(),
             wheel: Wheel::default(),
+            moved_stock: MovedStock::default(),
             next_connection: AtomicU64::new(1),
             tasks: TaskTracker::new(),
             ended: CancellationToken::new(),
@@ -102,8 +105,13 @@ impl Hub {
     /// the runtime.
     pub fn deliver(&self, event: &HouseEvent) {
         let fresh = self.seen.first_time(event.id.uuid());
-        if let EventBody::Lot { card, .. } = &event.body {
-            self.note_mechanism(card);
+        match &event.body {
+            EventBody::Lot { card, .. } => self.note_mechanism(card),
+            EventBody::Stock { lot, .. } if fresh => self.moved_stock.note(*lot),
+            EventBody::Stock { .. }
+            | EventBody::Opened { .. }
+            | EventBody::Wallet { .. }
+            | EventBody::Notice { .. } => {}
         }
         for delivery in event.deliveries() {
             let Delivery {
@@ -186,7 +194,8 @@ impl Hub {
         frames::encode(&self.clock, ServerMessage::Resync { channel })
     }
 
-    /// Puts somebody on a channel, at first without hearing anything.
+    /// Puts somebody on a channel, at first, or until another snapshot is read, without hearing
+    /// anything.
     pub(super) fn register(&self, audience: Audience, lanes: &Arc<Lanes>) {
         let mut shard = self.shard(audience);
         let state = shard.entry(audience);
@@ -203,6 +212,15 @@ impl Hub {
         if state.is_blank() {
             shard.remove(&audience);
         }
+    }
+
+    /// Lets somebody who asked for another snapshot in vain go on as before; answers whether they
+    /// are still on the channel.
+    pub(super) fn go_back(&self, audience: Audience, id: ConnectionId) -> bool {
+        let mut shard = self.shard(audience);
+        let state = shard.get_mut(&audience);
+        let resync = || self.resync(channel_of(audience));
+        state.is_some_and(|state| state.go_back(id, resync))
     }
 
     /// Lets somebody go on where they were, if this node remembers everything since.
@@ -414,7 +432,9 @@ fn lane_of(channel: Channel, push: &Push) -> Lane {
         (Push::Tick { .. }, Channel::Lot(lot)) => Lane::Latest(Key::Tick(lot), 0),
         (Push::Crowd(_), Channel::Crowd(lot)) => Lane::Latest(Key::Crowd(lot), 0),
         (Push::Card(card), _) => Lane::Latest(Key::Card(card.id), card.offset),
-        (Push::Wallet(wallet), _) => Lane::Latest(Key::Wallet, wallet.version),
+        (Push::Wallet(wallet), _) => {
+            Lane::Latest(Key::Wallet(wallet.available.currency()), wallet.version)
+        }
         (Push::Event(_) | Push::Notice(_), _) => Lane::Must,
         // A claim's line may be lost to a slow reader; units left are right again with the next.
         (Push::Stock { .. } | Push::Chat(_) | Push::Activity(_), _) => Lane::Droppable,

@@ -421,6 +421,89 @@ async fn a_new_history_at_a_join_is_told_to_those_who_listen() {
 }
 
 #[tokio::test]
+async fn who_asks_for_another_snapshot_in_vain_goes_on_as_before() {
+    let hub = hub(&[]);
+    let lanes = listener(&hub, 4);
+    hub.register(LOT(), &lanes);
+    hub.deliver(&event(5));
+    hub.push(LOT(), Push::Tick { price: money(3) });
+    assert!(taken(&lanes).is_empty(), "a snapshot is being read");
+    assert!(hub.go_back(LOT(), lanes.id));
+    assert_eq!(taken(&lanes), ["5", "other"]);
+    hub.deliver(&event(6));
+    assert_eq!(taken(&lanes), ["6"]);
+    // Of a history that ended meanwhile nothing is left to go on with.
+    hub.register(LOT(), &lanes);
+    hub.resync_all();
+    assert!(!hub.go_back(LOT(), lanes.id));
+    assert_eq!(taken(&lanes), ["resync"]);
+    // Who never was on the channel is off it again, without another word.
+    hub.register(LOT(), &lanes);
+    assert!(!hub.go_back(LOT(), lanes.id));
+    assert!(taken(&lanes).is_empty());
+    assert!(!hub.is_heard(LOT()));
+}
+
+#[tokio::test]
+async fn with_too_many_pushes_the_snapshot_is_read_again_and_notices_are_kept() {
+    let hub = hub(&[]);
+    let ada = Audience::Person(PrincipalId::from_uuid(Uuid::from_u128(1)));
+    let lanes = hub.connect();
+    let notice = || {
+        Push::Notice(Notice::Freed {
+            lot: lot(),
+            title: "Lamp".to_owned(),
+            freed: money(1),
+        })
+    };
+    let wallet = |version| {
+        Push::Wallet(WalletView {
+            available: money(1),
+            held: money(0),
+            spent: money(0),
+            funded: money(1),
+            version,
+        })
+    };
+    let join = || hub.join(ada, lanes.id, None, vec!["snapshot".into()]);
+    hub.register(ada, &lanes);
+    hub.push(ada, notice());
+    for version in 1..=200 {
+        hub.push(ada, wallet(version));
+    }
+    assert_eq!(join(), Joined::TooOld);
+    hub.push(ada, wallet(201));
+    assert_eq!(join(), Joined::Live);
+    assert_eq!(taken(&lanes), ["snapshot", "notice", "wallet 201"]);
+    // A reader for whom even the notices are too many is told to begin again.
+    let slow = hub.connect();
+    hub.register(ada, &slow);
+    (0..200).for_each(|_| hub.push(ada, notice()));
+    assert_eq!(slow.take().close.map(|c| c.code), Some(close_code::SLOW));
+}
+
+#[tokio::test]
+async fn wallets_of_two_currencies_do_not_replace_each_other() {
+    let hub = hub(&[]);
+    let ada = Audience::Person(PrincipalId::from_uuid(Uuid::from_u128(1)));
+    let lanes = hub.connect();
+    hub.register(ada, &lanes);
+    hub.join(ada, lanes.id, None, vec![]);
+    for (currency, version) in [(Currency::Usd, 7), (Currency::Jpy, 2), (Currency::Usd, 6)] {
+        let money = |minor| Money::new(minor, currency).expect("in range");
+        let wallet = WalletView {
+            available: money(1),
+            held: money(0),
+            spent: money(0),
+            funded: money(1),
+            version,
+        };
+        hub.push(ada, Push::Wallet(wallet));
+    }
+    assert_eq!(taken(&lanes), ["wallet 7", "wallet 2"]);
+}
+
+#[tokio::test]
 async fn a_slow_reader_is_closed_and_the_others_go_on() {
     let hub = hub(&[]);
     let (slow, quick) = (listener(&hub, 0), listener(&hub, 0));

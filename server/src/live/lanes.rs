@@ -6,8 +6,8 @@
 
 use super::counters::Counters;
 use axum::extract::ws::Utf8Bytes;
-use shared::LotId;
 use shared::live::close_code;
+use shared::{Currency, LotId};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -44,8 +44,8 @@ pub enum Key {
     Crowd(LotId),
     /// A lot's card on the floor.
     Card(LotId),
-    /// The wallet of the socket's person.
-    Wallet,
+    /// A wallet of the socket's person.
+    Wallet(Currency),
 }
 
 /// How a frame travels.
@@ -185,6 +185,16 @@ impl Lanes {
         }
         drop(queues);
         self.counters.frames_queued.add(count);
+        self.wake.notify_one();
+    }
+
+    /// Closes the socket of a reader for whom more waits than can be kept.
+    pub(super) fn give_up(&self) {
+        let mut queues = self.queues();
+        if queues.close.is_none() {
+            self.overflow(&mut queues);
+        }
+        drop(queues);
         self.wake.notify_one();
     }
 

@@ -23,6 +23,7 @@ mod rooms;
 mod seen;
 mod session;
 mod state;
+mod stock;
 mod ticks;
 mod upgrade;
 mod wheel;

@@ -192,7 +192,9 @@ impl Session {
                 }
             }
             Err(code) => {
-                self.leave(channel);
+                if !self.live.hub.go_back(audience, self.lanes.id) {
+                    self.leave(channel);
+                }
                 self.refuse(id, code);
             }
         }

@@ -4,6 +4,7 @@ use super::history::History;
 use super::hub::Hub;
 use super::origin::Origins;
 use super::rooms::Rooms;
+use super::stock::Stock;
 use super::ticks::Ticks;
 use crate::clock::Clock;
 use crate::firehose::{Firehose, StreamItem};
@@ -172,6 +173,8 @@ impl LiveState {
         self.run(async move { rooms.show_crowds().await });
         let ticks = Arc::clone(&self.ticks);
         self.run(async move { ticks.run().await });
+        let stock = Stock::new(Arc::clone(&self.hub), Arc::clone(&self.ledger));
+        self.run(async move { stock.run().await });
         let (hub, clock) = (Arc::clone(&self.hub), Arc::clone(&self.clock));
         self.run(async move { hub.turn_wheel(&clock, ping_every).await });
         let hub = Arc::clone(&self.hub);

@@ -32,6 +32,7 @@ use shared::view::{
 use shared::{Currency, IdempotencyKey, LotId, Money, PrincipalId, Region, Timestamp};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -191,6 +192,8 @@ pub fn claimed(lot: LotId, units_left: u32) -> HouseEvent {
 pub struct FakeLedger {
     rooms: Mutex<BTreeMap<LotId, LotView>>,
     pub reads: Mutex<u32>,
+    /// Whether rooms cannot be read.
+    pub is_down: AtomicBool,
 }
 
 impl FakeLedger {
@@ -260,6 +263,9 @@ impl Ledger for FakeLedger {
 
     async fn room(&self, lot: LotId) -> Result<Option<RoomView>, Failure> {
         *self.reads.lock().expect("healthy") += 1;
+        if self.is_down.load(Ordering::Relaxed) {
+            return Err(Failure::Unavailable);
+        }
         let lot = self.rooms.lock().expect("healthy").get(&lot).cloned();
         Ok(lot.map(|lot| RoomView {
             lot,
@@ -356,6 +362,11 @@ impl House {
     }
 
     pub async fn with(config: LiveConfig) -> Self {
+        Self::after(config, &[]).await
+    }
+
+    /// A house whose event log has these offsets of the lot from before it opened.
+    pub async fn after(config: LiveConfig, logged: &[i64]) -> Self {
         let store = Store::start();
         let clock = Arc::new(Clock::new());
         let firehose = store.firehose("lotzero-test", &clock).await;
@@ -364,6 +375,10 @@ impl House {
         let ledger = Arc::new(FakeLedger::default());
         let lot = ids::lot();
         ledger.put(english_lot(lot, 4));
+        for offset in logged {
+            let logged = firehose.append_event(&lot_event(lot, *offset)).await;
+            logged.expect("appends");
+        }
         let parts = LiveParts {
             clock: Arc::clone(&clock),
             hub: Arc::clone(&hub),
