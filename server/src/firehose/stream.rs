@@ -19,6 +19,9 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+/// Records of a full page: behind it there may be more that waited.
+const FULL_PAGE: usize = 1_000;
+
 /// Polls between two looks at the list of shards: with 200 ms, every 5 s.
 const POLLS_PER_LOOK: u32 = 25;
 
@@ -137,7 +140,9 @@ impl StreamReader {
         }
     }
 
-    /// One look at every readable shard; answers whether there is surely more.
+    /// One look at every readable shard; answers whether there may be more that waited. Behind a
+    /// page that is not full the next read waits, however much comes: else a busy stream would be
+    /// read as fast as it answers, a few records at a time.
     async fn round(&mut self, items: &mpsc::Sender<StreamItem>) -> Result<bool, Stop> {
         if self.polls_until_look == 0 {
             self.look().await?;
@@ -180,13 +185,12 @@ impl StreamReader {
         }
         let last = page.records().last().and_then(|record| record.dynamodb());
         let last = last.and_then(|change| change.sequence_number().map(str::to_owned));
-        let more = !page.records().is_empty();
+        let more = page.records().len() >= FULL_PAGE;
         if page.next_shard_iterator.is_none() {
             // Its children are to be read at once.
             self.polls_until_look = 0;
         }
         self.shards.advance(id, last, page.next_shard_iterator);
-        // A page with records may have been full; an empty one says that the end is reached.
         Ok(more)
     }
 
