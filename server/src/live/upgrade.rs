@@ -19,8 +19,9 @@ const READ_BUFFER: usize = 4 * 1024;
 /// Bytes gathered before they are written to the connection.
 const WRITE_BUFFER: usize = 4 * 1024;
 
-/// Bytes that may wait inside the socket: the must lane once more. A larger single frame passes,
-/// since the limit is met before the frame is added.
+/// Bytes that may wait inside the socket: the must lane twice. A single frame above it is refused
+/// and ends the socket; the largest that the house can make, a snapshot of the floor or of a room,
+/// has about 220 KB.
 const MAX_WRITE_BUFFER: usize = 512 * 1024;
 
 /// Who the page acts for, and where.
