@@ -212,7 +212,10 @@ words! {
         TooManyChannels = "too_many_channels", Unavailable = "unavailable",
     }
     Theme { System = "system", Light = "light", Dark = "dark", }
-    ReadError { NotFound = "not_found", Guest = "guest", Unavailable = "unavailable", }
+    ReadError {
+        NotFound = "not_found", Guest = "guest", Unavailable = "unavailable",
+        BadRequest = "bad_request",
+    }
 }
 
 /// Structs, written as objects.

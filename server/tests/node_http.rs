@@ -253,6 +253,16 @@ async fn pages_have_their_status_and_their_headers() {
             "{path}"
         );
     }
+    for path in ["/", "/wallet", "/api/page/room?form[lot]=x", "/nowhere"] {
+        let answer = lena.get(path).await;
+        assert_eq!(answer.headers["cache-control"], "no-store", "{path}");
+    }
+    for question in ["", "?nonsense=1", "?lot=lot_1&role=admin", "?lot=%FF"] {
+        let path = format!("/api/page/room{question}");
+        let answer = lena.get(&path).await;
+        let mistake = wrong(&answer, 422, "bad_request", &path);
+        assert_eq!(mistake, None);
+    }
     let (one, two) = (lena.get("/").await, lena.get("/").await);
     let policy = |answer: &Answer| answer.headers["content-security-policy"].clone();
     assert!(policy(&one).contains("'strict-dynamic'") && !policy(&one).contains("unsafe-inline"));

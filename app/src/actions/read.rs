@@ -26,10 +26,17 @@ pub enum ReadError {
     Guest,
     /// The stores do not answer.
     Unavailable,
+    /// The question cannot be read.
+    BadRequest,
 }
 
 impl ReadError {
-    const ALL: [Self; 3] = [Self::NotFound, Self::Guest, Self::Unavailable];
+    const ALL: [Self; 4] = [
+        Self::NotFound,
+        Self::Guest,
+        Self::Unavailable,
+        Self::BadRequest,
+    ];
 
     /// The word on the wire and beside a page's data.
     const fn word(self) -> &'static str {
@@ -37,6 +44,7 @@ impl ReadError {
             Self::NotFound => "not_found",
             Self::Guest => "guest",
             Self::Unavailable => "unavailable",
+            Self::BadRequest => "bad_request",
         }
     }
 }
@@ -46,8 +54,25 @@ reads_with_lean!(ReadError);
 impl FromServerFnError for ReadError {
     type Encoder = JsonEncoding;
 
-    fn from_server_fn_error(_error: ServerFnErrorErr) -> Self {
-        Self::Unavailable
+    fn from_server_fn_error(error: ServerFnErrorErr) -> Self {
+        let unreadable = match error {
+            ServerFnErrorErr::Args(_) | ServerFnErrorErr::MissingArg(_) => true,
+            // In the browser it is the answer that was not ours.
+            ServerFnErrorErr::Deserialization(_) => cfg!(feature = "ssr"),
+            ServerFnErrorErr::Registration(_)
+            | ServerFnErrorErr::UnsupportedRequestMethod(_)
+            | ServerFnErrorErr::Request(_)
+            | ServerFnErrorErr::ServerError(_)
+            | ServerFnErrorErr::MiddlewareError(_)
+            | ServerFnErrorErr::Serialization(_)
+            | ServerFnErrorErr::Response(_) => false,
+        };
+        if !unreadable {
+            return Self::Unavailable;
+        }
+        #[cfg(feature = "ssr")]
+        server::answer_unread();
+        Self::BadRequest
     }
 }
 
@@ -293,7 +318,9 @@ mod server {
     use crate::actions::desk::Desk;
     use crate::actions::{PageForm, sentence_of};
     use crate::ports::{Failure, Ports};
-    use axum::http::header;
+    use axum::http::{StatusCode, header};
+    use leptos::prelude::use_context;
+    use leptos_axum::ResponseOptions;
     use shared::view::Person;
     use shared::{Currency, IdempotencyKey, LotId};
 
@@ -346,11 +373,19 @@ mod server {
         page.map_err(|error| refuse(&desk, error))
     }
 
+    /// Answers a question that could not be read.
+    pub fn answer_unread() {
+        if let Some(response) = use_context::<ResponseOptions>() {
+            response.set_status(StatusCode::UNPROCESSABLE_ENTITY);
+        }
+    }
+
     /// Gives the page or the answer its status.
     fn refuse(desk: &Desk, error: ReadError) -> ReadError {
         match error {
             ReadError::NotFound => desk.set_status(404),
             ReadError::Unavailable => desk.set_status(503),
+            ReadError::BadRequest => desk.set_status(422),
             // The page is there; it says what is missing.
             ReadError::Guest => {}
         }
@@ -456,6 +491,14 @@ mod tests {
         let money: shared::Money = back.page().expect("money");
         assert_eq!(money.minor(), 5);
         assert_eq!(back.page::<Theme>(), Err(ReadError::Unavailable));
+    }
+
+    #[test]
+    fn a_question_that_cannot_be_read_is_not_called_our_failure() {
+        let unread = ReadError::from_server_fn_error(ServerFnErrorErr::Args("field".into()));
+        assert_eq!(unread, ReadError::BadRequest);
+        let lost = ReadError::from_server_fn_error(ServerFnErrorErr::Request("reset".into()));
+        assert_eq!(lost, ReadError::Unavailable);
     }
 
     #[test]

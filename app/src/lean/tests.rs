@@ -314,6 +314,7 @@ fn what_pages_read() {
         ReadError::NotFound,
         ReadError::Guest,
         ReadError::Unavailable,
+        ReadError::BadRequest,
     ]);
 }
 

@@ -35,9 +35,11 @@ pub fn Room() -> impl IntoView {
                 match (viewer, page.await.page()) {
                     (Ok(viewer), Ok(page)) => view! { <LiveRoom page viewer/> }.erase(),
                     (_, Err(ReadError::NotFound)) => view! { <NotFound/> }.erase(),
-                    (Err(_), _) | (_, Err(ReadError::Guest | ReadError::Unavailable)) => {
-                        view! { <Broken/> }.erase()
-                    }
+                    (Err(_), _)
+                    | (
+                        _,
+                        Err(ReadError::Guest | ReadError::Unavailable | ReadError::BadRequest),
+                    ) => view! { <Broken/> }.erase(),
                 }
             })}
         </Suspense>

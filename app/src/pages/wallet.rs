@@ -42,9 +42,11 @@ pub fn Wallet() -> impl IntoView {
                 match (viewer, page.await.page()) {
                     (Ok(_), Ok(page)) => view! { <LiveWallet page/> }.erase(),
                     (Ok(_), Err(ReadError::Guest)) => view! { <Guest/> }.erase(),
-                    (Err(_), _) | (_, Err(ReadError::NotFound | ReadError::Unavailable)) => {
-                        view! { <Broken/> }.erase()
-                    }
+                    (Err(_), _)
+                    | (
+                        _,
+                        Err(ReadError::NotFound | ReadError::Unavailable | ReadError::BadRequest),
+                    ) => view! { <Broken/> }.erase(),
                 }
             })}
         </Suspense>
