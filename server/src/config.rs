@@ -1,7 +1,10 @@
 //! What the environment and the command line say. Nothing set means: everything on this machine.
 
 use clap::Args;
+use http::Uri;
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// Where the two planes are kept.
 #[derive(Args, Clone, Debug)]
@@ -80,10 +83,10 @@ pub struct ServeArgs {
     )]
     pub site_root: PathBuf,
 
-    /// The address people use, such as `https://lotzero.example`: cookies become Secure, and the
-    /// live socket accepts this origin
+    /// The address people use, such as `https://lotzero.example`: cookies become Secure, and forms
+    /// and the live socket accept this origin only
     #[arg(long, env = "LOTZERO_PUBLIC_URL", value_name = "URL")]
-    pub public_url: Option<String>,
+    pub public_url: Option<PublicUrl>,
 
     /// No simulated bidders
     #[arg(long)]
@@ -103,5 +106,115 @@ impl ServeArgs {
     #[must_use]
     pub const fn has_demo(&self) -> bool {
         self.demo || self.stores.local_ledger()
+    }
+}
+
+/// The address people use, as browsers write an origin: lower case, without the port that the
+/// scheme implies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicUrl {
+    scheme: Scheme,
+    host: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scheme {
+    Http,
+    Https,
+}
+
+/// The text is no address that people could use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "LOTZERO_PUBLIC_URL must be http:// or https://, a host and nothing else but a port, \
+     such as https://lotzero.example"
+)]
+pub struct PublicUrlError;
+
+impl PublicUrl {
+    /// Whether people come over TLS.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.scheme == Scheme::Https
+    }
+}
+
+impl fmt::Display for PublicUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match self.scheme {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        };
+        write!(f, "{scheme}://{}", self.host)
+    }
+}
+
+impl FromStr for PublicUrl {
+    type Err = PublicUrlError;
+
+    fn from_str(text: &str) -> Result<Self, PublicUrlError> {
+        let uri: Uri = text.trim().parse().map_err(|_malformed| PublicUrlError)?;
+        let (scheme, implied) = match uri.scheme_str() {
+            Some("http") => (Scheme::Http, 80),
+            Some("https") => (Scheme::Https, 443),
+            Some(_) | None => return Err(PublicUrlError),
+        };
+        let authority = uri.authority().ok_or(PublicUrlError)?;
+        let is_bare = uri.path() == "/" && uri.query().is_none() && !text.contains('#');
+        let (host, port) = (authority.host().to_ascii_lowercase(), authority.port_u16());
+        // What is left beside host and port is a name and a password, or a port that is none.
+        let written = match port {
+            Some(port) => format!("{host}:{port}"),
+            None => host.clone(),
+        };
+        if !is_bare || host.is_empty() || authority.as_str().to_ascii_lowercase() != written {
+            return Err(PublicUrlError);
+        }
+        let host = if port == Some(implied) { host } else { written };
+        Ok(Self { scheme, host })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_public_url_is_kept_as_browsers_write_it() {
+        for (text, expected) in [
+            ("https://lotzero.example", "https://lotzero.example"),
+            ("HTTPS://LotZero.Example:443/", "https://lotzero.example"),
+            (" http://lotzero.example:80 ", "http://lotzero.example"),
+            (
+                "https://lotzero.example:8443",
+                "https://lotzero.example:8443",
+            ),
+            ("http://[::1]:3000", "http://[::1]:3000"),
+        ] {
+            let url: PublicUrl = text.parse().expect("an address");
+            assert_eq!(url.to_string(), expected);
+            assert_eq!(url.is_secure(), expected.starts_with("https"));
+        }
+    }
+
+    #[test]
+    fn what_is_no_origin_is_refused() {
+        for text in [
+            "",
+            "lotzero.example",
+            "lotzero.example:443",
+            "ftp://lotzero.example",
+            "https://",
+            "https://:443",
+            "https://lotzero.example/house",
+            "https://lotzero.example/?x=1",
+            "https://lotzero.example/#x",
+            "https://me:secret@lotzero.example",
+            "https://lotzero.example:99999",
+            "https://lotzero.example:",
+            "https://lot zero.example",
+        ] {
+            assert_eq!(text.parse::<PublicUrl>(), Err(PublicUrlError), "{text}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Every route of a node, and what stands around all of them: limits, headers, the origin check.
 
+use crate::config::PublicUrl;
 use crate::ledger::Ledger;
 use crate::live::{self, LiveState, Origins};
 use anyhow::Context;
@@ -44,7 +45,7 @@ pub struct House {
     /// The folder with the built pages' files.
     pub site_root: PathBuf,
     /// The address people use, if it is not this server's own.
-    pub public_url: Option<String>,
+    pub public_url: Option<PublicUrl>,
     /// Set once the node is stopping.
     pub draining: Arc<AtomicBool>,
 }
@@ -93,8 +94,13 @@ pub fn router(house: House, address: SocketAddr) -> Router {
             _,
         >(context, app::shell))
         .with_state(options)
+        // A page and its data carry keys of forms: a second reader must not get the first one's.
+        .layer(SetResponseHeaderLayer::if_not_present(
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("no-store"),
+        ))
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest));
-    let origins = Arc::new(Origins::new(house.public_url.iter().cloned()));
+    let origins = Arc::new(Origins::new(house.public_url.as_ref()));
     let live = live::routes(house.live.clone());
     Router::new()
         .route("/api/step-in", post(step_in))

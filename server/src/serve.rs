@@ -1,7 +1,7 @@
 //! A node: opens the stores, brings the schema up, starts everything and serves until told to stop.
 
 use crate::clock::Clock;
-use crate::config::ServeArgs;
+use crate::config::{PublicUrl, ServeArgs};
 use crate::events::HouseEvent;
 use crate::firehose::Firehose;
 use crate::ledger::outbox::{self, EventLog};
@@ -126,8 +126,8 @@ impl Node {
         let secure = self
             .args
             .public_url
-            .as_deref()
-            .is_some_and(|u| u.starts_with("https://"));
+            .as_ref()
+            .is_some_and(PublicUrl::is_secure);
         let demo = self.args.has_demo();
         let sessions = Arc::new(BrowserSessions::new(Arc::clone(&self.ledger), secure, demo));
         let ports = Ports {
@@ -137,7 +137,7 @@ impl Node {
             keys: Arc::new(FormKeys),
         };
         let config = LiveConfig {
-            allowed_origins: self.args.public_url.iter().cloned().collect(),
+            public_url: self.args.public_url.clone(),
             ..LiveConfig::default()
         };
         let parts = LiveParts {

@@ -24,11 +24,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 #[tokio::test]
 async fn handshakes_are_checked_before_the_upgrade() {
-    let house = House::with(LiveConfig {
-        allowed_origins: vec!["https://lotzero.example".to_owned()],
-        ..LiveConfig::default()
-    })
-    .await;
+    let house = House::open().await;
     let own = format!("http://{}", house.address);
     let other_port = "http://127.0.0.1:1".to_owned();
     let tls = format!("https://{}", house.address);
@@ -36,7 +32,7 @@ async fn handshakes_are_checked_before_the_upgrade() {
     // Origin, subprotocol, query, cookie → status.
     let rows = [
         (Some(own.as_str()), Some(ok), "", "", 101),
-        (Some("https://lotzero.example"), Some(ok), "", "", 101),
+        (Some("https://lotzero.example"), Some(ok), "", "", 403),
         (
             Some(&own),
             Some("lotzero.v9.cbor, lotzero.v1.json"),
@@ -79,7 +75,25 @@ async fn handshakes_are_checked_before_the_upgrade() {
             }
         }
     }
-    assert_eq!(house.hub.counters.upgrades_refused.get(), 9);
+    assert_eq!(house.hub.counters.upgrades_refused.get(), 10);
+}
+
+#[tokio::test]
+async fn behind_a_public_address_only_its_pages_connect() {
+    let public = "https://lotzero.example";
+    let house = House::with(LiveConfig {
+        public_url: Some(public.parse().expect("an address")),
+        ..LiveConfig::default()
+    })
+    .await;
+    let own = format!("http://{}", house.address);
+    for (origin, expected) in [(public, None), (own.as_str(), Some(403))] {
+        let mut request = house.request("");
+        let origin = origin.parse().expect("a header");
+        request.headers_mut().insert("origin", origin);
+        let refused = Socket::open(request).await.err();
+        assert_eq!(refused.map(|(status, _)| status), expected);
+    }
 }
 
 #[tokio::test]

@@ -1,23 +1,23 @@
 //! Which pages may open a socket: browsers send cookies with any page's handshake, so the page's
 //! origin is checked before anything else.
 
+use crate::config::PublicUrl;
 use http::HeaderMap;
 use http::header::{HOST, ORIGIN};
-use std::collections::BTreeSet;
 
-/// The origins that may open a socket: this server's own, by its `Host`, over plain HTTP, and
-/// those listed. Behind a proxy that ends TLS, the public origin has to be listed.
+/// The pages that may open a socket or send a form: those of the address that people use, if it is
+/// known, else those that this server serves over plain HTTP, by its `Host`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origins {
-    listed: BTreeSet<String>,
+    public: Option<String>,
 }
 
 impl Origins {
-    /// The server's own origin and these, each as `scheme://host` or `scheme://host:port`.
-    pub fn new(listed: impl IntoIterator<Item = String>) -> Self {
-        let tidy = |origin: String| origin.trim().trim_end_matches('/').to_ascii_lowercase();
+    /// The pages of this address, or this server's own.
+    #[must_use]
+    pub fn new(public: Option<&PublicUrl>) -> Self {
         Self {
-            listed: listed.into_iter().map(tidy).collect(),
+            public: public.map(ToString::to_string),
         }
     }
 
@@ -33,10 +33,13 @@ impl Origins {
             return false;
         };
         let origin = origin.to_ascii_lowercase();
+        if let Some(public) = &self.public {
+            return origin == *public;
+        }
         let host = headers.get(HOST).and_then(|host| host.to_str().ok());
         let own = host.filter(|host| !host.is_empty());
         let own = own.map(|host| format!("http://{}", host.to_ascii_lowercase()));
-        own.as_deref().map(without_default_port) == Some(&origin) || self.listed.contains(&origin)
+        own.as_deref().map(without_default_port) == Some(&origin)
     }
 }
 
@@ -50,8 +53,9 @@ mod tests {
     use super::*;
     use http::HeaderValue;
 
-    fn allowed(origin: Option<&'static str>, host: &'static str) -> bool {
-        let origins = Origins::new(["https://lotzero.example/".to_owned()]);
+    fn allowed(public: Option<&str>, origin: Option<&'static str>, host: &'static str) -> bool {
+        let public = public.map(|url| url.parse::<PublicUrl>().expect("an address"));
+        let origins = Origins::new(public.as_ref());
         let mut headers = HeaderMap::new();
         headers.insert(HOST, HeaderValue::from_static(host));
         if let Some(origin) = origin {
@@ -61,16 +65,15 @@ mod tests {
     }
 
     #[test]
-    fn only_this_house_and_the_list_may_connect() {
+    fn without_a_public_address_only_this_server_may_connect() {
         let local = "localhost:3000";
         for (origin, host) in [
             ("http://localhost:3000", local),
             ("HTTP://LOCALHOST:3000", local),
             ("http://[::1]:3000", "[::1]:3000"),
             ("http://example.org", "example.org:80"),
-            ("https://lotzero.example", "10.0.0.7:3000"),
         ] {
-            assert!(allowed(Some(origin), host), "{origin} at {host}");
+            assert!(allowed(None, Some(origin), host), "{origin} at {host}");
         }
         for origin in [
             "null",
@@ -83,10 +86,28 @@ mod tests {
             "http://evil.example/?localhost:3000",
             "http://lotzero.example",
         ] {
-            assert!(!allowed(Some(origin), local), "{origin:?}");
+            assert!(!allowed(None, Some(origin), local), "{origin:?}");
         }
-        assert!(!allowed(None, local));
-        assert!(!allowed(Some("http://"), ""));
+        assert!(!allowed(None, None, local));
+        assert!(!allowed(None, Some("http://"), ""));
+    }
+
+    #[test]
+    fn with_a_public_address_only_it_may_connect() {
+        let public = Some("https://LotZero.example:443/");
+        for host in ["10.0.0.7:3000", "lotzero.example", ""] {
+            assert!(allowed(public, Some("https://lotzero.example"), host));
+            for origin in [
+                "http://10.0.0.7:3000",
+                "http://lotzero.example",
+                "https://lotzero.example:8443",
+                "https://lotzero.example.evil.example",
+                "null",
+            ] {
+                assert!(!allowed(public, Some(origin), host), "{origin} at {host}");
+            }
+            assert!(!allowed(public, None, host));
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::rooms::Rooms;
 use super::stock::Stock;
 use super::ticks::Ticks;
 use crate::clock::Clock;
+use crate::config::PublicUrl;
 use crate::firehose::{Firehose, StreamItem};
 use app::ports::{Ledger, Sessions};
 use shared::{Currency, LotId, PrincipalId};
@@ -36,9 +37,8 @@ const MAX_KNOWN_LOTS: usize = 65_536;
 /// How the live plane behaves.
 #[derive(Clone, Debug)]
 pub struct LiveConfig {
-    /// Pages of other origins that may open a socket, each as `scheme://host:port`. This server's
-    /// own, over plain HTTP, always may.
-    pub allowed_origins: Vec<String>,
+    /// The address people use: its pages may open a socket. Without it this server's own may.
+    pub public_url: Option<PublicUrl>,
     /// Sockets of this node.
     pub max_sockets: usize,
     /// Sockets of one person on this node.
@@ -52,7 +52,7 @@ pub struct LiveConfig {
 impl Default for LiveConfig {
     fn default() -> Self {
         Self {
-            allowed_origins: Vec::new(),
+            public_url: None,
             // At about 10 KiB a socket, 200 MiB.
             max_sockets: 20_000,
             max_sockets_per_person: 50,
@@ -132,7 +132,7 @@ impl LiveState {
             sessions,
             rooms: Arc::new(rooms),
             ticks: Arc::new(ticks),
-            origins: Origins::new(config.allowed_origins),
+            origins: Origins::new(config.public_url.as_ref()),
             seats: Seats::new(config.max_sockets, config.max_sockets_per_person),
             known_lots: KnownLots::default(),
             currency: config.currency,
