@@ -48,12 +48,16 @@ const CROWD_REFRESH: Duration = Duration::from_secs(10);
 /// How long leaving all rooms may take at the end.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// How long leaving a room is tried: after this the watcher no longer counts by itself.
+const FORGET: Duration = Duration::from_secs(30);
+
 #[derive(Clone, Debug)]
 struct Watcher {
     person: Option<Person>,
     /// Whether others were told.
     announced: bool,
-    gone: bool,
+    /// Since when they are gone; kept until that is written.
+    gone: Option<Instant>,
     write_at: Instant,
 }
 
@@ -64,7 +68,10 @@ struct Crowd {
     shown: Option<CrowdView>,
 }
 
-type Watchers = BTreeMap<(LotId, ConnectionId), Watcher>;
+type Watchers = BTreeMap<Place, Watcher>;
+
+/// A connection in a room.
+type Place = (LotId, ConnectionId);
 
 /// Presence and crowds of this node.
 pub(super) struct Rooms {
@@ -74,6 +81,8 @@ pub(super) struct Rooms {
     /// Tells this node's watchers from those of others, and of its earlier lives.
     node: String,
     watchers: Mutex<Watchers>,
+    /// Where the last round of writes ended.
+    round_end: Mutex<Option<Place>>,
     crowds: Mutex<BTreeMap<LotId, Crowd>>,
     changed: Notify,
 }
@@ -95,6 +104,7 @@ impl Rooms {
             clock,
             node: format!("{:016x}", rand::rng().random::<u64>()),
             watchers: Mutex::default(),
+            round_end: Mutex::default(),
             crowds: Mutex::default(),
             changed: Notify::new(),
         }
@@ -112,23 +122,32 @@ impl Rooms {
     pub fn enter(&self, lot: LotId, id: ConnectionId, person: Option<Person>) {
         let mut watchers = self.watchers();
         match watchers.get_mut(&(lot, id)) {
-            Some(watcher) => watcher.gone = false,
+            Some(watcher) => watcher.gone = None,
             None => {
                 let watcher = Watcher {
                     person,
                     announced: false,
-                    gone: false,
+                    gone: None,
                     write_at: Instant::now(),
                 };
                 watchers.insert((lot, id), watcher);
             }
         }
+        drop(watchers);
+        // Their snapshot may show what nobody else was shown, so what comes next is pushed even if
+        // it is what the others see already.
+        if let Some(crowd) = self.crowds().get_mut(&lot) {
+            crowd.shown = None;
+            crowd.dirty = true;
+        }
+        self.changed.notify_one();
     }
 
     /// Somebody left a room.
     pub fn leave(&self, lot: LotId, id: ConnectionId) {
         if let Some(watcher) = self.watchers().get_mut(&(lot, id)) {
-            watcher.gone = true;
+            watcher.gone = Some(Instant::now());
+            watcher.write_at = Instant::now();
         }
     }
 
@@ -159,42 +178,46 @@ impl Rooms {
 
     /// Removes everybody of this node from their rooms, as far as that is quick.
     pub async fn farewell(&self) {
-        let mut writes = Vec::new();
-        for ((lot, id), watcher) in std::mem::take(&mut *self.watchers()) {
-            if watcher.announced {
-                writes.push((lot, id, Write::Leave));
-            }
-        }
+        // Also those of whom it is not known that others were told: a write may have been cut off.
+        let places = std::mem::take(&mut *self.watchers()).into_keys();
+        let writes = places.map(|(lot, id)| (lot, id, Write::Leave)).collect();
         let all = self.write_all(writes);
         if tokio::time::timeout(FAREWELL, all).await.is_err() {
             tracing::warn!("leaving the rooms took too long");
         }
     }
 
+    /// What is to be written now. A round begins where the one before ended, so that in a crowded
+    /// house nobody is always left out.
     fn due_writes(&self) -> Vec<(LotId, ConnectionId, Write)> {
         let now = Instant::now();
+        let mut watchers = self.watchers();
+        watchers.retain(|_, watcher| {
+            watcher
+                .gone
+                .is_none_or(|gone| watcher.announced && now - gone < FORGET)
+        });
+        let mut round_end = self
+            .round_end
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let (early, late): (Vec<_>, Vec<_>) = watchers
+            .iter_mut()
+            .filter(|(_, watcher)| watcher.write_at <= now)
+            .partition(|(place, _)| round_end.is_some_and(|end| **place <= end));
         let mut writes = Vec::new();
-        self.watchers().retain(|(lot, id), watcher| {
-            if writes.len() >= MAX_ROUND_WRITES {
-                return true;
-            }
-            if watcher.gone {
-                if watcher.announced {
-                    writes.push((*lot, *id, Write::Leave));
-                }
-                return false;
-            }
-            if watcher.write_at <= now {
-                let write = Write::Touch {
+        for ((lot, id), watcher) in late.into_iter().chain(early).take(MAX_ROUND_WRITES) {
+            let write = match watcher.gone {
+                Some(_) => Write::Leave,
+                None => Write::Touch {
                     person: watcher.person.clone(),
                     joined: !watcher.announced,
-                };
-                writes.push((*lot, *id, write));
-                watcher.write_at =
-                    now + BEAT - rand::rng().random_range(Duration::ZERO..BEAT_JITTER);
-            }
-            true
-        });
+                },
+            };
+            watcher.write_at = now + BEAT - rand::rng().random_range(Duration::ZERO..BEAT_JITTER);
+            writes.push((*lot, *id, write));
+        }
+        *round_end = writes.last().map(|(lot, id, _)| (*lot, *id));
         writes
     }
 
@@ -234,10 +257,25 @@ impl Rooms {
             }
             Write::Leave => {
                 self.firehose.leave(lot, &key).await?;
+                self.left(lot, id);
                 self.crowd_changed(lot);
             }
         }
         Ok(())
+    }
+
+    /// Forgets somebody who is out of a room; who came back meanwhile is written anew.
+    fn left(&self, lot: LotId, id: ConnectionId) {
+        let mut watchers = self.watchers();
+        let Some(watcher) = watchers.get_mut(&(lot, id)) else {
+            return;
+        };
+        if watcher.gone.is_some() {
+            watchers.remove(&(lot, id));
+        } else {
+            watcher.announced = false;
+            watcher.write_at = Instant::now();
+        }
     }
 
     /// Reads and pushes crowds that changed, until dropped.
@@ -304,5 +342,97 @@ impl Rooms {
             }
             Err(error) => tracing::warn!(%lot, %error, "a crowd could not be read"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::firehose::FirehoseConfig;
+    use uuid::Uuid;
+
+    /// Rooms whose store does not answer.
+    async fn rooms() -> Rooms {
+        let clock = Arc::new(Clock::new());
+        let config = FirehoseConfig {
+            table: "none".to_owned(),
+            endpoint: Some("http://127.0.0.1:1".to_owned()),
+        };
+        let firehose = Firehose::connect(config, Arc::clone(&clock)).await;
+        Rooms::new(firehose, Hub::new(Arc::clone(&clock)), clock)
+    }
+
+    fn lot() -> LotId {
+        LotId::from_uuid(Uuid::from_u128(1))
+    }
+
+    fn told(rooms: &Rooms) {
+        for watcher in rooms.watchers().values_mut() {
+            watcher.announced = true;
+        }
+    }
+
+    #[tokio::test]
+    async fn who_left_is_kept_until_that_is_written() {
+        let rooms = rooms().await;
+        let id = ConnectionId(1);
+        rooms.enter(lot(), id, None);
+        told(&rooms);
+        rooms.leave(lot(), id);
+        let cut_off = rooms.due_writes();
+        assert!(matches!(cut_off[..], [(_, _, Write::Leave)]));
+        drop(cut_off);
+        assert_eq!(rooms.watchers().len(), 1, "the farewell still knows");
+        rooms.left(lot(), id);
+        assert!(rooms.watchers().is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_comes_back_while_leaving_is_written_is_written_anew() {
+        let rooms = rooms().await;
+        let id = ConnectionId(1);
+        rooms.enter(lot(), id, None);
+        told(&rooms);
+        rooms.leave(lot(), id);
+        let _in_flight = rooms.due_writes();
+        rooms.enter(lot(), id, None);
+        rooms.left(lot(), id);
+        let again = rooms.due_writes();
+        assert!(matches!(
+            again[..],
+            [(_, _, Write::Touch { joined: true, .. })]
+        ));
+    }
+
+    #[tokio::test]
+    async fn a_round_begins_where_the_one_before_ended() {
+        let rooms = rooms().await;
+        let most = u64::try_from(MAX_ROUND_WRITES).expect("small");
+        for id in 0..most + 10 {
+            rooms.enter(lot(), ConnectionId(id), None);
+        }
+        assert_eq!(rooms.due_writes().len(), MAX_ROUND_WRITES);
+        // The store is so slow that all of them are due again.
+        for watcher in rooms.watchers().values_mut() {
+            watcher.write_at = Instant::now();
+        }
+        let second = rooms.due_writes();
+        assert_eq!(second.len(), MAX_ROUND_WRITES);
+        assert_eq!(second[0].1, ConnectionId(most), "nobody is left out");
+        assert_eq!(second[10].1, ConnectionId(0));
+    }
+
+    #[tokio::test]
+    async fn what_the_others_were_shown_is_pushed_again_for_who_comes() {
+        let rooms = rooms().await;
+        let shown = Crowd {
+            dirty: false,
+            read_at: Instant::now(),
+            shown: Some(CrowdView::default()),
+        };
+        rooms.crowds().insert(lot(), shown);
+        rooms.enter(lot(), ConnectionId(1), None);
+        let crowd = rooms.crowds().get(&lot()).cloned().expect("known");
+        assert!(crowd.dirty && crowd.shown.is_none());
     }
 }
