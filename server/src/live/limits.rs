@@ -28,6 +28,13 @@ pub(super) const REACTIONS: Rate = Rate {
     every: Duration::from_millis(100),
 };
 
+/// Subscriptions, and questions about lots that may not exist: 5 a second. Each may cost a read of
+/// the ledger; a page needs about five, so one may open four at once.
+pub(super) const SUBSCRIPTIONS: Rate = Rate {
+    burst: 20,
+    every: Duration::from_millis(200),
+};
+
 /// Refusals for speed that are forgiven before the socket is closed.
 pub(super) const FORGIVEN: Rate = Rate {
     burst: 16,

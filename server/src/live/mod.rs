@@ -33,7 +33,7 @@ pub use history::History;
 pub use hub::Hub;
 pub use lanes::{Close, ConnectionId, Key, Lane, Lanes};
 pub use origin::Origins;
-pub use session::MAX_CHANNELS;
+pub use session::{MAX_CHANNELS, MAX_CROWDS};
 pub use state::{LiveConfig, LiveParts, LiveState};
 pub use upgrade::upgrade;
 

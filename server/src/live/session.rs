@@ -22,8 +22,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Channels of one socket: a page needs about five, a floor with many lots open a few more.
-pub const MAX_CHANNELS: usize = 64;
+/// Channels of one socket: a page needs about five; the rest is for pages that are left and opened
+/// faster than the server hears of it.
+pub const MAX_CHANNELS: usize = 32;
+
+/// Rooms whose crowd one socket may be in: the app is in one, and each costs a write every ten
+/// seconds.
+pub const MAX_CROWDS: usize = 4;
 
 /// Malformed frames that a client may send in a connection's life.
 const MAX_MALFORMED: u32 = 8;
@@ -56,6 +61,7 @@ pub(super) struct Session {
     frames: Bucket,
     chat: Bucket,
     reactions: Bucket,
+    subscriptions: Bucket,
     forgiven: Bucket,
 }
 
@@ -77,6 +83,7 @@ impl Session {
             frames: Bucket::new(limits::FRAMES, now),
             chat: Bucket::new(limits::CHAT, now),
             reactions: Bucket::new(limits::REACTIONS, now),
+            subscriptions: Bucket::new(limits::SUBSCRIPTIONS, now),
             forgiven: Bucket::new(limits::FORGIVEN, now),
         };
         let acting = session.viewer.person.as_ref();
@@ -146,6 +153,9 @@ impl Session {
             }
             // Boxed, so that a connection that only listens stays small.
             ClientFrame::Subscribe { id, channel, since } => {
+                if !self.subscriptions.take(Instant::now()) {
+                    return self.too_fast(Some(id));
+                }
                 Box::pin(self.subscribe(id, channel, since)).await;
             }
             ClientFrame::Chat {
@@ -170,7 +180,7 @@ impl Session {
     }
 
     async fn subscribe(&mut self, id: u32, channel: Channel, since: Option<Position>) {
-        if !self.channels.contains(&channel) && self.channels.len() >= MAX_CHANNELS {
+        if !self.has_room_for(channel) {
             return self.refuse(id, ErrorCode::TooManyChannels);
         }
         let audience = match self.audience(channel) {
@@ -198,6 +208,18 @@ impl Session {
                 self.refuse(id, code);
             }
         }
+    }
+
+    fn has_room_for(&self, channel: Channel) -> bool {
+        let is_crowd = |channel: &&Channel| matches!(channel, Channel::Crowd(_));
+        let crowds = self.channels.iter().filter(is_crowd).count();
+        let fits = !is_crowd(&&channel) || crowds < MAX_CROWDS;
+        self.channels.contains(&channel) || fits && self.channels.len() < MAX_CHANNELS
+    }
+
+    /// Whether the ledger may be asked for this lot; for one that is known it is not.
+    fn may_ask_for(&mut self, lot: LotId) -> bool {
+        self.live.known_lots.has(lot) || self.subscriptions.take(Instant::now())
     }
 
     fn resume(&self, id: u32, lot: LotId, since: Position) -> bool {
@@ -300,7 +322,7 @@ impl Session {
         if client_id.is_empty() || client_id.len() > MAX_CLIENT_ID {
             return self.malformed(Some(id));
         }
-        if !self.chat.take(Instant::now()) {
+        if !self.chat.take(Instant::now()) || !self.may_ask_for(lot) {
             return self.too_fast(Some(id));
         }
         match in_time(self.post(lot, client_id, text)).await {
@@ -335,7 +357,7 @@ impl Session {
     }
 
     async fn react(&mut self, id: u32, lot: LotId, reaction: Reaction) -> Flow {
-        if !self.reactions.take(Instant::now()) {
+        if !self.reactions.take(Instant::now()) || !self.may_ask_for(lot) {
             return self.too_fast(Some(id));
         }
         let counted = async {
