@@ -60,8 +60,10 @@ struct State {
     /// Ends the pause before the next try.
     wake: Option<oneshot::Sender<()>>,
     clock: ServerClock,
-    /// Ends the connection, with the code to end it for.
-    cut: Option<oneshot::Sender<u16>>,
+    /// Ends the connection.
+    cut: Option<oneshot::Sender<()>>,
+    /// The code for which this tab ended it.
+    cut_for: u16,
     /// When the connection was begun, or its last frame came.
     heard_ms: i64,
     /// Pings on their way, and when each left.
@@ -246,7 +248,7 @@ async fn talk(live: Live, socket: WebSocket, greeted_ms: &mut Option<i64>) -> u1
     loop {
         let next = match select(stream.next(), &mut is_cut).await {
             Either::Left((next, _)) => next,
-            Either::Right((code, _)) => return code.unwrap_or(NO_CLOSE_CODE),
+            Either::Right(_) => return with(|state| state.cut_for),
         };
         match next {
             Some(Ok(Message::Text(text))) => {
@@ -269,9 +271,13 @@ async fn talk(live: Live, socket: WebSocket, greeted_ms: &mut Option<i64>) -> u1
 
 /// Ends the connection, if there is one.
 fn end(code: u16) {
-    if let Some(cut) = with(|state| state.cut.take()) {
+    let cut = with(|state| {
+        state.cut_for = code;
+        state.cut.take()
+    });
+    if let Some(cut) = cut {
         // It may have ended by itself.
-        let _gone = cut.send(code);
+        let _gone = cut.send(());
     }
 }
 
