@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use shared::LotId;
 use shared::live::{LotEvent, Position};
 use std::future::pending;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -167,6 +168,7 @@ impl Node {
         }
         let serving = {
             let stop = stop.clone();
+            let app = app.into_make_service_with_connect_info::<SocketAddr>();
             let server = axum::serve(listener, app);
             tokio::spawn(
                 server

@@ -126,9 +126,36 @@ async fn nobody_takes_too_many_sockets() {
         if let Ok(_socket) = Socket::open(third.clone()).await {
             return;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     panic!("the place was not given back");
+}
+
+#[tokio::test]
+async fn guests_of_one_address_share_their_sockets_unless_a_proxy_is_in_front() {
+    let limits = LiveConfig {
+        max_guest_sockets_per_address: 2,
+        ..LiveConfig::default()
+    };
+    let house = House::with(limits.clone()).await;
+    let _guests = (house.socket(None).await, house.socket(None).await);
+    let refused = Socket::open(house.request("")).await.err();
+    assert_eq!(refused.map(|(status, _)| status), Some(503));
+    let _person = house.socket(Some("ada")).await;
+
+    let public = "https://lotzero.example";
+    let behind = House::with(LiveConfig {
+        public_url: Some(public.parse().expect("an address")),
+        ..limits
+    })
+    .await;
+    let mut sockets = Vec::new();
+    for _ in 0..3 {
+        let mut request = behind.request("");
+        let origin = public.parse().expect("a header");
+        request.headers_mut().insert("origin", origin);
+        sockets.push(Socket::open(request).await.expect("connects"));
+    }
 }
 
 async fn error(socket: &mut Socket) -> (Option<u32>, ErrorCode, bool) {

@@ -12,6 +12,7 @@ use crate::firehose::{Firehose, StreamItem};
 use app::ports::{Ledger, Sessions};
 use shared::{Currency, LotId, PrincipalId};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -43,6 +44,9 @@ pub struct LiveConfig {
     pub max_sockets: usize,
     /// Sockets of one person on this node.
     pub max_sockets_per_person: usize,
+    /// Sockets of guests from one network address on this node. Not counted with a public address:
+    /// then a proxy is in front, and everybody comes from its address.
+    pub max_guest_sockets_per_address: usize,
     /// How often a socket is pinged; it has 8 of 25 parts of this time to answer.
     pub ping_every: Duration,
     /// The currency of the wallet on the `me` channel.
@@ -56,6 +60,8 @@ impl Default for LiveConfig {
             // At about 10 KiB a socket, 200 MiB.
             max_sockets: 20_000,
             max_sockets_per_person: 50,
+            // A large office behind one address, and a hundredth of the node.
+            max_guest_sockets_per_address: 200,
             ping_every: Duration::from_secs(25),
             currency: Currency::Usd,
         }
@@ -133,7 +139,7 @@ impl LiveState {
             rooms: Arc::new(rooms),
             ticks: Arc::new(ticks),
             origins: Origins::new(config.public_url.as_ref()),
-            seats: Seats::new(config.max_sockets, config.max_sockets_per_person),
+            seats: Seats::new(&config),
             known_lots: KnownLots::default(),
             currency: config.currency,
             tasks: TaskTracker::new(),
@@ -215,7 +221,15 @@ impl LiveState {
 struct Taken {
     closed: bool,
     total: usize,
-    by_person: BTreeMap<PrincipalId, usize>,
+    by_holder: BTreeMap<Holder, usize>,
+}
+
+/// Whom a socket counts for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Holder {
+    Person(PrincipalId),
+    /// A guest, by network address.
+    Guest(IpAddr),
 }
 
 /// How many sockets there may be.
@@ -224,40 +238,51 @@ pub(super) struct Seats {
     taken: Arc<Mutex<Taken>>,
     max: usize,
     max_per_person: usize,
+    /// `None` if guests' addresses say nothing.
+    max_per_address: Option<usize>,
 }
 
 /// One socket's place; given back when dropped.
 #[derive(Debug)]
 pub(super) struct Seat {
     seats: Seats,
-    person: Option<PrincipalId>,
+    holder: Option<Holder>,
 }
 
 impl Seats {
-    fn new(max: usize, max_per_person: usize) -> Self {
+    fn new(config: &LiveConfig) -> Self {
+        let by_address = config.public_url.is_none();
         Self {
             taken: Arc::default(),
-            max,
-            max_per_person,
+            max: config.max_sockets,
+            max_per_person: config.max_sockets_per_person,
+            max_per_address: by_address.then_some(config.max_guest_sockets_per_address),
+        }
+    }
+
+    fn most_of(&self, holder: Holder) -> usize {
+        match holder {
+            Holder::Person(_) => self.max_per_person,
+            Holder::Guest(_) => self.max_per_address.unwrap_or(self.max),
         }
     }
 
     /// A place, if there is one.
-    pub fn take(&self, person: Option<PrincipalId>) -> Option<Seat> {
+    pub fn take(&self, holder: Option<Holder>) -> Option<Seat> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if taken.closed || taken.total >= self.max {
             return None;
         }
-        if let Some(person) = person {
-            let count = taken.by_person.entry(person).or_default();
-            if *count >= self.max_per_person {
+        if let Some(holder) = holder {
+            let count = taken.by_holder.get(&holder).copied().unwrap_or(0);
+            if count >= self.most_of(holder) {
                 return None;
             }
-            *count += 1;
+            taken.by_holder.insert(holder, count + 1);
         }
         taken.total += 1;
         let seats = self.clone();
-        Some(Seat { seats, person })
+        Some(Seat { seats, holder })
     }
 
     fn close(&self) {
@@ -273,12 +298,12 @@ impl Drop for Seat {
         let taken = self.seats.taken.lock();
         let mut taken = taken.unwrap_or_else(PoisonError::into_inner);
         taken.total -= 1;
-        if let Some(person) = self.person
-            && let Some(count) = taken.by_person.get_mut(&person)
+        if let Some(holder) = self.holder
+            && let Some(count) = taken.by_holder.get_mut(&holder)
         {
             *count -= 1;
             if *count == 0 {
-                taken.by_person.remove(&person);
+                taken.by_holder.remove(&holder);
             }
         }
     }

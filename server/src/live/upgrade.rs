@@ -4,14 +4,16 @@
 //! (400), the sessions (503 if they cannot be read), the limits (503).
 
 use super::connection;
-use super::state::LiveState;
+use super::state::{Holder, LiveState};
+use axum::Extension;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::{Query, State, WebSocketUpgrade};
+use axum::extract::{ConnectInfo, Query, State, WebSocketUpgrade};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use shared::live::{MAX_FRAME_BYTES, SUBPROTOCOL};
+use std::net::{IpAddr, SocketAddr};
 
 /// Read buffer of a socket: most client frames are under 1 KiB.
 const READ_BUFFER: usize = 4 * 1024;
@@ -36,11 +38,13 @@ pub struct Acting {
 /// Opens a live socket, or says why not.
 pub async fn upgrade(
     State(live): State<LiveState>,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
     headers: HeaderMap,
     acting: Result<Query<Acting>, QueryRejection>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
-    match admit(live.clone(), headers, acting, upgrade).await {
+    let peer = peer.map(|Extension(ConnectInfo(address))| address.ip());
+    match admit(live.clone(), peer, headers, acting, upgrade).await {
         Ok(response) => response,
         Err(refusal) => {
             live.hub.counters.upgrades_refused.add(1);
@@ -51,6 +55,7 @@ pub async fn upgrade(
 
 async fn admit(
     live: LiveState,
+    peer: Option<IpAddr>,
     headers: HeaderMap,
     acting: Result<Query<Acting>, QueryRejection>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
@@ -74,10 +79,10 @@ async fn admit(
         tracing::warn!(%failure, "a socket's sessions could not be read");
         refuse(StatusCode::SERVICE_UNAVAILABLE, failure.sentence())
     })?;
-    let seat = live
-        .seats
-        .take(viewer.person.as_ref().map(|person| person.id));
-    let Some(seat) = seat else {
+    let person = viewer.person.as_ref();
+    let holder = person.map(|person| Holder::Person(person.id));
+    let holder = holder.or_else(|| peer.map(Holder::Guest));
+    let Some(seat) = live.seats.take(holder) else {
         let text = "Too many connections. Try again later.";
         return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, text));
     };

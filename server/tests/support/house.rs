@@ -392,6 +392,7 @@ impl House {
         let address = listener.local_addr().expect("an address");
         let routes = live::routes(live.clone());
         let server = tokio::spawn(async move {
+            let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
             axum::serve(listener, routes).await.expect("serves");
         });
         Self {
