@@ -107,7 +107,9 @@ impl Hub {
         let fresh = self.seen.first_time(event.id.uuid());
         match &event.body {
             EventBody::Lot { card, .. } => self.note_mechanism(card),
-            EventBody::Stock { lot, .. } if fresh => self.moved_stock.note(*lot),
+            EventBody::Stock { lot, listed, .. } if fresh => {
+                self.moved_stock.note(*lot, *listed);
+            }
             EventBody::Stock { .. }
             | EventBody::Opened { .. }
             | EventBody::Wallet { .. }

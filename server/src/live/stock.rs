@@ -32,41 +32,49 @@ const MAX_PARALLEL: usize = 4;
 /// The longest sleep while there is nothing to read.
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
 
-/// Lots whose stock moved, and when it is to be read.
+/// When the stock of a lot is to be read, and whether the floor shows the lot.
+#[derive(Clone, Copy, Debug)]
+struct Moved {
+    read_at: Instant,
+    listed: bool,
+}
+
+/// Lots whose stock moved.
 #[derive(Debug, Default)]
 pub(super) struct MovedStock {
-    lots: Mutex<BTreeMap<LotId, Instant>>,
+    lots: Mutex<BTreeMap<LotId, Moved>>,
     added: Notify,
 }
 
 impl MovedStock {
     /// Units of a lot were claimed.
-    pub fn note(&self, lot: LotId) {
-        self.read_after(lot, GATHER);
+    pub fn note(&self, lot: LotId, listed: bool) {
+        self.read_after(lot, listed, GATHER);
     }
 
-    fn lots(&self) -> MutexGuard<'_, BTreeMap<LotId, Instant>> {
+    fn lots(&self) -> MutexGuard<'_, BTreeMap<LotId, Moved>> {
         self.lots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read_after(&self, lot: LotId, wait: Duration) {
+    fn read_after(&self, lot: LotId, listed: bool, wait: Duration) {
+        let read_at = Instant::now() + wait;
         let mut lots = self.lots();
         // The next claim of a lot that does not fit now brings it here again.
         if lots.len() < MAX_LOTS {
-            lots.entry(lot).or_insert_with(|| Instant::now() + wait);
+            lots.entry(lot).or_insert(Moved { read_at, listed });
         }
         drop(lots);
         self.added.notify_one();
     }
 
     /// Takes the lots whose time has come; a claim from now on begins a new wait.
-    fn due(&self) -> Vec<LotId> {
+    fn due(&self) -> Vec<(LotId, bool)> {
         let now = Instant::now();
         let mut due = Vec::new();
-        self.lots().retain(|lot, at| {
-            let waits = *at > now;
+        self.lots().retain(|lot, moved| {
+            let waits = moved.read_at > now;
             if !waits {
-                due.push(*lot);
+                due.push((*lot, moved.listed));
             }
             waits
         });
@@ -74,7 +82,7 @@ impl MovedStock {
     }
 
     fn next(&self) -> Instant {
-        let next = self.lots().values().min().copied();
+        let next = self.lots().values().map(|moved| moved.read_at).min();
         next.unwrap_or_else(|| Instant::now() + LONGEST_SLEEP)
     }
 }
@@ -95,7 +103,7 @@ impl Stock {
         let moved = &self.hub.moved_stock;
         loop {
             let due = futures::stream::iter(moved.due());
-            due.for_each_concurrent(MAX_PARALLEL, |lot| self.read_again(lot))
+            due.for_each_concurrent(MAX_PARALLEL, |(lot, listed)| self.read_again(lot, listed))
                 .await;
             tokio::select! {
                 () = moved.added.notified() => {}
@@ -104,10 +112,11 @@ impl Stock {
         }
     }
 
-    async fn read_again(&self, lot: LotId) {
+    async fn read_again(&self, lot: LotId, listed: bool) {
         let (room, floor) = (Channel::Lot(lot), Channel::Floor);
         let (room, floor) = (Audience::Channel(room), Audience::Channel(floor));
-        if !self.hub.is_heard(room) && !self.hub.is_heard(floor) {
+        let on_floor = listed && self.hub.is_heard(floor);
+        if !self.hub.is_heard(room) && !on_floor {
             return;
         }
         match self.ledger.room(lot).await {
@@ -116,12 +125,14 @@ impl Stock {
                     let line = None;
                     self.hub.push(room, Push::Stock { units_left, line });
                 }
-                self.hub.push(floor, Push::Card(fresh.lot));
+                if on_floor {
+                    self.hub.push(floor, Push::Card(fresh.lot));
+                }
             }
             Ok(None) => tracing::warn!(%lot, "units of a lot that does not exist were claimed"),
             Err(failure) => {
                 tracing::warn!(%lot, %failure, "the units left could not be read");
-                self.hub.moved_stock.read_after(lot, RETRY);
+                self.hub.moved_stock.read_after(lot, listed, RETRY);
             }
         }
     }

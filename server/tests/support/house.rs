@@ -184,6 +184,7 @@ pub fn claimed(lot: LotId, units_left: u32) -> HouseEvent {
                 amount: None,
                 at: Timestamp(5),
             },
+            listed: true,
         },
     }
 }
