@@ -11,6 +11,7 @@ mod browser;
 mod browser;
 mod components;
 mod erase;
+mod head;
 mod house;
 mod lean;
 pub mod live;

@@ -6,28 +6,14 @@ use crate::house::House;
 use crate::live::Live;
 use crate::pages::{About, Floor, NotFound, Room, Wallet};
 use leptos::prelude::*;
-use leptos_meta::{Meta, Title, provide_meta_context};
 use leptos_router::components::{Route, Router, Routes};
 use leptos_router::{SsrMode, path};
 
 /// The whole app.
 #[component]
 pub fn App() -> impl IntoView {
-    provide_meta_context();
-    let live = Live::default();
-    provide_context(live);
-    let title = move |text: String| {
-        // Titles are written after the page's owner may be gone.
-        let unseen = live.unseen.try_get().unwrap_or_default();
-        if unseen > 0 {
-            format!("({unseen}) {text}")
-        } else {
-            text
-        }
-    };
+    provide_context(Live::default());
     view! {
-        <Title formatter=title/>
-        <Meta name="description" content="Bid live, from anywhere. The price is the loudest thing in the room."/>
         <Router>
             <Frame/>
         </Router>

@@ -125,7 +125,7 @@ fn npm_packages(workspace: &Workspace) -> Result<()> {
         workspace,
         &folder,
         "tools",
-        "wasm-opt, PostgreSQL 16 and fonts from npm",
+        "wasm-opt, terser, PostgreSQL 16 and fonts from npm",
     )? {
         link_postgres_libraries(workspace)?;
     }

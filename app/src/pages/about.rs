@@ -1,16 +1,16 @@
 //! How it works, short and honest.
 
 use crate::erase::Erase;
+use crate::head::head;
 use crate::house::House;
 use leptos::prelude::*;
-use leptos_meta::Title;
 
 /// How it works.
 #[component]
 pub fn About() -> impl IntoView {
     let house = House::expect();
+    head(|| "How it works · LotZero".into(), Vec::new);
     view! {
-        <Title text="How it works · LotZero"/>
         <article class="prose">
             <h1>"How it works"</h1>
             <p class="lead">

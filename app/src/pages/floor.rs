@@ -5,11 +5,11 @@ use super::floor_state::FloorState;
 use crate::actions::{FloorPage, Page, PageForm, sentence_of};
 use crate::components::{LotCard, SettledCard};
 use crate::erase::{Erase, Row, kept, only, react, rows};
+use crate::head::head;
 use crate::house::{House, load};
 use crate::live::{Live, News};
 use crate::words;
 use leptos::prelude::*;
-use leptos_meta::{Meta, Title};
 use leptos_router::hooks::use_query_map;
 use shared::live::{Channel, Push, Snapshot};
 use shared::view::{Activity, LotView};
@@ -20,10 +20,16 @@ use shared::{LotId, PrincipalId, Timestamp};
 pub fn Floor() -> impl IntoView {
     let house = House::expect();
     let page = load(Page::Floor, PageForm::default);
+    head(
+        || "LotZero".into(),
+        || {
+            vec![
+                ("og:title", "LotZero: bid live, from anywhere".into()),
+                ("og:type", "website".into()),
+            ]
+        },
+    );
     view! {
-        <Title text="LotZero"/>
-        <Meta property="og:title" content="LotZero: bid live, from anywhere"/>
-        <Meta property="og:type" content="website"/>
         <Problem/>
         <section class="hero">
             <h1>"The price is the loudest thing in the room."</h1>

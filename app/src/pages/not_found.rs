@@ -1,17 +1,17 @@
 //! Pages for what is not there and for what did not work.
 
 use crate::erase::Erase;
+use crate::head::head;
 use crate::house::House;
 use leptos::prelude::*;
-use leptos_meta::Title;
 
 /// There is no such page or lot.
 #[component]
 pub fn NotFound() -> impl IntoView {
     let house = House::expect();
     set_status(404);
+    head(|| "Not here · LotZero".into(), Vec::new);
     view! {
-        <Title text="Not here · LotZero"/>
         <section class="lost" data-testid="not-found">
             <h1>"There is nothing under this number."</h1>
             <p>"The lot may never have existed, or the address has a slip in it."</p>
@@ -29,8 +29,8 @@ pub fn NotFound() -> impl IntoView {
 #[component]
 pub fn Broken() -> impl IntoView {
     set_status(503);
+    head(|| "A moment · LotZero".into(), Vec::new);
     view! {
-        <Title text="A moment · LotZero"/>
         <section class="lost" data-testid="unavailable">
             <h1>"The house does not answer."</h1>
             <p>"Nothing of yours is lost: what was committed stays. Try again in a moment."</p>

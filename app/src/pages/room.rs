@@ -6,11 +6,11 @@ use crate::components::{
     Clock, Command, Control, Crowd, Ladder, PersonName, Price, PriceChart, TermsInWords, TickBar,
 };
 use crate::erase::{Erase, drawn, kept, react};
+use crate::head::head;
 use crate::house::{House, asking, load};
 use crate::live::{Live, News};
 use crate::words;
 use leptos::prelude::*;
-use leptos_meta::{Meta, Title};
 use leptos_router::hooks::{use_params_map, use_query_map};
 use shared::auction::{Mechanism, Phase};
 use shared::live::{Applied, Channel, Position, Push, Snapshot, apply, apply_units_left};
@@ -95,8 +95,8 @@ fn LiveRoom(page: RoomPage, viewer: ViewerPage) -> impl IntoView {
     let settling = Command::new(page.settle_key, None);
     let price = kept(move || room.with(|room| room.lot.price_at(live.now(snapshot))));
     let tab = RwSignal::new(Tab::Bids);
+    say(&lot, price);
     view! {
-        <Head lot=lot.clone() price/>
         <div
             class="room"
             data-tab=drawn(move || tab.get().word())
@@ -224,26 +224,26 @@ fn take_snapshot(room: &mut RoomView, now: &RoomView) -> u32 {
     u32::try_from(missed).unwrap_or(u32::MAX)
 }
 
-/// What the tab's title and shared links say.
-#[component]
-fn Head(lot: LotView, price: Memo<Money>) -> impl IntoView {
+/// What the tab's title and links to the lot say.
+fn say(lot: &LotView, price: Memo<Money>) {
     let title = lot.title.clone();
     let at_load = price.get_untracked();
-    // Titles are written after the page's owner may be gone.
-    let text = move || format!("{} · {title}", price.try_get().unwrap_or(at_load));
-    let said = format!(
-        "{}: {at_load}. Bid live on LotZero.",
-        words::mechanism(lot.mechanism())
+    let lot = lot.clone();
+    head(
+        move || format!("{} · {title}", price.get()),
+        move || {
+            let kind = words::mechanism(lot.mechanism());
+            let said = format!("{kind}: {at_load}. Bid live on LotZero.");
+            vec![
+                ("og:title", lot.title),
+                ("og:description", said),
+                ("og:type", "product".into()),
+                ("og:image", format!("/art/{}.svg", lot.art)),
+                ("og:url", format!("/lots/{}", lot.id)),
+                ("twitter:card", "summary_large_image".into()),
+            ]
+        },
     );
-    view! {
-        <Title text=text/>
-        <Meta property="og:title" content=lot.title.clone()/>
-        <Meta property="og:description" content=said.clone()/>
-        <Meta property="og:type" content="product"/>
-        <Meta property="og:image" content=format!("/art/{}.svg", lot.art)/>
-        <Meta property="og:url" content=format!("/lots/{}", lot.id)/>
-        <Meta name="twitter:card" content="summary_large_image"/>
-    }
 }
 
 #[component]

@@ -6,13 +6,13 @@ use crate::actions::{
 };
 use crate::components::{ActionMessage, ActorFields, Amount, Command, Labelled};
 use crate::erase::{Erase, Row, drawn, kept, only, react, rows};
+use crate::head::head;
 use crate::house::{House, asking, load};
 use crate::live::Live;
 use crate::words;
 use leptos::ev::SubmitEvent;
 use leptos::html;
 use leptos::prelude::*;
-use leptos_meta::Title;
 use leptos_router::hooks::use_query_map;
 use shared::auction::Mechanism;
 use shared::ledger::{AccountKind, TransferKind};
@@ -32,8 +32,8 @@ pub fn Wallet() -> impl IntoView {
         currency: query.with(|query| query.get("currency").unwrap_or_default()),
         ..asking(&house.acting(), query)
     });
+    head(|| "Wallet · LotZero".into(), Vec::new);
     view! {
-        <Title text="Wallet · LotZero"/>
         <h1 class="page-name">"Wallet"</h1>
         <Suspense fallback=|| view! { <div class="skeleton tall" aria-hidden="true"></div> }>
             {move || Suspend::new(async move {
