@@ -2,9 +2,7 @@
 //! order by time helps.
 #![expect(clippy::disallowed_methods, reason = "the one place that makes ids")]
 
-use shared::{
-    BidId, BrowserSessionId, ClaimId, EventId, HoldId, IdempotencyKey, LotId, MessageId, TransferId,
-};
+use shared::{BidId, ClaimId, EventId, HoldId, IdempotencyKey, LotId, MessageId, TransferId};
 use uuid::Uuid;
 
 /// A fresh lot.
@@ -47,12 +45,6 @@ pub fn event() -> EventId {
 #[must_use]
 pub fn message() -> MessageId {
     MessageId::from_uuid(Uuid::now_v7())
-}
-
-/// The public handle of a fresh browser session.
-#[must_use]
-pub fn browser_session() -> BrowserSessionId {
-    BrowserSessionId::from_uuid(Uuid::new_v4())
 }
 
 /// A fresh idempotency key: 122 random bits.

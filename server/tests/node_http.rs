@@ -4,9 +4,12 @@
 
 mod common;
 
+use common::Node;
 use common::web::{Answer, Browser, Served, request};
+use server::ledger::lots::NewLot;
 use server::local::attach_running;
 use shared::auction::Mechanism;
+use shared::{Currency, LotId};
 use sqlx::{Connection, PgConnection};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -34,14 +37,39 @@ async fn rows(data: &Path) -> Vec<i64> {
     let mut raw = PgConnection::connect(&stores.database_url)
         .await
         .expect("connects");
-    let (bids, claims, legs): (i64, i64, i64) = sqlx::query_as(
-        "SELECT (SELECT count(*) FROM bids), (SELECT count(*) FROM claims),
-                (SELECT count(*) FROM legs)",
+    sqlx::query_scalar(
+        "SELECT count(*) FROM bids UNION ALL SELECT count(*) FROM claims
+         UNION ALL SELECT count(*) FROM legs UNION ALL SELECT count(*) FROM holds
+         UNION ALL SELECT count(*) FROM purchase_limits
+         UNION ALL SELECT sum(version)::bigint FROM wallets
+         UNION ALL SELECT sum(version)::bigint FROM inventory_buckets",
     )
-    .fetch_one(&mut raw)
+    .fetch_all(&mut raw)
     .await
-    .expect("counts");
-    vec![bids, claims, legs]
+    .expect("counts")
+}
+
+/// An English lot of this seller, which opens so much later and lasts a minute.
+async fn put_up(data: &Path, seller: &str, opens_in_ms: i64) -> LotId {
+    let stores = attach_running(data).await.expect("runs");
+    let node = Node::at(&stores.database_url, 2).await;
+    let people = node.ledger.people(&[seller]).await.expect("answers");
+    let lot = NewLot {
+        id: server::ids::lot(),
+        seller: people[0].id,
+        title: "A clock".into(),
+        description: "It ticks.".into(),
+        art: "clock".into(),
+        currency: Currency::Usd,
+        opens_in_ms,
+        duration_ms: 60_000,
+        listed: false,
+        terms: common::english(),
+    };
+    let id = lot.id;
+    node.ledger.put_up(lot).await.expect("puts up");
+    node.ledger.close().await;
+    id
 }
 
 /// What is wrong with an answer that should have this status and name this code.
@@ -66,6 +94,9 @@ async fn every_bad_input_has_its_name_and_writes_nothing() {
         lot_of(data, Mechanism::Drop).await,
     );
     let unknown = server::ids::lot().to_string();
+    let early = put_up(data, "kenji", 600_000).await.to_string();
+    let late = put_up(data, "kenji", -120_000).await.to_string();
+    let own = put_up(data, "lena", 0).await.to_string();
     let before = rows(data).await;
     let bid = |lot: &str, amount: &str, currency: &str| {
         let key = server::ids::key();
@@ -85,6 +116,8 @@ async fn every_bad_input_has_its_name_and_writes_nothing() {
             format!("lot={english}&amount=9000&currency=USD&key={key}&{ACTING}"),
         )
     };
+    let (path, form) = claim(&drop, "1", "100000");
+    let foreign = (path, form.replace("USD", "JPY"));
     let table = [
         (bid(&english, "-5", "USD"), 422, "invalid_amount"),
         (bid(&english, "0.005", "USD"), 422, "invalid_amount"),
@@ -105,6 +138,10 @@ async fn every_bad_input_has_its_name_and_writes_nothing() {
         (bid("'; DROP TABLE lots", "9000", "USD"), 422, "invalid_id"),
         (bid(&unknown, "9000", "USD"), 409, "not_found"),
         (bid(&dutch, "9000", "USD"), 409, "wrong_mechanism"),
+        (bid(&early, "9000", "USD"), 409, "not_live"),
+        (bid(&late, "9000", "USD"), 409, "ended"),
+        (bid(&own, "9000", "USD"), 409, "own_lot"),
+        (bid(&english, "12,50", "USD"), 422, "invalid_amount"),
         (claim(&english, "1", "100000"), 409, "wrong_mechanism"),
         (claim(&drop, "0", "100000"), 422, "invalid_units"),
         (claim(&drop, "1.5", "100000"), 422, "invalid_units"),
@@ -115,6 +152,13 @@ async fn every_bad_input_has_its_name_and_writes_nothing() {
         (claim(&drop, "1", "1"), 409, "price_moved"),
         (claim(&dutch, "1", "1"), 409, "price_moved"),
         (claim(&dutch, "1", "12.5"), 422, "invalid_amount"),
+        (claim(&drop, "1", "9007199254740992"), 422, "invalid_amount"),
+        (
+            claim(&drop, "1", "99999999999999999999"),
+            422,
+            "invalid_amount",
+        ),
+        (foreign, 409, "currency_mismatch"),
         (keyed(""), 422, "invalid_key"),
         (keyed(&"x".repeat(256)), 422, "invalid_key"),
         (keyed("a%20b"), 422, "invalid_key"),
@@ -138,6 +182,16 @@ async fn every_bad_input_has_its_name_and_writes_nothing() {
             ("/api/settle", format!("lot={english}&key=k&{ACTING}")),
             409,
             "not_due",
+        ),
+        (
+            ("/api/settle", format!("lot=lot_1&key=k3&{ACTING}")),
+            422,
+            "invalid_id",
+        ),
+        (
+            ("/api/settle", format!("lot={unknown}&key=k4&{ACTING}")),
+            409,
+            "not_found",
         ),
     ];
     let mut mistakes = Vec::new();
@@ -225,7 +279,8 @@ async fn only_a_page_of_ours_acts_and_only_for_whom_its_cookie_holds() {
         other.status, 422,
         "another meaning under the same key: {other:?}"
     );
-    assert_eq!(rows(data).await, [before[0], before[1] + 1, before[2] + 2]);
+    let after = rows(data).await;
+    assert_eq!(after[..3], [before[0], before[1] + 1, before[2] + 2]);
 }
 
 #[tokio::test]

@@ -102,8 +102,6 @@ ids! {
     EventId = "evt_";
     /// A chat message.
     MessageId = "msg_";
-    /// One browser's set of demo sessions (its public handle, never the secret).
-    BrowserSessionId = "brs_";
 }
 
 #[cfg(test)]

@@ -17,9 +17,7 @@ pub mod region;
 pub mod time;
 pub mod view;
 
-pub use id::{
-    BidId, BrowserSessionId, ClaimId, EventId, HoldId, LotId, MessageId, PrincipalId, TransferId,
-};
+pub use id::{BidId, ClaimId, EventId, HoldId, LotId, MessageId, PrincipalId, TransferId};
 pub use key::IdempotencyKey;
 pub use money::{Currency, Money};
 pub use region::Region;

@@ -2,7 +2,7 @@
 
 use super::decision::activity;
 use super::posting::publish;
-use super::rows::{LotRow, lot_columns, lot_joins, mechanism_word, now_ms};
+use super::rows::{LotRow, lot_columns, lot_joins, now_ms};
 use super::transaction::{Command, Tx, TxError};
 use crate::events::{EventBody, HouseEvent};
 use crate::ids;
@@ -208,7 +208,7 @@ impl PutUp {
         .bind(lot.title.clone())
         .bind(lot.description.clone())
         .bind(lot.art.clone())
-        .bind(mechanism_word(lot.terms.mechanism()))
+        .bind(lot.terms.mechanism().word())
         .bind(lot.currency.code())
         .bind(lot.listed)
         .bind(columns.opening)

@@ -41,7 +41,6 @@ use async_trait::async_trait;
 use audit::{Finding, RunAudits};
 use endpoint::Endpoints;
 use lots::{NewLot, PutUp};
-use outbox::RelayCounters;
 pub use read::Tally;
 use shared::live::{LotEvent, Position};
 use shared::view::{FloorView, LotView, Person, RoomView, WalletPageView, WalletView};
@@ -62,7 +61,6 @@ pub struct Ledger {
     clock: Arc<Clock>,
     node: Uuid,
     committed: Arc<Notify>,
-    relay_counters: RelayCounters,
 }
 
 impl Ledger {
@@ -86,7 +84,6 @@ impl Ledger {
             clock,
             node,
             committed,
-            relay_counters: RelayCounters::default(),
         })
     }
 
@@ -100,12 +97,6 @@ impl Ledger {
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.runner.counters()
-    }
-
-    /// What the relay did so far.
-    #[must_use]
-    pub const fn relay_counters(&self) -> &RelayCounters {
-        &self.relay_counters
     }
 
     /// Woken after every commit of this node that wrote events.

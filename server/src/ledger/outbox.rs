@@ -8,7 +8,6 @@ use super::transaction::{Command, Tx, TxError};
 use crate::events::HouseEvent;
 use async_trait::async_trait;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -33,17 +32,6 @@ pub trait EventLog: Send + Sync {
     /// Appends events, keeping the order of each aggregate; a repeat has no effect. Answers which
     /// of them are in the log now.
     async fn append(&self, events: &[HouseEvent]) -> Vec<bool>;
-}
-
-/// What the relay did.
-#[derive(Debug, Default)]
-pub struct RelayCounters {
-    /// Events appended and marked.
-    pub published: AtomicU64,
-    /// Rounds in which something could not be appended.
-    pub failed_rounds: AtomicU64,
-    /// Age of the oldest row of the last round, in milliseconds.
-    pub lag_ms: AtomicI64,
 }
 
 #[derive(sqlx::FromRow)]
@@ -118,12 +106,9 @@ async fn round(ledger: &Ledger, log: &dyn EventLog) -> Option<usize> {
             Err(error) => tracing::error!(event = %row.event_id, %error, "an unreadable event"),
         }
     }
-    let Some(oldest) = events.first() else {
+    if events.is_empty() {
         return Some(0);
-    };
-    let counters = ledger.relay_counters();
-    let age = ledger.clock().now().since_ms(oldest.at);
-    counters.lag_ms.store(age, Ordering::Relaxed);
+    }
     let appended = log.append(&events).await;
     let done: Vec<Uuid> = events
         .iter()
@@ -133,13 +118,6 @@ async fn round(ledger: &Ledger, log: &dyn EventLog) -> Option<usize> {
     let published = done.len();
     if published > 0 {
         ledger.runner().run(Mark(done)).await.ok()?;
-        counters
-            .published
-            .fetch_add(u64::try_from(published).unwrap_or(0), Ordering::Relaxed);
     }
-    if published < events.len() {
-        counters.failed_rounds.fetch_add(1, Ordering::Relaxed);
-        return None;
-    }
-    Some(published)
+    (published == events.len()).then_some(published)
 }

@@ -2,8 +2,7 @@
 
 use super::transaction::TxError;
 use shared::auction::{
-    Book, Drop, Dutch, English, Extension, HighBid, Increments, Lot, Mechanism, Status,
-    english::Band,
+    Book, Drop, Dutch, English, Extension, HighBid, Increments, Lot, Status, english::Band,
 };
 use shared::ledger::Wallet;
 use shared::view::{LadderLine, LotView, Outcome, Person, Reserve, Terms, WalletView};
@@ -367,11 +366,6 @@ pub fn reserve(english: &English) -> Reserve {
         Some(true) => Reserve::Met,
         Some(false) => Reserve::NotMet,
     }
-}
-
-/// The word stored for a mechanism.
-pub const fn mechanism_word(mechanism: Mechanism) -> &'static str {
-    mechanism.word()
 }
 
 /// A wallet's row.
