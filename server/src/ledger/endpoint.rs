@@ -14,6 +14,10 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(1);
 /// DSQL ends a connection after 60 minutes; ours end before, spread by the pool.
 const MAX_LIFETIME: Duration = Duration::from_secs(45 * 60);
 
+/// Every statement finds its rows by key, whatever its arguments, so planning it anew each time
+/// would cost more than running it.
+const GENERIC_PLANS: (&str, &str) = ("plan_cache_mode", "force_generic_plan");
+
 /// How long connections may take to say goodbye.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -90,7 +94,9 @@ impl Endpoints {
     pub async fn postgres_at(urls: &[&str], size: u32) -> Result<Self, EndpointError> {
         let mut pools = Vec::new();
         for url in urls {
-            let connect = PgConnectOptions::from_str(url).map_err(EndpointError::Url)?;
+            let connect = PgConnectOptions::from_str(url)
+                .map_err(EndpointError::Url)?
+                .options([GENERIC_PLANS]);
             let pool = options(size)
                 .connect_with(connect)
                 .await

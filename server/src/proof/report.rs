@@ -28,6 +28,8 @@ pub struct Scenario {
     pub retries: u64,
     /// From the first command sent to the last answer.
     pub elapsed_ms: u64,
+    /// Rounds until commands met; the figures are the last one's.
+    pub rounds: u32,
     /// Whether the race took place: without conflicts it proves nothing.
     pub valid: bool,
     /// Refusals by code.

@@ -223,6 +223,7 @@ fn scenario(
         conflicts,
         retries: after.all_retries() - before.all_retries(),
         elapsed_ms: tally.elapsed_ms,
+        rounds: 1,
         valid: conflicts > 0,
         refusals: tally.refusals,
         retries_by_cause,

@@ -143,10 +143,10 @@ fn small_stock_is_not_split_thin() {
     for (units, count) in [
         (0, 1),
         (1, 1),
-        (7, 1),
-        (8, 2),
-        (255, 63),
-        (256, 64),
+        (3, 1),
+        (4, 2),
+        (127, 63),
+        (128, 64),
         (MAX_UNITS, 64),
     ] {
         assert_eq!(bucket_count(units), count, "{units} units");
