@@ -13,7 +13,9 @@ pub fn head(
     use leptos_meta::{Meta, Title, provide_meta_context};
 
     provide_meta_context();
-    // Neither shows at its place in the page: drawing them hands them to the document's head.
+    // Read now: the head is written later, when the page's signals may be out of reach.
+    let title = title();
+    // Nothing shows at its place in the page: drawing it hands it to the document's head.
     let _nothing = view! { <Title text=title/> }.to_html();
     for (name, says) in tags() {
         let _nothing = if name.starts_with("og:") {
