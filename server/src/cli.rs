@@ -211,7 +211,7 @@ async fn prove(args: &ProveArgs) -> anyhow::Result<ExitCode> {
     for line in &stores.banner {
         say(line);
     }
-    let pool = args.stores.pool;
+    let pool = args.stores.kernel_pool();
     let kernels = Kernels::open(usize::from(args.kernels), async || {
         reopen(args, &stores, pool).await
     });

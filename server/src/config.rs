@@ -1,5 +1,6 @@
 //! What the environment and the command line say. Nothing set means: everything on this machine.
 
+use crate::ledger::endpoint::DEFAULT_POOL_SIZE;
 use clap::Args;
 use http::Uri;
 use std::fmt;
@@ -38,13 +39,26 @@ pub struct StoreArgs {
     )]
     pub data_dir: PathBuf,
 
-    /// Database connections of this node
-    #[arg(long, env = "LOTZERO_POOL", default_value_t = crate::ledger::endpoint::DEFAULT_POOL_SIZE,
-          value_parser = clap::value_parser!(u32).range(2..=500), value_name = "N")]
-    pub pool: u32,
+    /// Database connections of this node, 16 if not said; of each kernel of `prove`, 8 if not said
+    #[arg(long, env = "LOTZERO_POOL", value_parser = clap::value_parser!(u32).range(2..=500),
+          value_name = "N")]
+    pool: Option<u32>,
 }
 
 impl StoreArgs {
+    /// Database connections of this node.
+    #[must_use]
+    pub fn pool(&self) -> u32 {
+        self.pool.unwrap_or(DEFAULT_POOL_SIZE)
+    }
+
+    /// Database connections of each kernel of a proof run. Two kernels with eight each keep 2 cores
+    /// busy; more of them only wait longer at the same rows.
+    #[must_use]
+    pub fn kernel_pool(&self) -> u32 {
+        self.pool.unwrap_or(DEFAULT_POOL_SIZE / 2)
+    }
+
     /// Whether the money plane needs the local stores.
     #[must_use]
     pub const fn local_ledger(&self) -> bool {

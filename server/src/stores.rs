@@ -77,11 +77,11 @@ pub async fn open(args: &StoreArgs, missing: Missing) -> anyhow::Result<Stores> 
             .cloned()
             .collect();
         banner.push(format!("ledger    Aurora DSQL, {}", hosts.join(" and ")));
-        let endpoints = Endpoints::dsql(&hosts, args.pool).await;
+        let endpoints = Endpoints::dsql(&hosts, args.pool()).await;
         endpoints.context("the DSQL_CLUSTER_ENDPOINT cannot be used")?
     } else if let Some(url) = &args.database_url {
         banner.push("ledger    PostgreSQL of DATABASE_URL".into());
-        Endpoints::postgres(url, args.pool)
+        Endpoints::postgres(url, args.pool())
             .await
             .context("the DATABASE_URL cannot be used")?
     } else {
@@ -94,7 +94,7 @@ pub async fn open(args: &StoreArgs, missing: Missing) -> anyhow::Result<Stores> 
                 .context("the local stores are not attached")?;
             let version = &local.postgres_version;
             banner.push(format!("ledger    private PostgreSQL {version}"));
-            Endpoints::postgres(&local.database_url, args.pool).await?
+            Endpoints::postgres(&local.database_url, args.pool()).await?
         }
     };
     let firehose = if let Some(table) = &args.dynamodb_table {

@@ -454,11 +454,7 @@ async fn the_floor_hears_nothing_of_a_lot_that_it_does_not_show() {
         .flat_map(server::events::HouseEvent::deliveries)
         .map(|delivery| delivery.audience)
         .collect();
-    let of = |channel| {
-        audiences
-            .iter()
-            .any(|one| *one == Audience::Channel(channel))
-    };
+    let of = |channel| audiences.contains(&Audience::Channel(channel));
     assert!(of(Channel::Lot(units.id)) && of(Channel::Lot(rising.id)));
     assert!(!of(Channel::Floor), "{audiences:?}");
     let floor = ledger.floor().await.expect("answers");

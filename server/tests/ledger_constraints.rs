@@ -18,6 +18,7 @@ async fn refused_by(connection: &mut PgConnection, sql: &'static str) -> String 
     error.constraint().unwrap_or_default().to_owned()
 }
 
+#[expect(clippy::too_many_lines, reason = "the table is the test")]
 #[tokio::test]
 async fn every_check_refuses() {
     let database = Database::create().await;

@@ -28,7 +28,7 @@ async fn lot_of(data: &Path, mechanism: Mechanism) -> String {
     .fetch_one(&mut raw)
     .await
     .expect("has one");
-    shared::LotId::from_uuid(id).to_string()
+    LotId::from_uuid(id).to_string()
 }
 
 /// Rows that any money command would write.
