@@ -85,4 +85,5 @@ export interface Answer {
   line?: Line;
   total?: Money;
   price?: Money;
+  next_minimum?: Money;
 }

@@ -42,6 +42,17 @@ pub fn About() -> impl IntoView {
             <p>
                 "Bids and claims are ordinary forms; the answer comes after the commit, never before. Everybody else hears of it over a socket, each event once and in order. If the socket breaks, the page says so, turns the money buttons off, and catches up when it is back."
             </p>
+            <h2>"Questions"</h2>
+            <dl>
+                <dt>"Can I be charged twice?"</dt>
+                <dd>
+                    "No. Each form carries a key, and a key acts once: pressing again, or a page that lost its answer, gets the first answer."
+                </dd>
+                <dt>"Two of us bid the same. Who leads?"</dt>
+                <dd>"Whoever was committed first. The other hears the next valid bid."</dd>
+                <dt>"When is my money free again?"</dt>
+                <dd>"In the commit that outbids you, or in the one that closes the lot without you."</dd>
+            </dl>
             <h2>"What it runs on"</h2>
             <p>
                 "Money and scarcity live in Aurora DSQL, where every rule is decided by a row that the transaction writes. Chat, presence and the event log live in DynamoDB. On one machine a private PostgreSQL and an embedded DynamoDB stand in for them."

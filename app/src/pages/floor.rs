@@ -4,7 +4,7 @@ use super::Broken;
 use super::floor_state::FloorState;
 use crate::actions::{FloorPage, Page, PageForm, sentence_of};
 use crate::components::{LotCard, SettledCard};
-use crate::erase::{Erase, Row, kept, only, react, rows};
+use crate::erase::{Erase, Row, drawn, kept, only, react, rows};
 use crate::head::head;
 use crate::house::{House, load};
 use crate::live::{Live, News};
@@ -177,6 +177,9 @@ fn ActivityList(floor: RwSignal<FloorState>, loaded_at: Option<Timestamp>) -> im
     view! {
         <aside class="panel activity" aria-labelledby="activity-name">
             <h2 id="activity-name">"Now"</h2>
+            <p class="activity-sum" data-testid="floor-sum">
+                {drawn(move || floor.with(FloorState::sum))}
+            </p>
             {only(move || is_empty.get(), move || view! { <p class="empty">"Quiet so far."</p> }.erase())}
             <ol data-testid="activity">
                 {rows(lines)}

@@ -1,6 +1,6 @@
 //! The floor as a tab knows it: cards, settled lots, activity.
 
-use shared::auction::Status;
+use shared::auction::{Mechanism, Status};
 use shared::view::{Activity, FloorView, LotView, Terms};
 use shared::{LotId, Timestamp};
 
@@ -58,6 +58,20 @@ impl FloorState {
         let new = u32::try_from(new.count()).unwrap_or(u32::MAX);
         *self = Self::of(view.clone());
         new
+    }
+
+    /// How many lots are live, and what their prices do.
+    pub fn sum(&self) -> String {
+        let of = |mechanism| {
+            let lots = self.view.live.iter();
+            lots.filter(|lot| lot.mechanism() == mechanism).count()
+        };
+        let (rising, falling) = (of(Mechanism::English), of(Mechanism::Dutch));
+        let live = self.view.live.len();
+        format!(
+            "{live} live: {rising} rising, {falling} falling, {} fixed.",
+            of(Mechanism::Drop)
+        )
     }
 
     /// Takes in a card; an older one than is known changes nothing.
@@ -199,6 +213,17 @@ mod tests {
         assert_eq!(floor.settled()[0].id, sold.id);
         floor.take_card(&drop_lot(2, 200, 0, 8));
         assert_eq!(floor.live().len(), 2, "an old card brings nothing back");
+    }
+
+    #[test]
+    fn the_sum_follows_the_cards() {
+        let mut floor = floor(vec![drop_lot(1, 100, 0, 8)]);
+        floor.take_card(&drop_lot(2, 200, 0, 8));
+        assert_eq!(floor.sum(), "2 live: 0 rising, 0 falling, 2 fixed.");
+        let mut sold = drop_lot(2, 200, 1, 0);
+        sold.status = Status::Sold;
+        floor.take_card(&sold);
+        assert_eq!(floor.sum(), "1 live: 0 rising, 0 falling, 1 fixed.");
     }
 
     #[test]

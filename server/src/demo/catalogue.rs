@@ -182,7 +182,10 @@ pub fn increments() -> Increments {
 #[must_use]
 pub fn lot(thing: &Thing, seller: PrincipalId, spread: i64) -> NewLot {
     let seconds = 1_000;
-    let tick_ms = 1_500 + 15 * spread;
+    // Two and a half to five minutes of two seconds each, in steps of whole five cents.
+    let (tick_ms, fall_minor) = (2 * seconds, thing.estimate * 150);
+    let step_minor = (fall_minor / (75 + spread * 3 / 4) / 5 * 5).max(5);
+    let ticks = (fall_minor + step_minor - 1) / step_minor;
     let (duration_ms, terms) = match thing.mechanism {
         Mechanism::English => (
             (180 + 3 * spread) * seconds,
@@ -194,14 +197,14 @@ pub fn lot(thing: &Thing, seller: PrincipalId, spread: i64) -> NewLot {
                 max_extension_ms: 300 * seconds,
             },
         ),
-        // A hundred ticks of 1.5 to 3 seconds from twice the estimate down to half of it; a short
-        // while at the floor, and the next one follows. So a price is always falling somewhere.
+        // From twice the estimate down to half of it; three ticks at the floor, and the next one
+        // follows. So a price is always falling somewhere.
         Mechanism::Dutch => (
-            100 * tick_ms + 6 * seconds,
+            (ticks + 3) * tick_ms,
             NewTerms::Dutch(Dutch {
                 start: dollars(thing.estimate * 2),
                 floor: dollars(thing.estimate / 2),
-                step_minor: thing.estimate * 3 / 2,
+                step_minor,
                 tick_ms,
             }),
         ),
