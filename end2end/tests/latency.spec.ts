@@ -6,8 +6,11 @@ import { reports, Server } from "../server.ts";
 import { expect, type House, openLive, Person, test } from "./lotzero.ts";
 import type { Answer } from "./types.ts";
 
-/** Enough that the 99th percentile is not simply the worst. */
-const BIDS = 100;
+/**
+ * Few, since each raises a lot that other tests bid on too. For figures whose 99th percentile is not
+ * simply the worst one, run this file alone with LOTZERO_LATENCY_BIDS=100.
+ */
+const BIDS = Number(process.env.LOTZERO_LATENCY_BIDS ?? 30);
 
 interface Times {
   applied: { p50: number; p99: number };

@@ -23,6 +23,9 @@ const FUNDS_MINOR = 1_500_000;
  */
 const FIND_LIMIT_MS = 100_000;
 
+/** From this price on a lot is dear: $5,000, where the raises begin to grow. */
+const DEAR_MINOR = 5_000_00;
+
 /** A refused command is an answer: the browser notes its status, the page has nothing to regret. */
 const DECIDED = /status of (401|409|422)/;
 const COMMAND = /\/api\/(bid|claim|settle|top-up)$/;
@@ -202,11 +205,12 @@ export class House {
     return (await readRoom(this.request, lot, "", "")).room;
   }
 
-  /** A live English lot without a reserve and with time left. */
+  /** A live English lot without a reserve, with time left, and not too dear for the tests' people. */
   async english(leastSeconds = 60): Promise<LotOf<"english">> {
     return this.find("english", (one, now) => {
       const left = one.closes_at - now;
-      return one.terms.reserve === "none" && left > leastSeconds * 1_000;
+      const cheap = one.terms.next_minimum.minor < DEAR_MINOR;
+      return one.terms.reserve === "none" && cheap && left > leastSeconds * 1_000;
     });
   }
 
