@@ -64,6 +64,22 @@ where
     }
 }
 
+/// Whether it was the caller's form that could not be read, rather than the house that failed.
+pub fn is_unreadable(error: &ServerFnErrorErr) -> bool {
+    match error {
+        ServerFnErrorErr::Args(_) | ServerFnErrorErr::MissingArg(_) => true,
+        // On the server the form's bytes are no text; in the browser the answer was not ours.
+        ServerFnErrorErr::Deserialization(_) => cfg!(feature = "ssr"),
+        ServerFnErrorErr::Registration(_)
+        | ServerFnErrorErr::UnsupportedRequestMethod(_)
+        | ServerFnErrorErr::Request(_)
+        | ServerFnErrorErr::ServerError(_)
+        | ServerFnErrorErr::MiddlewareError(_)
+        | ServerFnErrorErr::Serialization(_)
+        | ServerFnErrorErr::Response(_) => false,
+    }
+}
+
 fn encoded(fields: &[(&str, &str)]) -> String {
     let mut form = String::new();
     for (name, value) in fields {

@@ -1,5 +1,6 @@
 //! Why a money command was not done, as the wire carries it.
 
+use super::calls::is_unreadable;
 use crate::lean::reads_with_lean;
 use leptos::server_fn::codec::JsonEncoding;
 use leptos::server_fn::error::{FromServerFnError, ServerFnErrorErr};
@@ -209,19 +210,7 @@ impl FromServerFnError for NotDone {
     type Encoder = JsonEncoding;
 
     fn from_server_fn_error(error: ServerFnErrorErr) -> Self {
-        let unreadable = match error {
-            ServerFnErrorErr::Args(_) | ServerFnErrorErr::MissingArg(_) => true,
-            // On the server the form's bytes are no text; in the browser the answer was not ours.
-            ServerFnErrorErr::Deserialization(_) => cfg!(feature = "ssr"),
-            ServerFnErrorErr::Registration(_)
-            | ServerFnErrorErr::UnsupportedRequestMethod(_)
-            | ServerFnErrorErr::Request(_)
-            | ServerFnErrorErr::ServerError(_)
-            | ServerFnErrorErr::MiddlewareError(_)
-            | ServerFnErrorErr::Serialization(_)
-            | ServerFnErrorErr::Response(_) => false,
-        };
-        let not_done = if unreadable {
+        let not_done = if is_unreadable(&error) {
             Self::Invalid {
                 code: Problem::InvalidForm,
                 field: "form".to_owned(),

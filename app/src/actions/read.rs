@@ -1,7 +1,7 @@
 //! What pages read: one call a page, the same for the server's rendering and for the browser.
 
 use super::PageForm;
-use super::calls::Calls;
+use super::calls::{Calls, is_unreadable};
 use super::forms::reads_as_its_form;
 use crate::lean::{Json, Lean, Read, reads_with_lean};
 use crate::receipts::KeptOutcome;
@@ -55,19 +55,7 @@ impl FromServerFnError for ReadError {
     type Encoder = JsonEncoding;
 
     fn from_server_fn_error(error: ServerFnErrorErr) -> Self {
-        let unreadable = match error {
-            ServerFnErrorErr::Args(_) | ServerFnErrorErr::MissingArg(_) => true,
-            // In the browser it is the answer that was not ours.
-            ServerFnErrorErr::Deserialization(_) => cfg!(feature = "ssr"),
-            ServerFnErrorErr::Registration(_)
-            | ServerFnErrorErr::UnsupportedRequestMethod(_)
-            | ServerFnErrorErr::Request(_)
-            | ServerFnErrorErr::ServerError(_)
-            | ServerFnErrorErr::MiddlewareError(_)
-            | ServerFnErrorErr::Serialization(_)
-            | ServerFnErrorErr::Response(_) => false,
-        };
-        if !unreadable {
+        if !is_unreadable(&error) {
             return Self::Unavailable;
         }
         #[cfg(feature = "ssr")]
