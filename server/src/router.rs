@@ -1,8 +1,7 @@
 //! Every route of a node, and what stands around all of them: limits, headers, the origin check.
 
-use crate::config::PublicUrl;
 use crate::ledger::Ledger;
-use crate::live::{self, LiveState, Origins};
+use crate::live::{self, LiveState};
 use anyhow::Context;
 use app::ports::{Ports, StepIn};
 use axum::Router;
@@ -44,8 +43,6 @@ pub struct House {
     pub live: LiveState,
     /// The folder with the built pages' files.
     pub site_root: PathBuf,
-    /// The address people use, if it is not this server's own.
-    pub public_url: Option<PublicUrl>,
     /// Set once the node is stopping.
     pub draining: Arc<AtomicBool>,
 }
@@ -100,8 +97,8 @@ pub fn router(house: House, address: SocketAddr) -> Router {
             HeaderValue::from_static("no-store"),
         ))
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest));
-    let origins = Arc::new(Origins::new(house.public_url.as_ref()));
-    let live = live::routes(house.live.clone());
+    let live = house.live.clone();
+    let sockets = live::routes(live.clone());
     Router::new()
         .route("/api/step-in", post(step_in))
         .route("/healthz", get(|| async { "ok" }))
@@ -114,9 +111,9 @@ pub fn router(house: House, address: SocketAddr) -> Router {
             REQUEST_TIMEOUT,
         ))
         .layer(RequestBodyLimitLayer::new(MAX_BODY_BYTES))
-        .layer(from_fn_with_state(origins, same_origin))
+        .layer(from_fn_with_state(live, same_origin))
         // The socket checks its own origin and has no request timeout.
-        .merge(live)
+        .merge(sockets)
         .layer(from_fn(headers))
         .layer(CatchPanicLayer::new())
 }
@@ -194,17 +191,13 @@ async fn headers(request: Request, next: Next) -> Response {
 }
 
 /// Refuses every changing request that another site's page could have made.
-async fn same_origin(
-    State(origins): State<Arc<Origins>>,
-    request: Request,
-    next: Next,
-) -> Response {
+async fn same_origin(State(live): State<LiveState>, request: Request, next: Next) -> Response {
     let changes = !matches!(
         *request.method(),
         Method::GET | Method::HEAD | Method::OPTIONS
     );
     let own = if request.headers().contains_key(header::ORIGIN) {
-        origins.allow(request.headers())
+        live.origins.allow(request.headers())
     } else {
         let site = request.headers().get("sec-fetch-site");
         site.is_some_and(|site| site == "same-origin")

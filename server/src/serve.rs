@@ -158,7 +158,6 @@ impl Node {
             ledger: Arc::clone(&self.ledger),
             live: live.clone(),
             site_root: self.args.site_root.clone(),
-            public_url: self.args.public_url.clone(),
             draining: Arc::clone(&draining),
         };
         let app = router::router(house, address);

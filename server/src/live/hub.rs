@@ -445,5 +445,5 @@ fn lane_of(channel: Channel, push: &Push) -> Lane {
 }
 
 #[cfg(test)]
-#[path = "hub_tests.rs"]
+#[path = "hub_tests/mod.rs"]
 mod tests;

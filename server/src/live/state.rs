@@ -98,7 +98,8 @@ pub struct Inner {
     pub(super) sessions: Arc<dyn Sessions>,
     pub(super) rooms: Arc<Rooms>,
     pub(super) ticks: Arc<Ticks>,
-    pub(super) origins: Origins,
+    /// Whose pages may open a socket or send a form.
+    pub origins: Origins,
     pub(super) seats: Seats,
     pub(super) known_lots: KnownLots,
     pub(super) currency: Currency,
