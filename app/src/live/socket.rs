@@ -1,10 +1,14 @@
-//! The tab's one socket: connecting, resuming, clock probes, and handing out what comes in.
+//! The tab's one socket: connecting, listening, and handing out what comes in.
+
+mod catch_up;
+mod probes;
 
 use super::{
     After, Backoff, Link, Listener, Live, News, Registry, Reply, ServerClock, after_close,
 };
 use crate::browser;
 use crate::lean::{Json, Read};
+use catch_up::{ask_for, finish, greet, refused};
 use futures::channel::{mpsc, oneshot};
 use futures::future::{Either, select};
 use futures::{SinkExt, StreamExt};
@@ -13,8 +17,9 @@ use gloo_net::websocket::{Message, WebSocketError};
 use gloo_timers::future::TimeoutFuture;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
+use probes::{pong, probe};
 use shared::live::{
-    Channel, ClientFrame, ErrorCode, Position, SUBPROTOCOL, ServerFrame, ServerMessage, close_code,
+    Channel, ClientFrame, Position, SUBPROTOCOL, ServerFrame, ServerMessage, close_code,
 };
 use shared::view::Reaction;
 use shared::{LotId, Timestamp};
@@ -29,11 +34,6 @@ const TICK: Duration = Duration::from_millis(250);
 const DEAF_MS: i64 = 4_000;
 /// The first frame must come within this time.
 const FIRST_FRAME_MS: i64 = 10_000;
-/// Quick probes at the start of a connection, and the pause between them.
-const PROBES: u32 = 5;
-const PROBE_PAUSE_MS: u32 = 150;
-/// The pause between probes after that.
-const PING_PAUSE_MS: u32 = 5_000;
 /// A socket that closed without saying why.
 const NO_CLOSE_CODE: u16 = 1006;
 /// This tab's own reason, among those after which nobody comes back: the page was made for a
@@ -281,143 +281,12 @@ fn end(code: u16) {
     }
 }
 
-/// The server's first frame has come: everything that is listened to is asked for. Nothing is
-/// called live before all of it has been answered.
-fn greet(live: Live) {
-    with(|state| {
-        state.clock.forget();
-        state.caught_up = Some(0);
-    });
-    // Before the subscriptions, so that the first pong does not wait for what they read.
-    probe();
-    for channel in with(|state| state.registry.channels()) {
-        subscribe(channel);
-    }
-    finish(live);
-}
-
-/// Asks for a channel from where the page is.
-fn subscribe(channel: Channel) {
-    if let Some(handler) = handlers(channel).first() {
-        let since = (handler.since)();
-        ask_for(with(|state| state.registry.subscribe(channel, since)));
-    }
-}
-
-/// Sends a subscription and remembers it until it is answered.
-fn ask_for(frame: ClientFrame) {
-    if let ClientFrame::Subscribe { id, channel, .. } = frame
-        && send(&frame)
-    {
-        with(|state| state.asked.push((id, channel)));
-    }
-}
-
-/// Once everything has been answered, a last ping asks whether all that was missed is here.
-fn finish(live: Live) {
-    if live.link.get_untracked() != Link::Live && with(|state| state.asked.is_empty()) {
-        let id = with(|state| state.registry.frame_id());
-        with(|state| state.last_word = Some(id));
-        send(&ClientFrame::Ping { id });
-    }
-}
-
-/// Everything has been answered and has come.
-fn settle(live: Live) {
-    let events = with(|state| {
-        state.last_word = None;
-        state.asks_again = Backoff::default();
-        state.caught_up.take()
-    });
-    let now = browser::now_ms();
-    let was_stale = live.link.get_untracked().shown(now).is_stale();
-    live.link.set(Link::Live);
-    if was_stale {
-        let said = caught_up(events.unwrap_or_default());
-        live.polite.set(said.clone());
-        live.toast(said, None, super::Tone::Good);
-    }
-}
-
-/// A subscription was refused. What may work later is asked for again, and meanwhile the page is
-/// not live, since it would not hear of a change.
-fn refused(live: Live, id: u32, code: ErrorCode, temporary: bool) {
-    let Some(channel) = with(|state| take(&mut state.asked, id)) else {
-        return;
-    };
-    if code == ErrorCode::SignIn {
-        return end(SIGNED_OUT);
-    }
-    if !temporary {
-        return finish(live);
-    }
-    let pause = with(|state| {
-        state.asked.push((id, channel));
-        state.caught_up.get_or_insert(0);
-        let random = browser::random_u32();
-        state.asks_again.pause_ms(After::Reconnect, random)
-    });
-    let link = live.link.get_untracked();
-    live.link.set(Link::Down {
-        since_ms: link.down_since(browser::now_ms()),
-        retry_at_ms: None,
-    });
-    let again = move || {
-        // Another connection has asked for everything anew.
-        if with(|state| take(&mut state.asked, id)).is_some() {
-            subscribe(channel);
-            finish(live);
-        }
-    };
-    set_timeout(again, Duration::from_millis(u64::from(pause)));
-}
-
-fn caught_up(events: u32) -> String {
-    match events {
-        0 => "Connected again. You missed nothing.".to_owned(),
-        1 => "Connected again and caught up, 1 event.".to_owned(),
-        n => format!("Connected again and caught up, {n} events."),
-    }
-}
-
 fn send(frame: &ClientFrame) -> bool {
     let Ok(text) = serde_json::to_string(frame) else {
         return false;
     };
     let outbox = with(|state| state.outbox.clone());
     outbox.is_some_and(|outbox| outbox.unbounded_send(text).is_ok())
-}
-
-/// A round of quick probes, then a slow one for as long as the connection lives.
-fn probe() {
-    let round = with(|state| {
-        state.probe_round = state.probe_round.wrapping_add(1);
-        state.probe_round
-    });
-    ping();
-    spawn_local(async move {
-        let mut sent = 1_u32;
-        loop {
-            let pause = if sent < PROBES {
-                PROBE_PAUSE_MS
-            } else {
-                PING_PAUSE_MS
-            };
-            TimeoutFuture::new(pause).await;
-            if with(|state| state.probe_round) != round {
-                return;
-            }
-            ping();
-            sent = sent.saturating_add(1);
-        }
-    });
-}
-
-fn ping() {
-    let id = with(|state| state.registry.frame_id());
-    if send(&ClientFrame::Ping { id }) {
-        with(|state| state.pings.push((id, browser::now_ms())));
-    }
 }
 
 fn receive(live: Live, text: &str) {
@@ -458,25 +327,6 @@ fn receive(live: Live, text: &str) {
             push,
         } => hand_out(channel, News::Push(position, &push)),
         ServerMessage::Resync { channel } => resync(channel),
-    }
-}
-
-fn pong(live: Live, id: u32, server: Timestamp) {
-    let received = browser::now_ms();
-    let known = with(|state| {
-        let sent = take(&mut state.pings, id);
-        if let Some(sent) = sent {
-            state.clock.pong(sent, received, server);
-        }
-        state.clock.now(received)
-    });
-    // A later pong does as well: the very one may have been refused.
-    if with(|state| state.asked.is_empty() && state.last_word.is_some_and(|last| last <= id)) {
-        settle(live);
-    }
-    // The first pong makes the clock right at once; later ones wait for the next tick.
-    if live.clock.with_untracked(Option::is_none) {
-        live.clock.set(known);
     }
 }
 
