@@ -44,3 +44,25 @@ test("controls are large enough for a thumb", async ({ page, context, house }) =
     expect.soft(small, path).toEqual([]);
   }
 });
+
+test("the amounts of the statement are in sight, without scrolling sideways", async ({
+  page,
+  context,
+  house,
+}) => {
+  const lot = await house.english();
+  const amara = await Person.stepIn(context.request, "amara", "eu-west-1");
+  await amara.fund();
+  const bid = await amara.bid(lot.id, lot.terms.next_minimum.minor);
+  expect(bid.status(), await bid.text()).toBe(200);
+  await openLive(page, amara.at("/wallet"));
+  const amounts = page.getByTestId("statement-row").locator(".amount");
+  await expect(amounts.first()).toBeVisible();
+  const hidden = await amounts.evaluateAll((all) =>
+    all.filter((one) => {
+      const edge = one.closest(".scrolls")!.getBoundingClientRect().right;
+      return one.getBoundingClientRect().right > edge + 0.5;
+    }).length,
+  );
+  expect(hidden).toBe(0);
+});

@@ -256,7 +256,7 @@ fn Statement(page: RwSignal<WalletPageView>) -> impl IntoView {
         <section class="panel statement" aria-labelledby="statement-name">
             <h2 id="statement-name">"Statement"</h2>
             {only(move || is_empty.get(), move || view! { <p class="empty">"No lines yet. Top up to begin."</p> }.erase())}
-            <div class="scrolls" tabindex="0" role="group" aria-label="Statement, scrolls sideways">
+            <div class="scrolls" tabindex="0" role="group" aria-label="Statement lines">
                 <table>
                     <thead>
                         <tr>
