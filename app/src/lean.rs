@@ -201,10 +201,11 @@ words! {
     }
     AccountKind {
         Funding = "funding", Available = "available", Held = "held", Payable = "payable",
+        Budget = "budget",
     }
     TransferKind {
         TopUp = "top_up", Hold = "hold", Void = "void", Capture = "capture",
-        Purchase = "purchase",
+        Purchase = "purchase", Fund = "fund", Return = "return", Refund = "refund",
     }
     ErrorCode {
         Malformed = "malformed", NotFound = "not_found", SignIn = "sign_in",

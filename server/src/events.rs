@@ -4,7 +4,10 @@
 use serde::{Deserialize, Serialize};
 use shared::live::{Channel, LotEvent, Position, Push};
 use shared::view::{Activity, LadderLine, LotView, Notice, WalletView};
-use shared::{EventId, LotId, PrincipalId, Timestamp};
+use shared::{
+    Currency, EventId, ItemId, LotId, MandateId, MerchantId, PrincipalId, PurchaseId, Timestamp,
+    TransferId,
+};
 
 /// One event of the money plane, written to the outbox in the commit that it tells of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +77,122 @@ pub enum EventBody {
         /// What they should hear.
         notice: Notice,
     },
+    /// The agents' checkout changed something.
+    Checkout(Box<CheckoutEvent>),
+}
+
+/// A commit of the agents' checkout: what happened, and every row of it that others read, as the
+/// commit left it. A row's newest version wins; a merchant's balance is the sum of its changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckoutEvent {
+    /// Whose.
+    pub tenant: PrincipalId,
+    /// What happened.
+    pub what: CheckoutNews,
+    /// The currency of all amounts.
+    pub currency: Currency,
+    /// Buckets of stock.
+    pub stock: Vec<(ItemId, BucketState)>,
+    /// Buckets of budgets, in minor units.
+    pub budgets: Vec<(MandateId, BucketState)>,
+    /// What merchants were credited (negative: debited), in minor units.
+    pub credits: Vec<(MerchantId, i64)>,
+}
+
+/// One bucket after a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BucketState {
+    /// Its number.
+    pub bucket: i32,
+    /// The row's version.
+    pub version: i64,
+    /// What is left in it.
+    pub left: i64,
+}
+
+/// What happened at the agents' checkout.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "news", rename_all = "snake_case")]
+pub enum CheckoutNews {
+    /// Purchases of one item were committed together.
+    Committed {
+        /// The item.
+        item: ItemId,
+        /// Each purchase.
+        purchases: Vec<PurchaseLine>,
+    },
+    /// An item came in, or more units of it.
+    Stocked {
+        /// The item.
+        item: ItemId,
+        /// Units that came in.
+        units: i64,
+    },
+    /// A mandate was given.
+    Granted {
+        /// The mandate.
+        mandate: MandateId,
+    },
+    /// A mandate was taken back.
+    Revoked {
+        /// The mandate.
+        mandate: MandateId,
+        /// What came back to the wallet, in minor units.
+        returned_minor: i64,
+    },
+    /// A purchase, or a part of it, was paid back.
+    Refunded {
+        /// The purchase.
+        purchase: PurchaseId,
+        /// The item.
+        item: ItemId,
+        /// The transfer.
+        transfer: TransferId,
+        /// What was paid back, in minor units.
+        amount_minor: i64,
+        /// Units that went back into stock.
+        units: i64,
+    },
+}
+
+/// One committed purchase.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PurchaseLine {
+    /// The purchase.
+    pub purchase: PurchaseId,
+    /// The mandate that paid.
+    pub mandate: MandateId,
+    /// The agent that bought.
+    pub agent: String,
+    /// Units.
+    pub quantity: u32,
+    /// What it cost, in minor units.
+    pub amount_minor: i64,
+}
+
+impl EventBody {
+    /// The line that the floor's activity shows of it, if any.
+    #[must_use]
+    pub fn into_activity(self) -> Option<Activity> {
+        match self {
+            Self::Opened { activity, .. }
+            | Self::Lot {
+                activity,
+                listed: true,
+                ..
+            }
+            | Self::Stock {
+                activity,
+                listed: true,
+                ..
+            } => Some(activity),
+            Self::Lot { .. }
+            | Self::Stock { .. }
+            | Self::Wallet { .. }
+            | Self::Notice { .. }
+            | Self::Checkout(_) => None,
+        }
+    }
 }
 
 /// Where the event log keeps an event together with others of its kind.
@@ -83,6 +202,10 @@ pub enum Aggregate {
     Lot(LotId),
     /// A person's wallet and news.
     Wallet(PrincipalId),
+    /// An item that agents buy.
+    Item(ItemId),
+    /// A mandate.
+    Mandate(MandateId),
 }
 
 /// Who hears a push.
@@ -115,6 +238,17 @@ impl HouseEvent {
             EventBody::Wallet { owner, .. } | EventBody::Notice { owner, .. } => {
                 Aggregate::Wallet(*owner)
             }
+            EventBody::Checkout(event) => event.aggregate(),
+        }
+    }
+
+    /// Whether the floor's activity shows it.
+    #[must_use]
+    pub const fn is_listed(&self) -> bool {
+        match &self.body {
+            EventBody::Opened { .. } => true,
+            EventBody::Lot { listed, .. } | EventBody::Stock { listed, .. } => *listed,
+            EventBody::Wallet { .. } | EventBody::Notice { .. } | EventBody::Checkout(_) => false,
         }
     }
 
@@ -126,7 +260,8 @@ impl HouseEvent {
             EventBody::Opened { .. }
             | EventBody::Stock { .. }
             | EventBody::Wallet { .. }
-            | EventBody::Notice { .. } => None,
+            | EventBody::Notice { .. }
+            | EventBody::Checkout(_) => None,
         }
     }
 
@@ -198,6 +333,21 @@ impl HouseEvent {
             }
             EventBody::Notice { owner, notice } => {
                 vec![free(Audience::Person(*owner), Push::Notice(notice.clone()))]
+            }
+            // Agents hear by webhook; no page shows the checkout yet.
+            EventBody::Checkout(_) => Vec::new(),
+        }
+    }
+}
+
+impl CheckoutEvent {
+    const fn aggregate(&self) -> Aggregate {
+        match &self.what {
+            CheckoutNews::Committed { item, .. }
+            | CheckoutNews::Stocked { item, .. }
+            | CheckoutNews::Refunded { item, .. } => Aggregate::Item(*item),
+            CheckoutNews::Granted { mandate } | CheckoutNews::Revoked { mandate, .. } => {
+                Aggregate::Mandate(*mandate)
             }
         }
     }

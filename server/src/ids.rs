@@ -2,7 +2,11 @@
 //! order by time helps.
 #![expect(clippy::disallowed_methods, reason = "the one place that makes ids")]
 
-use shared::{BidId, ClaimId, EventId, HoldId, IdempotencyKey, LotId, MessageId, TransferId};
+use sha2::{Digest, Sha256};
+use shared::{
+    ApiKeyId, BidId, ClaimId, EventId, HoldId, IdempotencyKey, ItemId, LotId, MandateId,
+    MerchantId, MessageId, PrincipalId, PurchaseId, TransferId,
+};
 use uuid::Uuid;
 
 /// A fresh lot.
@@ -53,4 +57,62 @@ pub fn key() -> IdempotencyKey {
     let text = format!("key-{}", Uuid::new_v4().simple());
     text.try_into()
         .unwrap_or_else(|_never| unreachable!("hexadecimal digits are printable"))
+}
+
+/// A fresh merchant.
+#[must_use]
+pub fn merchant() -> MerchantId {
+    MerchantId::from_uuid(Uuid::new_v4())
+}
+
+/// A fresh item.
+#[must_use]
+pub fn item() -> ItemId {
+    ItemId::from_uuid(Uuid::new_v4())
+}
+
+/// A fresh mandate.
+#[must_use]
+pub fn mandate() -> MandateId {
+    MandateId::from_uuid(Uuid::new_v4())
+}
+
+/// A fresh API key's id.
+#[must_use]
+pub fn api_key() -> ApiKeyId {
+    ApiKeyId::from_uuid(Uuid::new_v4())
+}
+
+/// The purchase of a tenant's key. The id is the key's hash, so the purchase's row is also the
+/// key's: a second settlement under the same key is a duplicate of its primary key, for ever.
+#[must_use]
+pub fn purchase(tenant: PrincipalId, key: &IdempotencyKey) -> PurchaseId {
+    let uuid = tenant.uuid();
+    PurchaseId::from_uuid(hashed(&[
+        b"purchase",
+        uuid.as_bytes(),
+        key.as_str().as_bytes(),
+    ]))
+}
+
+/// The row of an intent, by its tenant-independent text.
+#[must_use]
+pub fn intent(text: &str) -> Uuid {
+    hashed(&[b"intent", text.as_bytes()])
+}
+
+/// 122 bits of a SHA-256 over parts, as a UUID of version 8.
+fn hashed(parts: &[&[u8]]) -> Uuid {
+    let mut hash = Sha256::new();
+    for part in parts {
+        // The length in front keeps parts from flowing into each other.
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    let digest = hash.finalize();
+    let mut bytes = [0; 16];
+    for (byte, hashed) in bytes.iter_mut().zip(digest) {
+        *byte = hashed;
+    }
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }

@@ -102,6 +102,16 @@ ids! {
     EventId = "evt_";
     /// A chat message.
     MessageId = "msg_";
+    /// Who sells items to agents.
+    MerchantId = "mer_";
+    /// What agents buy.
+    ItemId = "itm_";
+    /// A budget that an agent may spend.
+    MandateId = "mnd_";
+    /// An agent's purchase, committed or refused.
+    PurchaseId = "pur_";
+    /// A secret that acts for its owner through the API.
+    ApiKeyId = "key_";
 }
 
 #[cfg(test)]

@@ -13,11 +13,15 @@ pub mod key;
 pub mod ledger;
 pub mod live;
 pub mod money;
+pub mod purchase;
 pub mod region;
 pub mod time;
 pub mod view;
 
-pub use id::{BidId, ClaimId, EventId, HoldId, LotId, MessageId, PrincipalId, TransferId};
+pub use id::{
+    ApiKeyId, BidId, ClaimId, EventId, HoldId, ItemId, LotId, MandateId, MerchantId, MessageId,
+    PrincipalId, PurchaseId, TransferId,
+};
 pub use key::IdempotencyKey;
 pub use money::{Currency, Money};
 pub use region::Region;

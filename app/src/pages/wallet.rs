@@ -286,6 +286,9 @@ const fn what(kind: TransferKind) -> &'static str {
         TransferKind::Void => "Freed",
         TransferKind::Capture => "Paid from hold",
         TransferKind::Purchase => "Bought",
+        TransferKind::Fund => "To an agent",
+        TransferKind::Return => "From an agent",
+        TransferKind::Refund => "Refund",
     }
 }
 
@@ -295,6 +298,7 @@ const fn account(kind: AccountKind) -> &'static str {
         AccountKind::Available => "Available",
         AccountKind::Held => "Held",
         AccountKind::Payable => "Proceeds",
+        AccountKind::Budget => "Mandate",
     }
 }
 

@@ -38,7 +38,8 @@ impl Firehose {
             EventBody::Opened { .. }
             | EventBody::Stock { .. }
             | EventBody::Wallet { .. }
-            | EventBody::Notice { .. } => (keys::event_pk(event.id), "event".to_owned()),
+            | EventBody::Notice { .. }
+            | EventBody::Checkout(_) => (keys::event_pk(event.id), "event".to_owned()),
         };
         let item = Item::from([
             (keys::PK.to_owned(), keys::text(pk)),

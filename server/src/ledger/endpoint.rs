@@ -1,5 +1,5 @@
 //! Where the ledger lives: Aurora DSQL by endpoint, or a PostgreSQL by URL. The statements are
-//! the same; the only difference in SQL is [`Dialect::index`].
+//! the same; the only differences in SQL are [`Dialect::index`] and [`Dialect::writes_together`].
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use std::str::FromStr;
@@ -31,12 +31,22 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    /// The words that begin the creation of an index: the one switch between the two.
+    /// The words that begin the creation of an index.
     #[must_use]
     pub const fn index(self) -> &'static str {
         match self {
             Self::Dsql => "INDEX ASYNC",
             Self::Postgres => "INDEX",
+        }
+    }
+
+    /// Whether one statement may write several tables, a data-modifying CTE. Aurora DSQL's grammar
+    /// has it, but nobody has published that it works there; the statements are the same anyway.
+    #[must_use]
+    pub const fn writes_together(self) -> bool {
+        match self {
+            Self::Dsql => false,
+            Self::Postgres => true,
         }
     }
 }

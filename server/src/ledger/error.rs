@@ -27,8 +27,10 @@ pub enum Class {
 
 /// Unique constraints whose violation means "another was first", not a bug: rows that a caller's
 /// key names, and a lot's next version, which on Aurora DSQL two bids can both try to write.
-const KEY_CONSTRAINTS: [&str; 8] = [
+const KEY_CONSTRAINTS: [&str; 10] = [
     "idempotency_keys_pkey",
+    "purchases_pkey",
+    "purchase_intents_pkey",
     "purchase_limits_pkey",
     "wallets_pkey",
     "leases_pkey",

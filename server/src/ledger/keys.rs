@@ -21,6 +21,18 @@ pub enum Route {
     Settle,
     /// A top-up.
     TopUp,
+    /// A new merchant.
+    Merchant,
+    /// A new item.
+    Item,
+    /// More units of an item.
+    Restock,
+    /// A new mandate.
+    Mandate,
+    /// A mandate's end.
+    Revoke,
+    /// Money back.
+    Refund,
 }
 
 impl Route {
@@ -30,6 +42,12 @@ impl Route {
             Self::Claim => "claim",
             Self::Settle => "settle",
             Self::TopUp => "top_up",
+            Self::Merchant => "merchant",
+            Self::Item => "item",
+            Self::Restock => "restock",
+            Self::Mandate => "mandate",
+            Self::Revoke => "revoke",
+            Self::Refund => "refund",
         }
     }
 }
@@ -85,13 +103,26 @@ impl Keyed {
         fingerprint: Option<&[u8]>,
         outcome: Option<&str>,
     ) -> Result<Option<KeptOutcome>, TxError> {
+        let text = self.kept_text(fingerprint, outcome)?;
+        text.map(read_outcome).transpose()
+    }
+
+    /// What was kept, as it was written.
+    ///
+    /// # Errors
+    /// [`TxError::KeyReused`] if the key belongs to another command.
+    pub fn kept_text<'t>(
+        &self,
+        fingerprint: Option<&[u8]>,
+        outcome: Option<&'t str>,
+    ) -> Result<Option<&'t str>, TxError> {
         let (Some(fingerprint), Some(outcome)) = (fingerprint, outcome) else {
             return Ok(None);
         };
         if fingerprint != self.fingerprint {
             return Err(TxError::KeyReused);
         }
-        read_outcome(outcome).map(Some)
+        Ok(Some(outcome))
     }
 
     /// Writes the answer, with the id of the row that the command makes: a bid, a claim, or the
@@ -108,6 +139,20 @@ impl Keyed {
     ) -> Result<(), TxError> {
         let text = serde_json::to_string(outcome)
             .map_err(|_unwritable| TxError::Corrupt("outcome of a key"))?;
+        self.keep_text(tx, text, effect, at).await
+    }
+
+    /// Writes an answer in a form of the caller's.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn keep_text(
+        &self,
+        tx: &mut Tx,
+        text: String,
+        effect: Option<Uuid>,
+        at: Timestamp,
+    ) -> Result<(), TxError> {
         let query = sqlx::query(
             "INSERT INTO idempotency_keys
                 (principal_id, route, key, fingerprint, outcome, effect_id, created_at_ms)

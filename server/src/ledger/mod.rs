@@ -7,6 +7,7 @@
 //! | `schema` | tables, indexes, readiness |
 //! | `decision` | the one read a command decides from |
 //! | `bid`, `claim`, `settle`, `top_up`, `lots`, `people` | the commands |
+//! | `checkout` | agents' purchases: the commit kernel, merchants, items, mandates, refunds |
 //! | `keys`, `posting` | idempotency keys; wallets, legs and outbox |
 //! | `read` | what pages read |
 //! | `outbox`, `sweeper`, `lease` | the relay, settlement at the due time, who does what |
@@ -14,6 +15,7 @@
 
 pub mod audit;
 pub mod bid;
+pub mod checkout;
 pub mod claim;
 mod decision;
 pub mod endpoint;
@@ -39,7 +41,9 @@ use app::ports::{
 };
 use async_trait::async_trait;
 use audit::{Finding, RunAudits};
+use checkout::Kernel;
 use endpoint::Endpoints;
+pub use keys::{Keyed, Route};
 use lots::{NewLot, PutUp};
 pub use read::Tally;
 use shared::live::{LotEvent, Position};
@@ -61,6 +65,7 @@ pub struct Ledger {
     clock: Arc<Clock>,
     node: Uuid,
     committed: Arc<Notify>,
+    kernel: Arc<Kernel>,
 }
 
 impl Ledger {
@@ -80,6 +85,7 @@ impl Ledger {
         }));
         let node = crate::ids::event().uuid();
         Arc::new(Self {
+            kernel: Arc::new(Kernel::new(Arc::clone(&runner))),
             runner,
             clock,
             node,
@@ -91,6 +97,29 @@ impl Ledger {
     #[must_use]
     pub const fn runner(&self) -> &Arc<Runner> {
         &self.runner
+    }
+
+    /// The commit kernel.
+    #[must_use]
+    pub const fn kernel(&self) -> &Arc<Kernel> {
+        &self.kernel
+    }
+
+    /// Runs a command of the API under a key: the reply, and whether the key had it already.
+    ///
+    /// # Errors
+    /// When the ledger cannot answer, or the key belongs to another command.
+    pub async fn run_keyed<W: checkout::Work>(
+        &self,
+        keyed: Keyed,
+        work: W,
+    ) -> Result<(checkout::Reply, bool), Failure> {
+        let ran = self
+            .runner
+            .run(checkout::KeyedWork::new(keyed, work))
+            .await?;
+        let (reply, kept) = ran.answer;
+        Ok((reply, kept && !ran.was_unknown))
     }
 
     /// What transactions met so far.

@@ -13,6 +13,7 @@ pub struct WalletChanges(BTreeMap<PrincipalId, Change>);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Change {
+    funded_minor: i64,
     held_minor: i64,
     spent_minor: i64,
 }
@@ -25,6 +26,12 @@ impl WalletChanges {
         change.spent_minor = change.spent_minor.saturating_add(spent_minor);
     }
 
+    /// Adds to what came in; a negative amount leaves the wallet for a mandate.
+    pub fn add_funds(&mut self, owner: PrincipalId, funded_minor: i64) {
+        let change = self.0.entry(owner).or_default();
+        change.funded_minor = change.funded_minor.saturating_add(funded_minor);
+    }
+
     /// Writes every wallet whose rules the commit rests on, testing that it is covered, and
     /// answers the wallets after it.
     ///
@@ -33,22 +40,27 @@ impl WalletChanges {
     pub async fn write(self, tx: &mut Tx, currency: Currency) -> Result<Vec<WalletRow>, TxError> {
         let expected = self.0.len();
         let owners: Vec<_> = self.0.keys().map(|owner| owner.uuid()).collect();
+        let funded: Vec<i64> = self.0.values().map(|change| change.funded_minor).collect();
         let held: Vec<i64> = self.0.values().map(|change| change.held_minor).collect();
         let spent: Vec<i64> = self.0.values().map(|change| change.spent_minor).collect();
         let rows: Vec<WalletRow> = tx
             .fetch_all(
                 sqlx::query_as(
                     "UPDATE wallets w
-                     SET held_minor = w.held_minor + d.held, spent_minor = w.spent_minor + d.spent,
+                     SET funded_minor = w.funded_minor + d.funded,
+                         held_minor = w.held_minor + d.held, spent_minor = w.spent_minor + d.spent,
                          version = w.version + 1
-                     FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS d(owner, held, spent)
-                     WHERE w.principal_id = d.owner AND w.currency = $4
+                     FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[])
+                          AS d(owner, funded, held, spent)
+                     WHERE w.principal_id = d.owner AND w.currency = $5
                        AND w.held_minor + d.held >= 0
-                       AND w.held_minor + d.held + w.spent_minor + d.spent <= w.funded_minor
+                       AND w.held_minor + d.held + w.spent_minor + d.spent
+                           <= w.funded_minor + d.funded
                      RETURNING w.principal_id, w.funded_minor, w.held_minor, w.spent_minor,
                                w.version",
                 )
                 .bind(owners)
+                .bind(funded)
                 .bind(held)
                 .bind(spent)
                 .bind(currency.code()),
@@ -86,6 +98,7 @@ pub async fn post(
             columns.kind.push(transfer.kind().word());
             columns.owner.push(leg.account.owner.uuid());
             columns.account.push(leg.account.kind.word());
+            columns.subaccount.push(leg.account.subaccount);
             columns.currency.push(leg.amount.currency().code());
             columns.minor.push(leg.amount.minor());
         }
@@ -93,10 +106,11 @@ pub async fn post(
     let expected = columns.leg.len();
     let query = sqlx::query(
         "INSERT INTO legs
-            (transfer_id, leg, kind, owner_id, account, currency, amount_minor, lot_id, at_ms)
-         SELECT t, n, k, o, a, c, m, $8, $9
+            (transfer_id, leg, kind, owner_id, account, currency, amount_minor, subaccount_id,
+             lot_id, at_ms)
+         SELECT t, n, k, o, a, c, m, s, $9, $10
          FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::uuid[], $5::text[], $6::text[],
-                     $7::bigint[]) AS d(t, n, k, o, a, c, m)",
+                     $7::bigint[], $8::uuid[]) AS d(t, n, k, o, a, c, m, s)",
     )
     .bind(columns.transfer)
     .bind(columns.leg)
@@ -105,6 +119,7 @@ pub async fn post(
     .bind(columns.account)
     .bind(columns.currency)
     .bind(columns.minor)
+    .bind(columns.subaccount)
     .bind(lot.map(LotId::uuid))
     .bind(at.0);
     tx.must_write(expected, "legs", query).await
@@ -119,6 +134,7 @@ struct LegColumns {
     account: Vec<&'static str>,
     currency: Vec<&'static str>,
     minor: Vec<i64>,
+    subaccount: Vec<Option<uuid::Uuid>>,
 }
 
 /// The aggregate's name in the outbox.
@@ -127,7 +143,28 @@ pub fn aggregate_name(aggregate: Aggregate) -> String {
     match aggregate {
         Aggregate::Lot(lot) => lot.to_string(),
         Aggregate::Wallet(owner) => owner.to_string(),
+        Aggregate::Item(item) => item.to_string(),
+        Aggregate::Mandate(mandate) => mandate.to_string(),
     }
+}
+
+/// The outbox rows of some events, a column each.
+#[derive(Default)]
+struct OutboxColumns {
+    event: Vec<uuid::Uuid>,
+    aggregate: Vec<String>,
+    version: Vec<i64>,
+    payload: Vec<String>,
+    created_at_ms: Vec<i64>,
+    listed: Vec<bool>,
+}
+
+/// An event as its outbox row keeps it.
+///
+/// # Errors
+/// Never for events of the house.
+pub fn payload(event: &HouseEvent) -> Result<String, TxError> {
+    serde_json::to_string(event).map_err(|_unwritable| TxError::Corrupt("payload of an event"))
 }
 
 /// Writes the outbox rows of a commit and has its node told after COMMIT.
@@ -135,29 +172,29 @@ pub fn aggregate_name(aggregate: Aggregate) -> String {
 /// # Errors
 /// What the database says.
 pub async fn publish(tx: &mut Tx, events: Vec<HouseEvent>) -> Result<(), TxError> {
-    let mut columns = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut columns = OutboxColumns::default();
     for event in &events {
-        let payload = serde_json::to_string(event)
-            .map_err(|_unwritable| TxError::Corrupt("payload of an event"))?;
-        columns.0.push(event.id.uuid());
-        columns.1.push(aggregate_name(event.aggregate()));
-        columns
-            .2
-            .push(event.position().map_or(0, |position| position.offset));
-        columns.3.push(payload);
-        columns.4.push(event.at.0);
+        columns.event.push(event.id.uuid());
+        columns.aggregate.push(aggregate_name(event.aggregate()));
+        let version = event.position().map_or(0, |position| position.offset);
+        columns.version.push(version);
+        columns.payload.push(payload(event)?);
+        columns.created_at_ms.push(event.at.0);
+        columns.listed.push(event.is_listed());
     }
     let query = sqlx::query(
-        "INSERT INTO outbox (event_id, aggregate, version, payload, created_at_ms, published)
-         SELECT e, a, v, p, c, false
-         FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::bigint[])
-              AS d(e, a, v, p, c)",
+        "INSERT INTO outbox (event_id, aggregate, version, payload, created_at_ms, listed, tries,
+                             published)
+         SELECT e, a, v, p, c, l, 0, false
+         FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::boolean[])
+              AS d(e, a, v, p, c, l)",
     )
-    .bind(columns.0)
-    .bind(columns.1)
-    .bind(columns.2)
-    .bind(columns.3)
-    .bind(columns.4);
+    .bind(columns.event)
+    .bind(columns.aggregate)
+    .bind(columns.version)
+    .bind(columns.payload)
+    .bind(columns.created_at_ms)
+    .bind(columns.listed);
     tx.must_write(events.len(), "outbox", query).await?;
     for event in events {
         tx.tell(event);

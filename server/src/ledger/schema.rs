@@ -22,7 +22,7 @@ const MAX_TRIES: u32 = 8;
 const RACED: [&str; 3] = ["23505", "42P07", "42710"];
 
 /// Every table.
-pub const TABLES: [&str; 14] = [
+pub const TABLES: [&str; 25] = [
     "CREATE TABLE IF NOT EXISTS principals (
         principal_id uuid PRIMARY KEY,
         handle text NOT NULL,
@@ -165,10 +165,12 @@ pub const TABLES: [&str; 14] = [
         currency text NOT NULL,
         amount_minor bigint NOT NULL,
         lot_id uuid,
+        subaccount_id uuid,
         at_ms bigint NOT NULL,
         PRIMARY KEY (transfer_id, leg),
         CONSTRAINT leg_amount CHECK (amount_minor <> 0),
-        CONSTRAINT leg_account CHECK (account IN ('funding', 'available', 'held', 'payable')))",
+        CONSTRAINT leg_account CHECK (account IN
+            ('funding', 'available', 'held', 'payable', 'budget')))",
     "CREATE TABLE IF NOT EXISTS idempotency_keys (
         principal_id uuid NOT NULL,
         route text NOT NULL,
@@ -184,16 +186,119 @@ pub const TABLES: [&str; 14] = [
         version bigint NOT NULL,
         payload text NOT NULL,
         created_at_ms bigint NOT NULL,
+        listed boolean NOT NULL,
+        tries smallint NOT NULL,
         published boolean NOT NULL)",
     "CREATE TABLE IF NOT EXISTS leases (
         name text PRIMARY KEY,
         owner uuid NOT NULL,
         fence bigint NOT NULL,
         expires_at_ms bigint NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS api_keys (
+        key_hash text PRIMARY KEY,
+        key_id uuid NOT NULL,
+        tenant_id uuid NOT NULL,
+        live boolean NOT NULL,
+        hint text NOT NULL,
+        created_at_ms bigint NOT NULL,
+        revoked_at_ms bigint)",
+    "CREATE TABLE IF NOT EXISTS merchants (
+        merchant_id uuid PRIMARY KEY,
+        tenant_id uuid NOT NULL,
+        name text NOT NULL,
+        created_at_ms bigint NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS items (
+        item_id uuid PRIMARY KEY,
+        tenant_id uuid NOT NULL,
+        merchant_id uuid NOT NULL,
+        title text NOT NULL,
+        currency text NOT NULL,
+        price_minor bigint NOT NULL,
+        stock_epoch bigint NOT NULL,
+        stocked bigint NOT NULL,
+        created_at_ms bigint NOT NULL,
+        CONSTRAINT item_price CHECK (price_minor > 0),
+        CONSTRAINT item_stocked CHECK (stocked >= 0))",
+    "CREATE TABLE IF NOT EXISTS stock_buckets (
+        item_id uuid NOT NULL,
+        bucket integer NOT NULL,
+        available bigint NOT NULL,
+        version bigint NOT NULL,
+        PRIMARY KEY (item_id, bucket),
+        CONSTRAINT stock_available CHECK (available >= 0))",
+    "CREATE TABLE IF NOT EXISTS mandates (
+        mandate_id uuid PRIMARY KEY,
+        tenant_id uuid NOT NULL,
+        currency text NOT NULL,
+        cap_minor bigint NOT NULL,
+        purchase_cap_minor bigint,
+        expires_at_ms bigint NOT NULL,
+        created_at_ms bigint NOT NULL,
+        revoked_at_ms bigint,
+        returned_minor bigint NOT NULL,
+        CONSTRAINT mandate_cap CHECK (cap_minor > 0),
+        CONSTRAINT mandate_purchase_cap CHECK (coalesce(purchase_cap_minor, 1) > 0),
+        CONSTRAINT mandate_span CHECK (created_at_ms < expires_at_ms),
+        CONSTRAINT mandate_returned CHECK (returned_minor >= 0
+            AND (returned_minor = 0 OR revoked_at_ms IS NOT NULL)))",
+    "CREATE TABLE IF NOT EXISTS mandate_scope (
+        mandate_id uuid NOT NULL,
+        merchant_id uuid NOT NULL,
+        PRIMARY KEY (mandate_id, merchant_id))",
+    "CREATE TABLE IF NOT EXISTS mandate_buckets (
+        mandate_id uuid NOT NULL,
+        bucket integer NOT NULL,
+        remaining_minor bigint NOT NULL,
+        revoked boolean NOT NULL,
+        version bigint NOT NULL,
+        PRIMARY KEY (mandate_id, bucket),
+        CONSTRAINT budget_remaining CHECK (remaining_minor >= 0),
+        CONSTRAINT budget_revoked CHECK (NOT revoked OR remaining_minor = 0))",
+    "CREATE TABLE IF NOT EXISTS purchases (
+        purchase_id uuid PRIMARY KEY,
+        tenant_id uuid NOT NULL,
+        item_id uuid NOT NULL,
+        mandate_id uuid NOT NULL,
+        agent_id text NOT NULL,
+        quantity integer NOT NULL,
+        price_minor bigint NOT NULL,
+        currency text NOT NULL,
+        refunded_minor bigint NOT NULL,
+        attempts integer NOT NULL,
+        fingerprint bytea NOT NULL,
+        event_id uuid,
+        refusal text,
+        created_at_ms bigint NOT NULL,
+        CONSTRAINT purchase_quantity CHECK (quantity > 0),
+        CONSTRAINT purchase_outcome CHECK ((event_id IS NULL) = (refusal IS NOT NULL)),
+        CONSTRAINT purchase_refunded CHECK (refunded_minor >= 0
+            AND refunded_minor <= CASE WHEN refusal IS NULL THEN price_minor * quantity
+                                       ELSE 0 END))",
+    "CREATE TABLE IF NOT EXISTS purchase_intents (
+        intent_id uuid PRIMARY KEY,
+        purchase_id uuid NOT NULL,
+        at_ms bigint NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS refunds (
+        transfer_id uuid PRIMARY KEY,
+        tenant_id uuid NOT NULL,
+        purchase_id uuid NOT NULL,
+        currency text NOT NULL,
+        amount_minor bigint NOT NULL,
+        units integer NOT NULL,
+        at_ms bigint NOT NULL,
+        CONSTRAINT refund_amount CHECK (amount_minor > 0),
+        CONSTRAINT refund_units CHECK (units >= 0))",
+    "CREATE TABLE IF NOT EXISTS dead_letters (
+        event_id uuid PRIMARY KEY,
+        aggregate text NOT NULL,
+        payload text NOT NULL,
+        reason text NOT NULL,
+        tries smallint NOT NULL,
+        at_ms bigint NOT NULL)",
 ];
 
 /// An index: its name, whether it is unique, and what it is on.
-pub const INDEXES: [(&str, bool, &str); 10] = [
+pub const INDEXES: [(&str, bool, &str); 17] = [
     ("principals_by_handle", true, "principals (handle)"),
     ("lots_by_status", false, "lots (status, closes_at_ms)"),
     ("lots_by_settlement", false, "lots (listed, settled_at_ms)"),
@@ -201,13 +306,44 @@ pub const INDEXES: [(&str, bool, &str); 10] = [
     ("claims_by_lot", false, "claims (lot_id, at_ms)"),
     ("holds_by_owner", false, "holds (owner_id, state)"),
     ("legs_by_owner", false, "legs (owner_id, currency, at_ms)"),
-    ("outbox_by_time", false, "outbox (created_at_ms)"),
-    ("outbox_by_aggregate", false, "outbox (aggregate, version)"),
+    (
+        "outbox_listed",
+        false,
+        "outbox (created_at_ms) WHERE listed = true",
+    ),
+    (
+        "outbox_by_aggregate",
+        false,
+        "outbox (aggregate, version) WHERE version > 0",
+    ),
     (
         "outbox_unpublished",
         false,
         "outbox (created_at_ms) WHERE published = false",
     ),
+    (
+        "api_keys_by_tenant",
+        false,
+        "api_keys (tenant_id, created_at_ms)",
+    ),
+    (
+        "merchants_by_tenant",
+        false,
+        "merchants (tenant_id, created_at_ms)",
+    ),
+    ("items_by_tenant", false, "items (tenant_id, created_at_ms)"),
+    (
+        "mandates_by_tenant",
+        false,
+        "mandates (tenant_id, created_at_ms)",
+    ),
+    (
+        "purchases_by_tenant",
+        false,
+        "purchases (tenant_id, created_at_ms)",
+    ),
+    ("refunds_by_purchase", false, "refunds (purchase_id, at_ms)"),
+    ("refunds_by_tenant", false, "refunds (tenant_id, at_ms)"),
 ];
 
 /// Why the schema is not ready.
@@ -314,7 +450,7 @@ pub fn columns(statement: &'static str) -> Vec<(&'static str, &'static str, &'st
     let first = lines.next().unwrap_or_default();
     let table = first.trim_end_matches(" (").rsplit(' ').next();
     let column = |line: &'static str| {
-        let mut words = line.trim().split([' ', ',']);
+        let mut words = line.trim().split([' ', ',', ')']);
         let (name, kind) = (words.next()?, words.next()?);
         let small = |word: &str| word.starts_with(|c: char| c.is_ascii_lowercase());
         (small(name) && small(kind)).then_some((table?, name, kind))

@@ -9,7 +9,7 @@
 //! key (or tests the version it read), so it finds its own answer or does the work for the first
 //! time, and a transaction that was still under way loses on the key row.
 
-use super::endpoint::Endpoints;
+use super::endpoint::{Dialect, Endpoints};
 use super::error::{Class, Phase, classify, sqlstate, too_slow};
 use crate::events::HouseEvent;
 use app::ports::Failure;
@@ -75,6 +75,11 @@ pub trait Command: Send + Sync + 'static {
     /// How long it may take.
     const BOUNDS: Bounds = Bounds::COMMAND;
 
+    /// How many races it may lose.
+    fn max_races(&self) -> u32 {
+        MAX_RACES
+    }
+
     /// One try: reads, decides, writes. Nothing outside `tx` may be touched.
     async fn attempt(&self, tx: &mut Tx) -> Result<Self::Answer, TxError>;
 }
@@ -102,6 +107,9 @@ pub enum TxError {
 /// An open transaction. A statement that failed poisons it: it can only be rolled back.
 pub struct Tx {
     connection: PoolConnection<Postgres>,
+    dialect: Dialect,
+    attempt: u32,
+    after_unknown: bool,
     events: Vec<HouseEvent>,
     poisoned: bool,
     ended: bool,
@@ -117,16 +125,37 @@ impl Drop for Tx {
 }
 
 impl Tx {
-    async fn begin(endpoints: &Endpoints, failures: usize) -> Result<Self, sqlx::Error> {
-        let connection = endpoints.pool(failures).acquire().await?;
+    async fn begin(endpoints: &Endpoints, run: Progress) -> Result<Self, sqlx::Error> {
+        let connection = endpoints.pool(run.failures).acquire().await?;
         let mut tx = Self {
             connection,
+            dialect: endpoints.dialect(),
+            attempt: run.attempt,
+            after_unknown: run.was_unknown,
             events: Vec::new(),
             poisoned: false,
             ended: false,
         };
         tx.connection.execute("BEGIN").await?;
         Ok(tx)
+    }
+
+    /// Which database this is.
+    #[must_use]
+    pub const fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Which try of its command this is; the first is 1.
+    #[must_use]
+    pub const fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// Whether an earlier try may have been committed: what it wrote may be found now.
+    #[must_use]
+    pub const fn after_unknown(&self) -> bool {
+        self.after_unknown
     }
 
     fn note<T>(&mut self, result: Result<T, sqlx::Error>) -> Result<T, TxError> {
@@ -280,6 +309,28 @@ pub struct Ran<T> {
     pub was_unknown: bool,
 }
 
+/// How far a command has come.
+#[derive(Clone, Copy, Debug)]
+struct Progress {
+    /// The try, from 1 on.
+    attempt: u32,
+    /// Failures of an endpoint.
+    failures: usize,
+    /// Lost races.
+    races: u32,
+    /// Whether a COMMIT was lost.
+    was_unknown: bool,
+}
+
+/// Why a command was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GivenUp {
+    /// What the caller hears.
+    pub failure: Failure,
+    /// The class of its last failure; `None` if its key belongs to another command, or it panicked.
+    pub class: Option<Class>,
+}
+
 /// Hears events after their COMMIT.
 pub type Listener = Box<dyn Fn(&[HouseEvent]) + Send + Sync>;
 
@@ -330,13 +381,29 @@ impl Runner {
     /// Runs a command to its end, whether or not the caller still waits.
     ///
     /// # Errors
-    /// [`Failure`] when no answer could be had within [`MAX_RACES`] and [`Command::BOUNDS`].
+    /// [`Failure`] when no answer could be had within [`Command::max_races`] and
+    /// [`Command::BOUNDS`].
     pub async fn run<C: Command>(self: &Arc<Self>, command: C) -> Result<Ran<C::Answer>, Failure> {
+        let ran = self.try_run(command).await;
+        ran.map_err(|given_up| given_up.failure)
+    }
+
+    /// As [`Runner::run`], for a caller that can do something about the cause.
+    ///
+    /// # Errors
+    /// Why it was given up.
+    pub async fn try_run<C: Command>(
+        self: &Arc<Self>,
+        command: C,
+    ) -> Result<Ran<C::Answer>, GivenUp> {
         let runner = Arc::clone(self);
         let task = tokio::spawn(async move { runner.run_here(&command).await });
         task.await.unwrap_or_else(|panicked| {
             tracing::error!(command = C::NAME, error = %panicked, "a command panicked");
-            Err(Failure::Unknown)
+            Err(GivenUp {
+                failure: Failure::Unknown,
+                class: None,
+            })
         })
     }
 
@@ -359,50 +426,65 @@ impl Runner {
             .map_err(|_failure| Failure::Unavailable)
     }
 
-    async fn run_here<C: Command>(&self, command: &C) -> Result<Ran<C::Answer>, Failure> {
+    async fn run_here<C: Command>(&self, command: &C) -> Result<Ran<C::Answer>, GivenUp> {
         let started = Instant::now();
         let left = || C::BOUNDS.elapsed.saturating_sub(started.elapsed());
-        let (mut was_unknown, mut failures, mut races) = (false, 0, 0);
-        for attempt in 1.. {
-            let (class, cause) = match self.attempt(command, failures, left()).await {
+        let mut run = Progress {
+            attempt: 1,
+            failures: 0,
+            races: 0,
+            was_unknown: false,
+        };
+        let class = loop {
+            let (class, cause) = match self.attempt(command, run, left()).await {
                 Ok(answer) => {
                     return Ok(Ran {
                         answer,
-                        attempts: attempt,
-                        was_unknown,
+                        attempts: run.attempt,
+                        was_unknown: run.was_unknown,
                     });
                 }
-                Err((_, TxError::KeyReused)) => return Err(Failure::KeyReused),
+                Err((_, TxError::KeyReused)) => {
+                    return Err(GivenUp {
+                        failure: Failure::KeyReused,
+                        class: None,
+                    });
+                }
                 Err((phase, error)) => self.sort(C::NAME, phase, &error),
             };
-            was_unknown |= class == Class::Unknown;
-            failures += usize::from(matches!(class, Class::Unknown | Class::Transient));
-            races += u32::from(class == Class::Conflict);
-            let backoff = jitter(attempt);
-            if class == Class::Final || races == MAX_RACES || backoff >= left() {
-                break;
+            run.was_unknown |= class == Class::Unknown;
+            run.failures += usize::from(matches!(class, Class::Unknown | Class::Transient));
+            run.races += u32::from(class == Class::Conflict);
+            let backoff = jitter(run.attempt);
+            if class == Class::Final || run.races >= command.max_races() || backoff >= left() {
+                break class;
             }
             self.count(|c| *c.retries.entry(cause).or_default() += 1);
             tokio::time::sleep(backoff).await;
-        }
+            run.attempt += 1;
+        };
         self.count(|c| c.given_up += 1);
-        Err(if was_unknown {
+        let failure = if run.was_unknown {
             Failure::Unknown
         } else {
             Failure::Unavailable
+        };
+        Err(GivenUp {
+            failure,
+            class: Some(class),
         })
     }
 
     async fn attempt<C: Command>(
         &self,
         command: &C,
-        failures: usize,
+        run: Progress,
         left: Duration,
     ) -> Result<C::Answer, (Phase, TxError)> {
         let before = |error: TxError| (Phase::BeforeCommit, error);
         let deadline = C::BOUNDS.attempt.min(left);
         // Dropping what hangs closes its connection.
-        let work = timeout(deadline, self.work(command, failures)).await;
+        let work = timeout(deadline, self.work(command, run)).await;
         let (tx, answer) = work.unwrap_or(Err(TxError::TooSlow)).map_err(before)?;
         let answer = match answer {
             Ok(answer) => answer,
@@ -430,9 +512,9 @@ impl Runner {
     async fn work<C: Command>(
         &self,
         command: &C,
-        failures: usize,
+        run: Progress,
     ) -> Result<(Tx, Result<C::Answer, TxError>), TxError> {
-        let mut tx = Tx::begin(&self.endpoints, failures).await?;
+        let mut tx = Tx::begin(&self.endpoints, run).await?;
         let answer = match command.attempt(&mut tx).await {
             // A command that went on after a failed statement must not commit: COMMIT would
             // answer ROLLBACK, and the driver would not complain.

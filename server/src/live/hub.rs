@@ -113,7 +113,8 @@ impl Hub {
             EventBody::Stock { .. }
             | EventBody::Opened { .. }
             | EventBody::Wallet { .. }
-            | EventBody::Notice { .. } => {}
+            | EventBody::Notice { .. }
+            | EventBody::Checkout(_) => {}
         }
         for delivery in event.deliveries() {
             let Delivery {

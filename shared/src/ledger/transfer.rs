@@ -1,7 +1,8 @@
 //! Transfers and their legs.
 
-use crate::{Money, PrincipalId};
+use crate::{MandateId, MerchantId, Money, PrincipalId};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 /// What an account is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -15,6 +16,8 @@ pub enum AccountKind {
     Held,
     /// What the house owes a seller.
     Payable,
+    /// What is left of a mandate's money.
+    Budget,
 }
 
 impl AccountKind {
@@ -26,6 +29,7 @@ impl AccountKind {
             Self::Available => "available",
             Self::Held => "held",
             Self::Payable => "payable",
+            Self::Budget => "budget",
         }
     }
 }
@@ -37,6 +41,35 @@ pub struct Account {
     pub owner: PrincipalId,
     /// What it is for.
     pub kind: AccountKind,
+    /// Which of the owner's mandates or merchants it belongs to; `None` for the owner's wallet and
+    /// proceeds.
+    pub subaccount: Option<Uuid>,
+}
+
+impl Account {
+    const fn own(owner: PrincipalId, kind: AccountKind) -> Self {
+        Self {
+            owner,
+            kind,
+            subaccount: None,
+        }
+    }
+
+    const fn budget(owner: PrincipalId, mandate: MandateId) -> Self {
+        Self {
+            owner,
+            kind: AccountKind::Budget,
+            subaccount: Some(mandate.uuid()),
+        }
+    }
+
+    const fn merchant(owner: PrincipalId, merchant: MerchantId) -> Self {
+        Self {
+            owner,
+            kind: AccountKind::Payable,
+            subaccount: Some(merchant.uuid()),
+        }
+    }
 }
 
 /// One signed amount on one account: positive comes in, negative goes out.
@@ -60,8 +93,14 @@ pub enum TransferKind {
     Void,
     /// A hold became the payment to the seller.
     Capture,
-    /// A claim was paid at once.
+    /// A claim or an agent's purchase was paid at once.
     Purchase,
+    /// A wallet's money became a mandate's.
+    Fund,
+    /// What was left of a mandate came back to the wallet.
+    Return,
+    /// A merchant gave money back.
+    Refund,
 }
 
 impl TransferKind {
@@ -74,6 +113,9 @@ impl TransferKind {
             Self::Void => "void",
             Self::Capture => "capture",
             Self::Purchase => "purchase",
+            Self::Fund => "fund",
+            Self::Return => "return",
+            Self::Refund => "refund",
         }
     }
 }
@@ -89,20 +131,7 @@ pub struct Transfer {
 }
 
 impl Transfer {
-    fn move_between(
-        kind: TransferKind,
-        (from_owner, from): (PrincipalId, AccountKind),
-        (to_owner, to): (PrincipalId, AccountKind),
-        amount: Money,
-    ) -> Option<Self> {
-        let from = Account {
-            owner: from_owner,
-            kind: from,
-        };
-        let to = Account {
-            owner: to_owner,
-            kind: to,
-        };
+    fn move_between(kind: TransferKind, from: Account, to: Account, amount: Money) -> Option<Self> {
         (amount.minor() > 0 && from != to).then_some(Self {
             kind,
             from,
@@ -114,61 +143,87 @@ impl Transfer {
     /// Money comes in to a wallet. `None` unless the amount is positive.
     #[must_use]
     pub fn top_up(owner: PrincipalId, amount: Money) -> Option<Self> {
-        use AccountKind::{Available, Funding};
-        Self::move_between(
-            TransferKind::TopUp,
-            (owner, Funding),
-            (owner, Available),
-            amount,
-        )
+        let (from, to) = (AccountKind::Funding, AccountKind::Available);
+        let (from, to) = (Account::own(owner, from), Account::own(owner, to));
+        Self::move_between(TransferKind::TopUp, from, to, amount)
     }
 
     /// Money is set aside for a leading bid. `None` unless the amount is positive.
     #[must_use]
     pub fn hold(owner: PrincipalId, amount: Money) -> Option<Self> {
-        use AccountKind::{Available, Held};
-        Self::move_between(
-            TransferKind::Hold,
-            (owner, Available),
-            (owner, Held),
-            amount,
-        )
+        let (from, to) = (AccountKind::Available, AccountKind::Held);
+        let (from, to) = (Account::own(owner, from), Account::own(owner, to));
+        Self::move_between(TransferKind::Hold, from, to, amount)
     }
 
     /// A hold ends and its money is free again. `None` unless the amount is positive.
     #[must_use]
     pub fn void(owner: PrincipalId, amount: Money) -> Option<Self> {
-        use AccountKind::{Available, Held};
-        Self::move_between(
-            TransferKind::Void,
-            (owner, Held),
-            (owner, Available),
-            amount,
-        )
+        let (from, to) = (AccountKind::Held, AccountKind::Available);
+        let (from, to) = (Account::own(owner, from), Account::own(owner, to));
+        Self::move_between(TransferKind::Void, from, to, amount)
     }
 
     /// A hold becomes the payment to the seller. `None` unless the amount is positive.
     #[must_use]
     pub fn capture(buyer: PrincipalId, seller: PrincipalId, amount: Money) -> Option<Self> {
-        use AccountKind::{Held, Payable};
-        Self::move_between(
-            TransferKind::Capture,
-            (buyer, Held),
-            (seller, Payable),
-            amount,
-        )
+        let from = Account::own(buyer, AccountKind::Held);
+        let to = Account::own(seller, AccountKind::Payable);
+        Self::move_between(TransferKind::Capture, from, to, amount)
     }
 
     /// A claim is paid at once. `None` unless the amount is positive.
     #[must_use]
     pub fn purchase(buyer: PrincipalId, seller: PrincipalId, amount: Money) -> Option<Self> {
-        use AccountKind::{Available, Payable};
-        Self::move_between(
-            TransferKind::Purchase,
-            (buyer, Available),
-            (seller, Payable),
-            amount,
-        )
+        let from = Account::own(buyer, AccountKind::Available);
+        let to = Account::own(seller, AccountKind::Payable);
+        Self::move_between(TransferKind::Purchase, from, to, amount)
+    }
+
+    /// A wallet's money becomes a mandate's. `None` unless the amount is positive.
+    #[must_use]
+    pub fn fund(owner: PrincipalId, mandate: MandateId, amount: Money) -> Option<Self> {
+        let from = Account::own(owner, AccountKind::Available);
+        let to = Account::budget(owner, mandate);
+        Self::move_between(TransferKind::Fund, from, to, amount)
+    }
+
+    /// What is left of a mandate comes back. `None` unless the amount is positive.
+    #[must_use]
+    pub fn return_rest(owner: PrincipalId, mandate: MandateId, amount: Money) -> Option<Self> {
+        let from = Account::budget(owner, mandate);
+        let to = Account::own(owner, AccountKind::Available);
+        Self::move_between(TransferKind::Return, from, to, amount)
+    }
+
+    /// An agent's purchase is paid out of a mandate. `None` unless the amount is positive.
+    #[must_use]
+    pub fn spend(
+        owner: PrincipalId,
+        mandate: MandateId,
+        merchant: MerchantId,
+        amount: Money,
+    ) -> Option<Self> {
+        let from = Account::budget(owner, mandate);
+        let to = Account::merchant(owner, merchant);
+        Self::move_between(TransferKind::Purchase, from, to, amount)
+    }
+
+    /// A merchant gives money back: to the mandate, or to the wallet if there is none to take it.
+    /// `None` unless the amount is positive.
+    #[must_use]
+    pub fn refund(
+        owner: PrincipalId,
+        merchant: MerchantId,
+        mandate: Option<MandateId>,
+        amount: Money,
+    ) -> Option<Self> {
+        let from = Account::merchant(owner, merchant);
+        let to = match mandate {
+            Some(mandate) => Account::budget(owner, mandate),
+            None => Account::own(owner, AccountKind::Available),
+        };
+        Self::move_between(TransferKind::Refund, from, to, amount)
     }
 
     /// Why the transfer was made.
@@ -207,22 +262,27 @@ mod tests {
     use super::*;
     use crate::Currency;
     use proptest::prelude::*;
-    use uuid::Uuid;
 
     proptest! {
         #[test]
-        fn legs_sum_to_zero_whatever_moves(minor in 1..=crate::money::MAX_MINOR, which in 0..5) {
+        fn legs_sum_to_zero_whatever_moves(minor in 1..=crate::money::MAX_MINOR, which in 0..9) {
             let (a, b) = (
                 PrincipalId::from_uuid(Uuid::from_u128(1)),
                 PrincipalId::from_uuid(Uuid::from_u128(2)),
             );
+            let mandate = MandateId::from_uuid(Uuid::from_u128(3));
+            let merchant = MerchantId::from_uuid(Uuid::from_u128(4));
             let amount = Money::new(minor, Currency::Usd).expect("in range");
             let transfer = match which {
                 0 => Transfer::top_up(a, amount),
                 1 => Transfer::hold(a, amount),
                 2 => Transfer::void(a, amount),
                 3 => Transfer::capture(a, b, amount),
-                _ => Transfer::purchase(a, b, amount),
+                4 => Transfer::purchase(a, b, amount),
+                5 => Transfer::fund(a, mandate, amount),
+                6 => Transfer::return_rest(a, mandate, amount),
+                7 => Transfer::spend(a, mandate, merchant, amount),
+                _ => Transfer::refund(a, merchant, Some(mandate).filter(|_| minor % 2 == 0), amount),
             };
             let legs = transfer.expect("positive").legs();
             prop_assert_eq!(legs.iter().map(|leg| leg.amount.minor()).sum::<i64>(), 0);

@@ -2,7 +2,7 @@
 
 use super::super::rows::{LotRow, lot_columns, lot_joins, now_ms};
 use super::super::transaction::{Tx, TxError};
-use crate::events::{EventBody, HouseEvent};
+use crate::events::HouseEvent;
 use shared::Timestamp;
 use shared::view::{Activity, FloorView, LotView};
 
@@ -61,30 +61,15 @@ async fn activity(tx: &mut Tx) -> Result<(Vec<Activity>, Timestamp), TxError> {
     let query = sqlx::query_as(concat!(
         "SELECT ",
         now_ms!(),
-        ", array(SELECT payload FROM outbox ORDER BY created_at_ms DESC LIMIT $1)"
+        ", array(SELECT payload FROM outbox WHERE listed = true
+                 ORDER BY created_at_ms DESC LIMIT $1)"
     ))
     .bind(MAX_ACTIVITY_ROWS);
     let (now_ms, payloads): (i64, Vec<String>) = tx.fetch_one(query).await?;
     let read = payloads
         .iter()
         .filter_map(|text| serde_json::from_str::<HouseEvent>(text).ok());
-    let line = |event: HouseEvent| match event.body {
-        EventBody::Opened { activity, .. }
-        | EventBody::Lot {
-            activity,
-            listed: true,
-            ..
-        }
-        | EventBody::Stock {
-            activity,
-            listed: true,
-            ..
-        } => Some(activity),
-        EventBody::Lot { .. }
-        | EventBody::Stock { .. }
-        | EventBody::Wallet { .. }
-        | EventBody::Notice { .. } => None,
-    };
+    let line = |event: HouseEvent| event.body.into_activity();
     let most = usize::try_from(MAX_ACTIVITY).unwrap_or(usize::MAX);
     Ok((
         read.filter_map(line).take(most).collect(),

@@ -43,6 +43,7 @@ pub async fn kept_outcome(
 ) -> Result<Option<KeptOutcome>, TxError> {
     let query = sqlx::query_as(
         "SELECT outcome FROM idempotency_keys WHERE principal_id = $1 AND key = $2
+           AND route IN ('bid', 'claim', 'settle', 'top_up')
          ORDER BY created_at_ms DESC LIMIT 1",
     )
     .bind(who.uuid())
@@ -66,7 +67,8 @@ pub async fn lot_events(
 ) -> Result<Vec<(Position, LotEvent)>, TxError> {
     let query = sqlx::query_as(
         "SELECT payload FROM outbox
-         WHERE aggregate = $1 AND version > $2 AND version <= $3 ORDER BY version",
+         WHERE aggregate = $1 AND version > 0 AND version > $2 AND version <= $3
+         ORDER BY version",
     )
     .bind(lot.to_string())
     .bind(after)
@@ -82,7 +84,8 @@ pub async fn lot_events(
         EventBody::Opened { .. }
         | EventBody::Stock { .. }
         | EventBody::Wallet { .. }
-        | EventBody::Notice { .. } => None,
+        | EventBody::Notice { .. }
+        | EventBody::Checkout(_) => None,
     };
     Ok(read.filter_map(event).collect())
 }

@@ -48,8 +48,8 @@ struct LegRow {
 }
 
 fn transfer_kind(word: &str) -> Result<TransferKind, TxError> {
-    use TransferKind::{Capture, Hold, Purchase, TopUp, Void};
-    let kinds = [TopUp, Hold, Void, Capture, Purchase];
+    use TransferKind::{Capture, Fund, Hold, Purchase, Refund, Return, TopUp, Void};
+    let kinds = [TopUp, Hold, Void, Capture, Purchase, Fund, Return, Refund];
     kinds
         .into_iter()
         .find(|kind| kind.word() == word)
@@ -57,8 +57,8 @@ fn transfer_kind(word: &str) -> Result<TransferKind, TxError> {
 }
 
 fn account_kind(word: &str) -> Result<AccountKind, TxError> {
-    use AccountKind::{Available, Funding, Held, Payable};
-    let kinds = [Funding, Available, Held, Payable];
+    use AccountKind::{Available, Budget, Funding, Held, Payable};
+    let kinds = [Funding, Available, Held, Payable, Budget];
     kinds
         .into_iter()
         .find(|kind| kind.word() == word)
@@ -114,7 +114,7 @@ pub async fn wallet_page(
         "SELECT g.transfer_id, g.kind, g.account, g.currency, g.amount_minor, g.lot_id, l.title,
                 g.at_ms
          FROM legs g LEFT JOIN lots l ON l.lot_id = g.lot_id
-         WHERE g.owner_id = $1 AND g.currency = $2
+         WHERE g.owner_id = $1 AND g.currency = $2 AND g.subaccount_id IS NULL
            AND (g.account IN ('available', 'payable')
                 OR (g.account = 'held' AND g.kind = 'capture'))
          ORDER BY g.at_ms DESC, g.transfer_id, g.leg LIMIT $3",
@@ -126,7 +126,8 @@ pub async fn wallet_page(
     let proceeds = sqlx::query_as(concat!(
         "SELECT coalesce(sum(amount_minor), 0)::bigint, ",
         now_ms!(),
-        " FROM legs WHERE owner_id = $1 AND currency = $2 AND account = 'payable'"
+        " FROM legs WHERE owner_id = $1 AND currency = $2 AND account = 'payable'
+              AND subaccount_id IS NULL"
     ))
     .bind(who.uuid())
     .bind(currency.code());

@@ -1,0 +1,210 @@
+//! One batch, one transaction, four round trips: BEGIN; one read; one write; COMMIT.
+//!
+//! The key row comes first in meaning, if not in time: it is the purchase's own row, whose primary
+//! key is the hash of tenant and key, written in the same statement as everything that it rests
+//! on. A twin under way on another node makes the batch lose a race; it then finds the twin's row.
+
+use super::super::transaction::{Command, MAX_RACES, Tx, TxError};
+use super::batch_rows::{self, Made};
+use super::snapshot::Snapshot;
+use async_trait::async_trait;
+use shared::purchase::{Ask, CommitRequest, ItemTerms, Lane, MAX_ROWS_PER_PURCHASE, Plan, Refusal};
+use shared::{ItemId, Money, PrincipalId, PurchaseId};
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+use uuid::Uuid;
+
+/// Rows that a batch may change: DSQL allows 3,000 a transaction, and what runs beside the batch's
+/// own rows (none today) must never come near that.
+pub const MAX_ROWS: usize = 2_400;
+
+/// Requests of a batch. With four rows of its own each, and a shared row of stock and budget now
+/// and then, 500 stay below [`MAX_ROWS`]; their event has 100 KB, where DynamoDB takes 400.
+pub const MAX_ASKS: usize = 500;
+
+/// Races that a batch may lose before it is halved: one bad request then fails alone.
+const MAX_RACES_OF_MANY: u32 = 2;
+
+/// What never changes about an item, as the kernel remembers it.
+#[derive(Clone, Copy, Debug)]
+pub struct ItemCard {
+    /// The item.
+    pub item: ItemId,
+    /// Whose it is.
+    pub tenant: PrincipalId,
+    /// Who sells it, and for how much.
+    pub terms: ItemTerms,
+}
+
+/// One request that waits.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The id that the purchase has if it is made: the key's hash.
+    pub purchase: PurchaseId,
+    /// The intent's hash.
+    pub intent: Uuid,
+    /// Hash of the request's meaning.
+    pub fingerprint: Vec<u8>,
+    /// The request.
+    pub request: CommitRequest,
+}
+
+/// What was decided about a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The purchase was made.
+    Committed {
+        /// What it cost.
+        amount: Money,
+        /// Tries of the transaction that committed it.
+        attempts: u32,
+    },
+    /// It was not.
+    Refused(Refusal),
+}
+
+/// What became of one request of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was decided.
+    Decided {
+        /// How.
+        decision: Decision,
+        /// Whether the key had been answered before.
+        replayed: bool,
+    },
+    /// Its key belongs to another request.
+    KeyReused,
+}
+
+/// What a batch answers.
+#[derive(Debug)]
+pub struct Answers {
+    /// One outcome for each request, in order; fewer than there were requests if the batch was full
+    /// before.
+    pub outcomes: Vec<Outcome>,
+    /// The stock epoch in which nothing is left, if so.
+    pub sold_out: Option<i64>,
+}
+
+/// A batch.
+pub struct CommitBatch {
+    card: ItemCard,
+    asked: Arc<[Asked]>,
+    range: Range<usize>,
+    lane: Lane,
+    earlier_attempts: u32,
+    /// The keys that had an answer before this batch ever wrote.
+    old_keys: OnceLock<HashSet<PurchaseId>>,
+}
+
+impl CommitBatch {
+    /// A batch of some of the requests; `earlier_attempts` were made for them in larger batches.
+    #[must_use]
+    pub fn new(
+        card: ItemCard,
+        asked: Arc<[Asked]>,
+        range: Range<usize>,
+        lane: Lane,
+        earlier_attempts: u32,
+    ) -> Self {
+        Self {
+            card,
+            asked,
+            range,
+            lane,
+            earlier_attempts,
+            old_keys: OnceLock::new(),
+        }
+    }
+
+    fn asked(&self) -> &[Asked] {
+        self.asked.get(self.range.clone()).unwrap_or_default()
+    }
+}
+
+#[async_trait]
+impl Command for CommitBatch {
+    type Answer = Answers;
+    const NAME: &'static str = "commit";
+
+    fn max_races(&self) -> u32 {
+        if self.range.len() > 1 {
+            MAX_RACES_OF_MANY
+        } else {
+            MAX_RACES
+        }
+    }
+
+    async fn attempt(&self, tx: &mut Tx) -> Result<Answers, TxError> {
+        let snapshot = Snapshot::read(tx, &self.card, self.asked(), self.lane).await?;
+        let Snapshot {
+            now,
+            stock_epoch,
+            stock,
+            mandates,
+            kept,
+            intents,
+        } = snapshot;
+        // What is found later may be this batch's own, from a try whose outcome was unknown.
+        let old_keys = self.old_keys.get_or_init(|| kept.keys().copied().collect());
+        let attempts = self.earlier_attempts.saturating_add(tx.attempt());
+        let mut plan = Plan::new(now, self.card.terms, stock, mandates, intents);
+        let mut outcomes = Vec::with_capacity(self.range.len());
+        let mut made: Vec<Made<'_>> = Vec::with_capacity(self.range.len());
+        let mut own: HashMap<PurchaseId, usize> = HashMap::new();
+        for asked in self.asked() {
+            if plan.rows() + made.len() + MAX_ROWS_PER_PURCHASE >= MAX_ROWS {
+                break;
+            }
+            let key = asked.purchase;
+            let answered = kept
+                .get(&key)
+                .map(|kept| (&kept.fingerprint, &kept.decision));
+            let twin = own.get(&key).and_then(|&place| made.get(place));
+            let answered =
+                answered.or_else(|| twin.map(|made| (&made.asked.fingerprint, &made.decision)));
+            if let Some((fingerprint, decision)) = answered {
+                outcomes.push(if *fingerprint == asked.fingerprint {
+                    Outcome::Decided {
+                        decision: decision.clone(),
+                        replayed: twin.is_some() || !tx.after_unknown() || old_keys.contains(&key),
+                    }
+                } else {
+                    Outcome::KeyReused
+                });
+                continue;
+            }
+            let ask = Ask {
+                purchase: key,
+                intent: asked.intent,
+                request: &asked.request,
+            };
+            let decision = match plan.decide(&ask) {
+                Ok(accepted) => Decision::Committed {
+                    amount: accepted.amount,
+                    attempts,
+                },
+                Err(refusal) => Decision::Refused(refusal),
+            };
+            let outcome = Outcome::Decided {
+                decision: decision.clone(),
+                replayed: false,
+            };
+            outcomes.push(outcome);
+            // What does not exist now may exist later: the key is not used up.
+            if !matches!(decision, Decision::Refused(Refusal::NotFound { .. })) {
+                own.insert(key, made.len());
+                made.push(Made { asked, decision });
+            }
+        }
+        if !made.is_empty() {
+            batch_rows::write(tx, &self.card, made, &plan.changes(), now).await?;
+        }
+        Ok(Answers {
+            outcomes,
+            sold_out: (plan.stock_left() == 0).then_some(stock_epoch),
+        })
+    }
+}

@@ -1,0 +1,655 @@
+//! What the API reads: one resource, or a page of them, always of one tenant.
+
+use super::super::rows::{currency, money};
+use super::super::transaction::{Tx, TxError};
+use serde::{Deserialize, Serialize};
+use shared::purchase::Refusal;
+use shared::{
+    Currency, ItemId, MandateId, MerchantId, Money, PrincipalId, PurchaseId, Timestamp, TransferId,
+};
+use uuid::Uuid;
+
+/// The most resources of one page.
+pub const MAX_PAGE: u32 = 100;
+
+/// Where a page begins: after this resource. Lists run from the newest to the oldest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// The last resource's time.
+    pub at_ms: i64,
+    /// Its id.
+    pub id: Uuid,
+    /// For entries, its number within the transfer.
+    pub leg: i16,
+}
+
+impl Cursor {
+    /// Before everything.
+    pub const NEWEST: Self = Self {
+        at_ms: i64::MAX,
+        id: Uuid::max(),
+        leg: i16::MAX,
+    };
+}
+
+/// A part of a list, from a cursor on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Where it begins.
+    pub after: Cursor,
+    /// How many, from 1 to [`MAX_PAGE`].
+    pub limit: u32,
+}
+
+/// Who sells items to agents.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MerchantView {
+    /// Its id.
+    pub merchant_id: MerchantId,
+    /// Its name.
+    pub name: String,
+    /// When it was made, in milliseconds since 1970.
+    pub created_at_ms: i64,
+}
+
+/// What agents buy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ItemView {
+    /// Its id.
+    pub item_id: ItemId,
+    /// Who sells it.
+    pub merchant_id: MerchantId,
+    /// Its name.
+    pub title: String,
+    /// The price of a unit, in minor units.
+    pub price_minor: i64,
+    /// The currency of the price.
+    pub currency: Currency,
+    /// Units that can be bought now.
+    pub available: i64,
+    /// Units that ever came in, without those that came back by refunds.
+    pub stocked: i64,
+    /// When it was made, in milliseconds since 1970.
+    pub created_at_ms: i64,
+}
+
+/// Whether a mandate can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MandateStatus {
+    /// It can.
+    Active,
+    /// Its time is over; what is left comes back when it is revoked.
+    Expired,
+    /// It was taken back.
+    Revoked,
+}
+
+/// A budget that an agent may spend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MandateView {
+    /// Its id.
+    pub mandate_id: MandateId,
+    /// Whether it can be used.
+    pub status: MandateStatus,
+    /// The currency of all its amounts.
+    pub currency: Currency,
+    /// The budget, in minor units: what remains, was spent and was returned adds up to it.
+    pub cap_minor: i64,
+    /// What can still be spent, in minor units.
+    pub remaining_minor: i64,
+    /// What was spent and not paid back, in minor units.
+    pub spent_minor: i64,
+    /// What came back to the wallet, in minor units.
+    pub returned_minor: i64,
+    /// The most that one purchase may cost, in minor units; none if only the budget limits it.
+    pub purchase_cap_minor: Option<i64>,
+    /// The merchants it is for; empty for all.
+    pub merchant_ids: Vec<MerchantId>,
+    /// From when on it cannot be used, in milliseconds since 1970.
+    pub expires_at_ms: i64,
+    /// When it was given, in milliseconds since 1970.
+    pub created_at_ms: i64,
+    /// When it was taken back, in milliseconds since 1970.
+    pub revoked_at_ms: Option<i64>,
+}
+
+/// A purchase, committed or refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PurchaseView {
+    /// Its id.
+    pub purchase_id: PurchaseId,
+    /// The item.
+    pub item_id: ItemId,
+    /// Who sold it.
+    pub merchant_id: MerchantId,
+    /// The mandate.
+    pub mandate_id: MandateId,
+    /// The agent.
+    pub agent_id: String,
+    /// Units.
+    pub quantity: u32,
+    /// The price of a unit, in minor units.
+    pub price_minor: i64,
+    /// Price × quantity, in minor units.
+    pub amount_minor: i64,
+    /// The currency of the amounts.
+    pub currency: Currency,
+    /// What was paid back, in minor units.
+    pub refunded_minor: i64,
+    /// Why it was not made, if so.
+    pub refusal: Option<Refusal>,
+    /// When it was decided.
+    pub created_at_ms: i64,
+}
+
+/// Money back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RefundView {
+    /// Its id, which is its transfer's.
+    pub refund_id: TransferId,
+    /// The purchase.
+    pub purchase_id: PurchaseId,
+    /// What was paid back, in minor units.
+    pub amount_minor: i64,
+    /// The currency of the amount.
+    pub currency: Currency,
+    /// Units that went back into stock.
+    pub units: u32,
+    /// Where the money went: `mandate`, or `wallet` if the mandate had been revoked.
+    pub to: String,
+    /// When, in milliseconds since 1970.
+    pub created_at_ms: i64,
+}
+
+/// One leg of a transfer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EntryView {
+    /// The transfer.
+    pub transfer_id: TransferId,
+    /// Its number within the transfer.
+    pub leg: i16,
+    /// Why the transfer was made.
+    pub kind: String,
+    /// The account: `available`, `held`, `funding`, `payable` or `budget`.
+    pub account: String,
+    /// The mandate of a `budget` account.
+    pub mandate_id: Option<MandateId>,
+    /// The merchant of a `payable` account.
+    pub merchant_id: Option<MerchantId>,
+    /// The signed amount, in minor units: positive comes in.
+    pub amount_minor: i64,
+    /// The currency of the amount.
+    pub currency: Currency,
+    /// When, in milliseconds since 1970.
+    pub at_ms: i64,
+}
+
+/// What a tenant used in some time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UsageLine {
+    /// The currency.
+    pub currency: Currency,
+    /// Purchases that were committed: what is billed.
+    pub committed: i64,
+    /// What they cost, in minor units.
+    pub amount_minor: i64,
+    /// Purchases that were refused.
+    pub refused: i64,
+}
+
+/// A tenant's merchant.
+///
+/// # Errors
+/// What the database says.
+pub async fn merchant(
+    tx: &mut Tx,
+    tenant: PrincipalId,
+    id: MerchantId,
+) -> Result<Option<MerchantView>, TxError> {
+    let query = sqlx::query_as(
+        "SELECT merchant_id, name, created_at_ms FROM merchants
+         WHERE merchant_id = $1 AND tenant_id = $2",
+    )
+    .bind(id.uuid())
+    .bind(tenant.uuid());
+    let rows: Vec<(Uuid, String, i64)> = tx.fetch_all(query).await?;
+    Ok(rows.into_iter().next().map(merchant_view))
+}
+
+fn merchant_view((id, name, created_at_ms): (Uuid, String, i64)) -> MerchantView {
+    MerchantView {
+        merchant_id: MerchantId::from_uuid(id),
+        name,
+        created_at_ms,
+    }
+}
+
+/// A page of a tenant's merchants.
+///
+/// # Errors
+/// What the database says.
+pub async fn merchants(
+    tx: &mut Tx,
+    tenant: PrincipalId,
+    page: Page,
+) -> Result<Vec<MerchantView>, TxError> {
+    let query = sqlx::query_as(
+        "SELECT merchant_id, name, created_at_ms FROM merchants
+         WHERE tenant_id = $1 AND (created_at_ms, merchant_id) < ($2, $3)
+         ORDER BY created_at_ms DESC, merchant_id DESC LIMIT $4",
+    )
+    .bind(tenant.uuid())
+    .bind(page.after.at_ms)
+    .bind(page.after.id)
+    .bind(i64::from(page.limit));
+    let rows: Vec<(Uuid, String, i64)> = tx.fetch_all(query).await?;
+    Ok(rows.into_iter().map(merchant_view).collect())
+}
+
+#[derive(sqlx::FromRow)]
+struct ItemRow {
+    item_id: Uuid,
+    merchant_id: Uuid,
+    title: String,
+    price_minor: i64,
+    currency: String,
+    available: i64,
+    stocked: i64,
+    created_at_ms: i64,
+}
+
+/// The columns of an item, after which comes a condition on `i`.
+macro_rules! items {
+    ($condition:literal) => {
+        concat!(
+            "SELECT i.item_id, i.merchant_id, i.title, i.price_minor, i.currency, i.stocked,
+                    i.created_at_ms,
+                    (SELECT coalesce(sum(b.available), 0) FROM stock_buckets b
+                     WHERE b.item_id = i.item_id)::bigint AS available
+             FROM items i WHERE ",
+            $condition
+        )
+    };
+}
+
+impl ItemRow {
+    fn view(self) -> Result<ItemView, TxError> {
+        Ok(ItemView {
+            item_id: ItemId::from_uuid(self.item_id),
+            merchant_id: MerchantId::from_uuid(self.merchant_id),
+            title: self.title,
+            price_minor: self.price_minor,
+            currency: currency(&self.currency)?,
+            available: self.available,
+            stocked: self.stocked,
+            created_at_ms: self.created_at_ms,
+        })
+    }
+}
+
+/// A tenant's item.
+///
+/// # Errors
+/// What the database says, or a row that cannot be read.
+pub async fn item(
+    tx: &mut Tx,
+    tenant: PrincipalId,
+    id: ItemId,
+) -> Result<Option<ItemView>, TxError> {
+    let query = sqlx::query_as(items!("i.item_id = $1 AND i.tenant_id = $2"))
+        .bind(id.uuid())
+        .bind(tenant.uuid());
+    let rows: Vec<ItemRow> = tx.fetch_all(query).await?;
+    rows.into_iter().next().map(ItemRow::view).transpose()
+}
+
+/// A page of a tenant's items.
+///
+/// # Errors
+/// What the database says, or a row that cannot be read.
+pub async fn items(tx: &mut Tx, tenant: PrincipalId, page: Page) -> Result<Vec<ItemView>, TxError> {
+    let query = sqlx::query_as(items!(
+        "i.tenant_id = $1 AND (i.created_at_ms, i.item_id) < ($2, $3)
+         ORDER BY i.created_at_ms DESC, i.item_id DESC LIMIT $4"
+    ))
+    .bind(tenant.uuid())
+    .bind(page.after.at_ms)
+    .bind(page.after.id)
+    .bind(i64::from(page.limit));
+    let rows: Vec<ItemRow> = tx.fetch_all(query).await?;
+    rows.into_iter().map(ItemRow::view).collect()
+}
+
+#[derive(sqlx::FromRow)]
+struct MandateRow {
+    mandate_id: Uuid,
+    currency: String,
+    cap_minor: i64,
+    remaining_minor: i64,
+    returned_minor: i64,
+    purchase_cap_minor: Option<i64>,
+    scope: Vec<Uuid>,
+    expires_at_ms: i64,
+    created_at_ms: i64,
+    revoked_at_ms: Option<i64>,
+    expired: bool,
+}
+
+/// The columns of a mandate, after which comes a condition on `m`.
+macro_rules! mandates {
+    ($condition:literal) => {
+        concat!(
+            "SELECT m.mandate_id, m.currency, m.cap_minor, m.purchase_cap_minor, m.expires_at_ms,
+                    m.created_at_ms, m.revoked_at_ms, m.returned_minor,
+                    m.expires_at_ms <= ",
+            super::super::rows::now_ms!(),
+            " AS expired,
+                    (SELECT coalesce(sum(b.remaining_minor), 0) FROM mandate_buckets b
+                     WHERE b.mandate_id = m.mandate_id)::bigint AS remaining_minor,
+                    array(SELECT s.merchant_id FROM mandate_scope s
+                          WHERE s.mandate_id = m.mandate_id ORDER BY s.merchant_id) AS scope
+             FROM mandates m WHERE ",
+            $condition
+        )
+    };
+}
+
+impl MandateRow {
+    fn view(self) -> Result<MandateView, TxError> {
+        let status = match (self.revoked_at_ms, self.expired) {
+            (Some(_), _) => MandateStatus::Revoked,
+            (None, true) => MandateStatus::Expired,
+            (None, false) => MandateStatus::Active,
+        };
+        Ok(MandateView {
+            mandate_id: MandateId::from_uuid(self.mandate_id),
+            status,
+            currency: currency(&self.currency)?,
+            cap_minor: self.cap_minor,
+            remaining_minor: self.remaining_minor,
+            spent_minor: self.cap_minor - self.remaining_minor - self.returned_minor,
+            returned_minor: self.returned_minor,
+            purchase_cap_minor: self.purchase_cap_minor,
+            merchant_ids: self.scope.into_iter().map(MerchantId::from_uuid).collect(),
+            expires_at_ms: self.expires_at_ms,
+            created_at_ms: self.created_at_ms,
+            revoked_at_ms: self.revoked_at_ms,
+        })
+    }
+}
+
+/// A tenant's mandate.
+///
+/// # Errors
+/// What the database says, or a row that cannot be read.
+pub async fn mandate(
+    tx: &mut Tx,
+    tenant: PrincipalId,
+    id: MandateId,
+) -> Result<Option<MandateView>, TxError> {
+    let query = sqlx::query_as(mandates!("m.mandate_id = $1 AND m.tenant_id = $2"))
+        .bind(id.uuid())
+        .bind(tenant.uuid());
+    let rows: Vec<MandateRow> = tx.fetch_all(query).await?;
+    rows.into_iter().next().map(MandateRow::view).transpose()
+}
+
+/// A page of a tenant's mandates.
+///
+/// # Errors
+/// What the database says, or a row that cannot be read.
+pub async fn mandates(
+    tx: &mut Tx,
+    tenant: PrincipalId,
+    page: Page,
+) -> Result<Vec<MandateView>, TxError> {
+    let query = sqlx::query_as(mandates!(
+        "m.tenant_id = $1 AND (m.created_at_ms, m.mandate_id) < ($2, $3)
+         ORDER BY m.created_at_ms DESC, m.mandate_id DESC LIMIT $4"
+    ))
+    .bind(tenant.uuid())
+    .bind(page.after.at_ms)
+    .bind(page.after.id)
+    .bind(i64::from(page.limit));
+    let rows: Vec<MandateRow> = tx.fetch_all(query).await?;
+    rows.into_iter().map(MandateRow::view).collect()
+}
+
+#[derive(sqlx::FromRow)]
+struct PurchaseRow {
+    purchase_id: Uuid,
+    item_id: Uuid,
+    merchant_id: Uuid,
+    mandate_id: Uuid,
+    agent_id: String,
+    quantity: i32,
+    price_minor: i64,
+    currency: String,
+    refunded_minor: i64,
+    refusal: Option<String>,
+    created_at_ms: i64,
+}
+
+/// The columns of a purchase, after which comes a condition on `p`.
+macro_rules! purchases {
+    ($condition:literal) => {
+        concat!(
+            "SELECT p.purchase_id, p.item_id, i.merchant_id, p.mandate_id, p.agent_id, p.quantity,
+                    p.price_minor, p.currency, p.refunded_minor, p.refusal, p.created_at_ms
+             FROM purchases p JOIN items i ON i.item_id = p.item_id WHERE ",
+            $condition
+        )
+    };
+}
+
+impl PurchaseRow {
+    fn view(self) -> Result<PurchaseView, TxError> {
+        let currency = currency(&self.currency)?;
+        let quantity = u32::try_from(self.quantity);
+        let quantity = quantity.map_err(|_negative| TxError::Corrupt("quantity"))?;
+        let amount = money(self.price_minor, currency)?.checked_mul(quantity);
+        let refusal = self.refusal.as_deref().map(serde_json::from_str);
+        Ok(PurchaseView {
+            purchase_id: PurchaseId::from_uuid(self.purchase_id),
+            item_id: ItemId::from_uuid(self.item_id),
+            merchant_id: MerchantId::from_uuid(self.merchant_id),
+            mandate_id: MandateId::from_uuid(self.mandate_id),
+            agent_id: self.agent_id,
+            quantity,
+            price_minor: self.price_minor,
+            // Only a refused purchase can have a total that is out of range.
+            amount_minor: amount.map_or(0, Money::minor),
+            currency,
+            refunded_minor: self.refunded_minor,
+            refusal: refusal
+                .transpose()
+                .map_err(|_unreadable| TxError::Corrupt("refusal"))?,
+            created_at_ms: self.created_at_ms,
+        })
+    }
+}
+
+/// A tenant's purchase.
+///
+/// # Errors
+/// What the database says, or a row that cannot be read.
+pub async fn purchase(
+    tx: &mut Tx,
+    tenant: PrincipalId,
+    id: PurchaseId,
+) -> Result<Option<PurchaseView>, TxError> {
+    let query = sqlx::query_as(purchases!("p.purchase_id = $1 AND p.tenant_id = $2"))
+        .bind(id.uuid())
+        .bind(tenant.uuid());
+    let rows: Vec<PurchaseRow> = tx.fetch_all(query).await?;
+    rows.into_iter().next().map(PurchaseRow::view).transpose()
+}
+
+/// A page of a tenant's purchases.
+///
+/// # Errors
+/// What the database says, or a row that cannot be read.
+pub async fn purchases(
+    tx: &mut Tx,
+    tenant: PrincipalId,
+    page: Page,
+) -> Result<Vec<PurchaseView>, TxError> {
+    let query = sqlx::query_as(purchases!(
+        "p.tenant_id = $1 AND (p.created_at_ms, p.purchase_id) < ($2, $3)
+         ORDER BY p.created_at_ms DESC, p.purchase_id DESC LIMIT $4"
+    ))
+    .bind(tenant.uuid())
+    .bind(page.after.at_ms)
+    .bind(page.after.id)
+    .bind(i64::from(page.limit));
+    let rows: Vec<PurchaseRow> = tx.fetch_all(query).await?;
+    rows.into_iter().map(PurchaseRow::view).collect()
+}
+
+#[derive(sqlx::FromRow)]
+struct RefundRow {
+    transfer_id: Uuid,
+    purchase_id: Uuid,
+    currency: String,
+    amount_minor: i64,
+    units: i32,
+    account: String,
+    at_ms: i64,
+}
+
+/// A page of a tenant's refunds.
+///
+/// # Errors
+/// What the database says, or a row that cannot be read.
+pub async fn refunds(
+    tx: &mut Tx,
+    tenant: PrincipalId,
+    page: Page,
+) -> Result<Vec<RefundView>, TxError> {
+    let query = sqlx::query_as(
+        "SELECT r.transfer_id, r.purchase_id, r.currency, r.amount_minor, r.units, g.account,
+                r.at_ms
+         FROM refunds r JOIN legs g ON g.transfer_id = r.transfer_id AND g.leg = 1
+         WHERE r.tenant_id = $1 AND (r.at_ms, r.transfer_id) < ($2, $3)
+         ORDER BY r.at_ms DESC, r.transfer_id DESC LIMIT $4",
+    )
+    .bind(tenant.uuid())
+    .bind(page.after.at_ms)
+    .bind(page.after.id)
+    .bind(i64::from(page.limit));
+    let rows: Vec<RefundRow> = tx.fetch_all(query).await?;
+    let view = |row: RefundRow| {
+        let units = u32::try_from(row.units);
+        Ok(RefundView {
+            refund_id: TransferId::from_uuid(row.transfer_id),
+            purchase_id: PurchaseId::from_uuid(row.purchase_id),
+            amount_minor: row.amount_minor,
+            currency: currency(&row.currency)?,
+            units: units.map_err(|_negative| TxError::Corrupt("units of a refund"))?,
+            to: if row.account == "budget" {
+                "mandate"
+            } else {
+                "wallet"
+            }
+            .to_owned(),
+            created_at_ms: row.at_ms,
+        })
+    };
+    rows.into_iter().map(view).collect()
+}
+
+#[derive(sqlx::FromRow)]
+struct EntryRow {
+    transfer_id: Uuid,
+    leg: i16,
+    kind: String,
+    account: String,
+    subaccount_id: Option<Uuid>,
+    amount_minor: i64,
+    at_ms: i64,
+}
+
+/// Which of a tenant's entries are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryFilter {
+    /// Those in this currency.
+    pub currency: Currency,
+    /// Those of this mandate or merchant; `None` for all.
+    pub subaccount: Option<Uuid>,
+}
+
+/// A page of a tenant's ledger entries.
+///
+/// # Errors
+/// What the database says.
+pub async fn entries(
+    tx: &mut Tx,
+    tenant: PrincipalId,
+    filter: EntryFilter,
+    page: Page,
+) -> Result<Vec<EntryView>, TxError> {
+    let query = sqlx::query_as(
+        "SELECT transfer_id, leg, kind, account, subaccount_id, amount_minor, at_ms
+         FROM legs
+         WHERE owner_id = $1 AND currency = $2 AND at_ms <= $3
+           AND (at_ms, transfer_id, leg) < ($3, $4, $5)
+           AND ($6::uuid IS NULL OR subaccount_id = $6)
+         ORDER BY at_ms DESC, transfer_id DESC, leg DESC LIMIT $7",
+    )
+    .bind(tenant.uuid())
+    .bind(filter.currency.code())
+    .bind(page.after.at_ms)
+    .bind(page.after.id)
+    .bind(page.after.leg)
+    .bind(filter.subaccount)
+    .bind(i64::from(page.limit));
+    let rows: Vec<EntryRow> = tx.fetch_all(query).await?;
+    let view = |row: EntryRow| {
+        let of = |account| row.subaccount_id.filter(|_| row.account == account);
+        EntryView {
+            transfer_id: TransferId::from_uuid(row.transfer_id),
+            leg: row.leg,
+            mandate_id: of("budget").map(MandateId::from_uuid),
+            merchant_id: of("payable").map(MerchantId::from_uuid),
+            kind: row.kind,
+            account: row.account,
+            amount_minor: row.amount_minor,
+            currency: filter.currency,
+            at_ms: row.at_ms,
+        }
+    };
+    Ok(rows.into_iter().map(view).collect())
+}
+
+/// What a tenant used from one instant up to another.
+///
+/// # Errors
+/// What the database says, or a row that cannot be read.
+pub async fn usage(
+    tx: &mut Tx,
+    tenant: PrincipalId,
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<Vec<UsageLine>, TxError> {
+    let query = sqlx::query_as(
+        "SELECT currency, count(*) FILTER (WHERE refusal IS NULL),
+                coalesce(sum(price_minor * quantity) FILTER (WHERE refusal IS NULL), 0)::bigint,
+                count(*) FILTER (WHERE refusal IS NOT NULL)
+         FROM purchases WHERE tenant_id = $1 AND created_at_ms >= $2 AND created_at_ms < $3
+         GROUP BY currency ORDER BY currency",
+    )
+    .bind(tenant.uuid())
+    .bind(from.0)
+    .bind(to.0);
+    let rows: Vec<(String, i64, i64, i64)> = tx.fetch_all(query).await?;
+    let line = |(code, committed, amount_minor, refused): (String, i64, i64, i64)| {
+        Ok(UsageLine {
+            currency: currency(&code)?,
+            committed,
+            amount_minor,
+            refused,
+        })
+    };
+    rows.into_iter().map(line).collect()
+}

@@ -1,0 +1,26 @@
+//! The agents' checkout: merchants and their items, mandates, and the commit kernel.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `kernel` | the queues: requests for one item that wait together are committed together |
+//! | `batch` | the one transaction of a batch |
+//! | `snapshot`, `batch_rows` | its one read, and its one write |
+//! | `merchants`, `items`, `mandates`, `refunds` | the other commands |
+//! | `api_keys` | who may call |
+//! | `lists` | what the API reads |
+
+pub mod api_keys;
+mod batch;
+mod batch_rows;
+pub mod items;
+pub mod kernel;
+pub mod lists;
+pub mod mandates;
+pub mod merchants;
+pub mod refunds;
+mod replies;
+mod snapshot;
+
+pub use batch::{Decision, MAX_ASKS, MAX_ROWS};
+pub use kernel::{Answer, Kernel, Undecided};
+pub use replies::{KeyedWork, Reply, Work};
