@@ -1,5 +1,7 @@
 //! The command line.
 
+mod key;
+
 use crate::clock::Clock;
 use crate::config::{ServeArgs, StoreArgs};
 use crate::ledger::endpoint::Endpoints;
@@ -32,6 +34,9 @@ enum Command {
     Seed(StoreArgs),
     /// Creates what is missing of the schema and waits until every index is valid
     Schema(StoreArgs),
+    /// Makes, lists and ends keys of the agents' API
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// Runs every audit in one snapshot; exits with 3 if an invariant is broken
     Audit(AuditArgs),
     /// Races many buyers for few units and one purchase's money, and checks the committed rows
@@ -158,6 +163,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => crate::serve::serve(args, say).await,
         Command::Seed(args) => seed(&args).await,
         Command::Schema(args) => schema_command(&args).await,
+        Command::Key(command) => key::run(command, say).await,
         Command::Audit(args) => audit_command(&args).await,
         Command::Prove(args) => prove(&args).await,
         #[cfg(feature = "local")]

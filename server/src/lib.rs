@@ -4,6 +4,7 @@
 #![recursion_limit = "512"]
 
 #[cfg(feature = "local")]
+pub mod api;
 pub mod bench;
 pub mod cli;
 pub mod clock;

@@ -1,5 +1,6 @@
 //! Every route of a node, and what stands around all of them: limits, headers, the origin check.
 
+use crate::api::{self, Api};
 use crate::ledger::Ledger;
 use crate::live::{self, LiveState};
 use anyhow::Context;
@@ -41,6 +42,8 @@ pub struct House {
     pub ledger: Arc<Ledger>,
     /// The live plane.
     pub live: LiveState,
+    /// The agents' API.
+    pub api: Api,
     /// The folder with the built pages' files.
     pub site_root: PathBuf,
     /// Set once the node is stopping.
@@ -99,6 +102,7 @@ pub fn router(house: House, address: SocketAddr) -> Router {
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest));
     let live = house.live.clone();
     let sockets = live::routes(live.clone());
+    let agents = api::routes(house.api.clone());
     Router::new()
         .route("/api/step-in", post(step_in))
         .route("/healthz", get(|| async { "ok" }))
@@ -112,8 +116,10 @@ pub fn router(house: House, address: SocketAddr) -> Router {
         ))
         .layer(RequestBodyLimitLayer::new(MAX_BODY_BYTES))
         .layer(from_fn_with_state(live, same_origin))
-        // The socket checks its own origin and has no request timeout.
+        // The socket checks its own origin and has no request timeout. Agents send a key and no
+        // cookie, so no page can borrow their authority; they have limits of their own.
         .merge(sockets)
+        .merge(agents)
         .layer(from_fn(headers))
         .layer(CatchPanicLayer::new())
 }

@@ -1,5 +1,6 @@
 //! A node: opens the stores, brings the schema up, starts everything and serves until told to stop.
 
+use crate::api::Api;
 use crate::clock::Clock;
 use crate::config::{PublicUrl, ServeArgs};
 use crate::events::HouseEvent;
@@ -157,6 +158,7 @@ impl Node {
             ports,
             ledger: Arc::clone(&self.ledger),
             live: live.clone(),
+            api: Api::new(Arc::clone(&self.ledger)),
             site_root: self.args.site_root.clone(),
             draining: Arc::clone(&draining),
         };

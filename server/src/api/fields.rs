@@ -1,0 +1,289 @@
+//! Bodies, read strictly: one JSON object, no field twice, none unknown, every number an integer in
+//! its range. Money must never depend on what a parser makes of a doubtful text.
+
+use super::problem::Problem;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+use shared::Currency;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+/// How deep brackets may be nested: our own bodies need two.
+const MAX_DEPTH: usize = 32;
+
+/// The fields of a body that have not been read yet.
+#[derive(Debug)]
+pub struct Fields {
+    left: BTreeMap<String, Box<RawValue>>,
+    problem: Option<Problem>,
+}
+
+struct Object(BTreeMap<String, Box<RawValue>>);
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fresh;
+        impl<'de> Visitor<'de> for Fresh {
+            type Value = Object;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
+                let mut fields = BTreeMap::new();
+                while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
+                    if fields.insert(name, value).is_some() {
+                        return Err(A::Error::custom("a field occurs twice"));
+                    }
+                }
+                Ok(Object(fields))
+            }
+        }
+        deserializer.deserialize_map(Fresh)
+    }
+}
+
+/// How deep brackets are nested, those in texts left out.
+fn depth(body: &[u8]) -> usize {
+    let (mut depth, mut deepest, mut in_text, mut escaped) = (0_usize, 0, false, false);
+    for byte in body {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'{' | b'[' if !in_text => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+fn is_value(body: &[u8]) -> bool {
+    serde_json::from_slice::<&RawValue>(body).is_ok()
+}
+
+impl Fields {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// `malformed` if it is no JSON, `invalid` if it is JSON but no object. What was sent is not
+    /// repeated.
+    pub fn read(body: &[u8]) -> Result<Self, Problem> {
+        let malformed = || Problem::new("malformed", "The body is not one JSON object.");
+        if depth(body) > MAX_DEPTH {
+            return Err(malformed());
+        }
+        match serde_json::from_slice::<Object>(body) {
+            Ok(Object(left)) => Ok(Self {
+                left,
+                problem: None,
+            }),
+            Err(error) if error.is_data() && is_value(body) && !starts_object(body) => {
+                Err(Problem::new("invalid", "The body must be an object.").field("", "an object"))
+            }
+            Err(_unreadable) => Err(malformed()),
+        }
+    }
+
+    fn refuse(&mut self, name: &str, wanted: &str) {
+        let problem = self.problem.take();
+        let problem = problem
+            .unwrap_or_else(|| Problem::new("invalid", "Some fields are not as they must be."));
+        self.problem = Some(problem.field(name, wanted));
+    }
+
+    fn take<T>(&mut self, name: &str, wanted: &str, read: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let value = self.left.remove(name);
+        let read = value.as_deref().and_then(|raw| read(raw.get().trim()));
+        if read.is_none() {
+            self.refuse(name, wanted);
+        }
+        read
+    }
+
+    fn is_absent(&mut self, name: &str) -> bool {
+        let absent = self.left.get(name).is_none_or(|raw| raw.get() == "null");
+        if absent {
+            self.left.remove(name);
+        }
+        absent
+    }
+
+    /// An integer in a range.
+    pub fn integer(&mut self, name: &str, range: RangeInclusive<i64>) -> Option<i64> {
+        let wanted = format!("an integer from {} to {}", range.start(), range.end());
+        self.take(name, &wanted, |raw| {
+            // `-0`, `1e2` and `1.0` are numbers, but not ones that money is written with.
+            let number = raw.parse::<i64>().ok().filter(|n| n.to_string() == raw);
+            number.filter(|number| range.contains(number))
+        })
+    }
+
+    /// An integer in a range, or nothing.
+    pub fn optional_integer(
+        &mut self,
+        name: &str,
+        range: RangeInclusive<i64>,
+    ) -> Option<Option<i64>> {
+        if self.is_absent(name) {
+            return Some(None);
+        }
+        self.integer(name, range).map(Some)
+    }
+
+    /// A number of units in a range.
+    pub fn units(&mut self, name: &str, range: RangeInclusive<u32>) -> Option<u32> {
+        let wide = i64::from(*range.start())..=i64::from(*range.end());
+        let number = self.integer(name, wide)?;
+        u32::try_from(number).ok()
+    }
+
+    /// Yes or no; no if it is absent.
+    pub fn flag(&mut self, name: &str) -> Option<bool> {
+        if self.is_absent(name) {
+            return Some(false);
+        }
+        self.take(name, "true or false", |raw| raw.parse().ok())
+    }
+
+    /// A text that can be read as a `T`.
+    pub fn text<T>(
+        &mut self,
+        name: &str,
+        wanted: &str,
+        read: impl Fn(String) -> Option<T>,
+    ) -> Option<T> {
+        self.take(name, wanted, |raw| {
+            serde_json::from_str::<String>(raw).ok().and_then(&read)
+        })
+    }
+
+    /// An id. A text that is none is `malformed`, which callers test before anything else.
+    pub fn id<T: FromStr>(&mut self, name: &str, prefix: &str) -> Option<T> {
+        let wanted = format!("an id: {prefix} and 32 hexadecimal digits");
+        self.text(name, &wanted, |text| text.parse().ok())
+    }
+
+    /// Some ids, each once; none if the field is absent.
+    pub fn ids<T: FromStr + Ord>(
+        &mut self,
+        name: &str,
+        prefix: &str,
+        most: usize,
+    ) -> Option<Vec<T>> {
+        if self.is_absent(name) {
+            return Some(Vec::new());
+        }
+        let wanted = format!("up to {most} different ids: {prefix} and 32 hexadecimal digits");
+        self.take(name, &wanted, |raw| {
+            let texts: Vec<String> = serde_json::from_str(raw).ok()?;
+            let ids: Option<Vec<T>> = texts.iter().map(|text| text.parse().ok()).collect();
+            let mut ids = ids?;
+            ids.sort();
+            let count = ids.len();
+            ids.dedup();
+            (ids.len() == count && count <= most).then_some(ids)
+        })
+    }
+
+    /// A currency.
+    pub fn currency(&mut self, name: &str) -> Option<Currency> {
+        let codes = Currency::ALL.map(Currency::code).join(", ");
+        let wanted = format!("one of {codes}");
+        self.text(name, &wanted, |text| text.parse().ok())
+    }
+
+    /// Ends the reading: what was not asked for is unknown, and all that is wrong is named at once.
+    ///
+    /// # Errors
+    /// `invalid`, with every field.
+    pub fn finish(mut self) -> Result<(), Problem> {
+        let unknown: Vec<String> = self.left.keys().cloned().collect();
+        for name in unknown {
+            // A name is ours to repeat only if it looks like one.
+            let shown =
+                name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+            self.refuse(if shown { &name } else { "" }, "unknown: leave it out");
+        }
+        self.problem.map_or(Ok(()), Err)
+    }
+}
+
+fn starts_object(body: &[u8]) -> bool {
+    body.trim_ascii_start().starts_with(b"{")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(body: &str) -> &'static str {
+        let read = Fields::read(body.as_bytes()).and_then(|mut fields| {
+            fields.integer("n", 1..=10);
+            fields.finish()
+        });
+        read.map_or_else(|problem| problem.code(), |()| "ok")
+    }
+
+    #[test]
+    fn only_one_object_with_the_right_fields_is_read() {
+        assert_eq!(code(r#" {"n": 7} "#), "ok");
+        for (body, expected) in [
+            ("", "malformed"),
+            ("{", "malformed"),
+            ("{\"n\":1}x", "malformed"),
+            ("{\"n\":1,}", "malformed"),
+            ("\u{feff}{\"n\":1}", "malformed"),
+            (r#"{"n":1,"n":1}"#, "malformed"),
+            (r#"{"n":NaN}"#, "malformed"),
+            ("[1]", "invalid"),
+            ("null", "invalid"),
+            ("7", "invalid"),
+            ("{}", "invalid"),
+            (r#"{"n":null}"#, "invalid"),
+            (r#"{"n":1,"m":2}"#, "invalid"),
+            (r#"{"n":"1"}"#, "invalid"),
+            (r#"{"n":0}"#, "invalid"),
+            (r#"{"n":-0}"#, "invalid"),
+            (r#"{"n":-1}"#, "invalid"),
+            (r#"{"n":11}"#, "invalid"),
+            (r#"{"n":1.0}"#, "invalid"),
+            (r#"{"n":0.1}"#, "invalid"),
+            (r#"{"n":1e0}"#, "invalid"),
+            (r#"{"n":1e400}"#, "invalid"),
+            (r#"{"n":9007199254740993}"#, "invalid"),
+            (r#"{"n":99999999999999999999999}"#, "invalid"),
+            (r#"{"n":[1]}"#, "invalid"),
+            (r#"{"n":true}"#, "invalid"),
+        ] {
+            assert_eq!(code(body), expected, "{body}");
+        }
+        let deep = "[".repeat(10_000) + &"]".repeat(10_000);
+        assert_eq!(code(&deep), "malformed");
+        assert_eq!(code(&format!("{{\"n\":{deep}}}")), "malformed");
+    }
+
+    #[test]
+    fn every_wrong_field_is_named_at_once() {
+        let mut fields = Fields::read(br#"{"a":0,"b":"x","extra":1}"#).expect("an object");
+        fields.integer("a", 1..=2);
+        fields.flag("b");
+        fields.currency("c");
+        let problem = fields.finish().expect_err("refused");
+        let body = problem.body();
+        for name in ["/a", "/b", "/c", "/extra"] {
+            assert!(
+                body.contains(&format!("\"pointer\":\"{name}\"")),
+                "{name}: {body}"
+            );
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What stands around all routes: sizes, times, request ids, and problems where the framework would
+//! answer with a bare line.
+
+use super::problem::Problem;
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use http::header::{self, HeaderName, HeaderValue};
+use std::time::Duration;
+use tower_http::limit::RequestBodyLimitLayer;
+
+/// The largest body, in bytes.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// The longest address, in bytes.
+const MAX_URI_BYTES: usize = 8 * 1024;
+
+/// All headers together, in bytes.
+const MAX_HEADER_BYTES: usize = 16 * 1024;
+
+/// The longest a call may take: the ledger's own bound is four seconds, a body's arrival is part of
+/// it.
+pub const API_TIMEOUT: Duration = Duration::from_secs(10);
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The longest request id that is taken over from a caller.
+const MAX_REQUEST_ID: usize = 64;
+
+/// Puts the layers around routes.
+pub fn around(routes: Router) -> Router {
+    routes
+        .layer(RequestBodyLimitLayer::new(MAX_BODY_BYTES))
+        .layer(from_fn(guard))
+}
+
+async fn guard(request: Request, next: Next) -> Response {
+    let id = request_id(&request);
+    let mut response = match too_large(&request) {
+        Some(problem) => problem.at(format!("urn:request:{id}")).into_response(),
+        None => match tokio::time::timeout(API_TIMEOUT, next.run(request)).await {
+            Ok(response) => tidy(response, &id),
+            Err(_elapsed) => Problem::new("too_slow", "The request did not arrive in time.")
+                .at(format!("urn:request:{id}"))
+                .into_response(),
+        },
+    };
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    let no_store = HeaderValue::from_static("no-store");
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, no_store);
+    response
+}
+
+/// The caller's id for the request if it is one, else a fresh one.
+fn request_id(request: &Request) -> String {
+    let given = request.headers().get(REQUEST_ID);
+    let text = given.and_then(|value| value.to_str().ok());
+    let usable = |text: &&str| {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        !text.is_empty() && text.len() <= MAX_REQUEST_ID && text.bytes().all(plain)
+    };
+    match text.filter(usable) {
+        Some(text) => text.to_owned(),
+        None => crate::ids::event().uuid().to_string(),
+    }
+}
+
+fn too_large(request: &Request) -> Option<Problem> {
+    let uri = request.uri();
+    let path = uri.path_and_query().map_or(0, |path| path.as_str().len());
+    if path > MAX_URI_BYTES {
+        return Some(Problem::new("uri_too_long", "The address is too long."));
+    }
+    let headers = request.headers().iter();
+    let size: usize = headers
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum();
+    (size > MAX_HEADER_BYTES)
+        .then(|| Problem::new("header_too_large", "The headers are too large."))
+}
+
+/// Turns the framework's own refusals into problems.
+fn tidy(response: Response, id: &str) -> Response {
+    let status = response.status();
+    let is_ours = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/"));
+    if is_ours || status.is_success() {
+        return response;
+    }
+    let problem = match status.as_u16() {
+        413 => Problem::new("too_large", "The body has more than 64 KiB."),
+        400 => Problem::new("malformed", "The request cannot be read."),
+        408 => Problem::new("too_slow", "The request did not arrive in time."),
+        _ => Problem::new("internal", "Something broke on our side."),
+    };
+    problem.at(format!("urn:request:{id}")).into_response()
+}
+
+/// A path that does not exist.
+pub async fn not_found() -> Problem {
+    Problem::new("not_found", "The API has no such path.")
+}
+
+/// A method that a path does not have.
+pub async fn method_not_allowed() -> Problem {
+    Problem::new("method_not_allowed", "The path does not have this method.")
+}

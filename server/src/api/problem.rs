@@ -1,0 +1,140 @@
+//! Errors as RFC 9457 problems: a stable type that is a page of ours, a title, a status, a detail,
+//! a code, and where it happened.
+
+use super::catalogue::{self, Entry};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::{self, HeaderValue};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// One field that is not as it must be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    /// The field, as a JSON pointer.
+    pub pointer: String,
+    /// What it must be.
+    pub detail: String,
+}
+
+/// An error as its caller reads it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Problem {
+    entry: &'static Entry,
+    detail: String,
+    instance: Option<String>,
+    retry_after_s: Option<u32>,
+    errors: Vec<FieldError>,
+    more: Map<String, Value>,
+}
+
+/// The body. Its fields stand in this order, for ever: a reply that is repeated is the same bytes.
+#[derive(Serialize)]
+struct Body<'p> {
+    r#type: String,
+    title: &'p str,
+    status: u16,
+    detail: &'p str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<&'p str>,
+    code: &'p str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u32>,
+    #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
+    errors: &'p [FieldError],
+    #[serde(flatten)]
+    more: &'p Map<String, Value>,
+}
+
+impl Problem {
+    /// A problem by its code.
+    #[must_use]
+    pub fn new(code: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            entry: catalogue::entry(code),
+            detail: detail.into(),
+            instance: None,
+            retry_after_s: None,
+            errors: Vec::new(),
+            more: Map::new(),
+        }
+    }
+
+    /// Where it happened: a resource, or the request.
+    #[must_use]
+    pub fn at(mut self, instance: String) -> Self {
+        self.instance.get_or_insert(instance);
+        self
+    }
+
+    /// When to try again, in seconds.
+    #[must_use]
+    pub const fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after_s = Some(seconds);
+        self
+    }
+
+    /// A field that is not as it must be.
+    #[must_use]
+    pub fn field(mut self, name: &str, detail: impl Into<String>) -> Self {
+        self.errors.push(FieldError {
+            pointer: format!("/{name}"),
+            detail: detail.into(),
+        });
+        self
+    }
+
+    /// One more member of the body.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.more.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// The code.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        self.entry.code
+    }
+
+    /// The status.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        self.entry.status
+    }
+
+    /// The body as text.
+    #[must_use]
+    pub fn body(&self) -> String {
+        let body = Body {
+            r#type: format!("/docs/errors/{}", self.entry.code),
+            title: self.entry.title,
+            status: self.entry.status.as_u16(),
+            detail: &self.detail,
+            instance: self.instance.as_deref(),
+            code: self.entry.code,
+            retry_after: self.retry_after_s,
+            errors: &self.errors,
+            more: &self.more,
+        };
+        // Strings and numbers can always be written.
+        serde_json::to_string(&body).unwrap_or_default()
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = (self.status(), self.body()).into_response();
+        let headers = response.headers_mut();
+        let json = HeaderValue::from_static("application/problem+json");
+        headers.insert(header::CONTENT_TYPE, json);
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.status() == StatusCode::UNAUTHORIZED {
+            let bearer = HeaderValue::from_static("Bearer");
+            headers.insert(header::WWW_AUTHENTICATE, bearer);
+        }
+        response
+    }
+}

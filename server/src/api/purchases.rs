@@ -1,0 +1,200 @@
+//! Purchases: commit, read, list.
+
+use super::Api;
+use super::call::{Id, found, json, key, mark};
+use super::credentials::Tenant;
+use super::decisions::{self, receipt};
+use super::fields::Fields;
+use super::page::{List, Query};
+use super::problem::Problem;
+use super::undecided;
+use crate::ledger::checkout::lists::{self, Cursor, PurchaseView};
+use axum::body::Bytes;
+use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, StatusCode};
+use serde::Serialize;
+use shared::money::MAX_MINOR;
+use shared::purchase::{AgentId, CommitRequest, MAX_QUANTITY, Named, Refusal};
+use shared::{
+    Currency, IdempotencyKey, ItemId, MandateId, MerchantId, Money, PrincipalId, PurchaseId,
+    TransferId,
+};
+use std::sync::Arc;
+
+/// `POST /v1/purchases/commit`
+pub async fn commit(
+    State(api): State<Api>,
+    tenant: Tenant,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let key = key(&headers)?;
+    let request = read_request(&body)?;
+    run(&api, tenant.id, &key, request).await
+}
+
+/// Commits, and answers with the receipt or the refusal.
+///
+/// # Errors
+/// Why nothing was decided.
+pub async fn run(
+    api: &Api,
+    tenant: PrincipalId,
+    key: &IdempotencyKey,
+    request: CommitRequest,
+) -> Result<Response, Problem> {
+    let kernel = Arc::clone(api.ledger.kernel());
+    let answer = kernel.commit(tenant, key, request).await;
+    let answer = answer.map_err(undecided::problem)?;
+    Ok(match receipt(answer.purchase, &answer.decision) {
+        Ok(receipt) => {
+            let body = serde_json::to_string(&receipt).unwrap_or_default();
+            json(StatusCode::CREATED, body, answer.replayed)
+        }
+        Err(problem) => {
+            let mut response = problem.into_response();
+            mark(response.headers_mut(), answer.replayed);
+            response
+        }
+    })
+}
+
+/// Reads the body of a commit.
+///
+/// # Errors
+/// `malformed`, `invalid`.
+pub fn read_request(body: &[u8]) -> Result<CommitRequest, Problem> {
+    let mut fields = Fields::read(body)?;
+    let merchant = fields.id::<MerchantId>("merchant_id", MerchantId::PREFIX);
+    let mandate = fields.id::<MandateId>("mandate_id", MandateId::PREFIX);
+    let item = fields.id::<ItemId>("item_id", ItemId::PREFIX);
+    let terms = read_terms(&mut fields);
+    fields.finish()?;
+    let request = merchant.zip(mandate).zip(item).zip(terms);
+    let request = request.map(|(((merchant, mandate), item), terms)| CommitRequest {
+        merchant,
+        mandate,
+        item,
+        agent: terms.agent,
+        quantity: terms.quantity,
+        max_price: terms.max_price,
+        allow_repeat: terms.allow_repeat,
+    });
+    request.ok_or_else(|| Problem::new("invalid", "Some fields are not as they must be."))
+}
+
+/// What a commit says besides what it names.
+pub struct TermsRead {
+    /// The agent.
+    pub agent: AgentId,
+    /// Units.
+    pub quantity: u32,
+    /// The most that a unit may cost.
+    pub max_price: Money,
+    /// Whether the same purchase may be made again.
+    pub allow_repeat: bool,
+}
+
+/// Reads what a commit says besides what it names; `None` if something is wrong, which the fields
+/// remember.
+pub fn read_terms(fields: &mut Fields) -> Option<TermsRead> {
+    let agent = fields.text("agent_id", "1 to 64 printable ASCII characters", |text| {
+        AgentId::try_from(text).ok()
+    });
+    let quantity = fields.units("quantity", 1..=MAX_QUANTITY);
+    let price = fields.integer("max_price_minor", 1..=MAX_MINOR);
+    let currency = fields.currency("currency");
+    let allow_repeat = fields.flag("allow_repeat");
+    Some(TermsRead {
+        agent: agent?,
+        quantity: quantity?,
+        max_price: Money::new(price?, currency?).ok()?,
+        allow_repeat: allow_repeat?,
+    })
+}
+
+/// A purchase as it is read.
+#[derive(Serialize)]
+struct PurchaseBody {
+    purchase_id: PurchaseId,
+    outcome: &'static str,
+    /// Why it was refused, if so: a code.
+    refusal: Option<&'static str>,
+    transfer_id: Option<TransferId>,
+    merchant_id: MerchantId,
+    mandate_id: MandateId,
+    item_id: ItemId,
+    agent_id: String,
+    quantity: u32,
+    price_minor: i64,
+    amount_minor: i64,
+    refunded_minor: i64,
+    currency: Currency,
+    created_at_ms: i64,
+}
+
+impl From<PurchaseView> for PurchaseBody {
+    fn from(view: PurchaseView) -> Self {
+        let committed = view.refusal.is_none();
+        Self {
+            purchase_id: view.purchase_id,
+            outcome: if committed { "committed" } else { "refused" },
+            refusal: view.refusal.as_ref().map(Refusal::code),
+            transfer_id: committed.then(|| TransferId::from_uuid(view.purchase_id.uuid())),
+            merchant_id: view.merchant_id,
+            mandate_id: view.mandate_id,
+            item_id: view.item_id,
+            agent_id: view.agent_id,
+            quantity: view.quantity,
+            price_minor: view.price_minor,
+            amount_minor: view.amount_minor,
+            refunded_minor: view.refunded_minor,
+            currency: view.currency,
+            created_at_ms: view.created_at_ms,
+        }
+    }
+}
+
+/// `GET /v1/purchases/{id}`
+pub async fn read(
+    State(api): State<Api>,
+    tenant: Tenant,
+    Id(id): Id<PurchaseId>,
+) -> Result<Response, Problem> {
+    let read = api
+        .ledger
+        .runner()
+        .read(move |tx| Box::pin(lists::purchase(tx, tenant.id, id)))
+        .await
+        .map_err(undecided::failed)?;
+    let what = Named::Purchase;
+    let view = read.ok_or_else(|| decisions::refused(&Refusal::NotFound { what }))?;
+    Ok(found(&PurchaseBody::from(view)))
+}
+
+/// `GET /v1/purchases`
+pub async fn list(
+    State(api): State<Api>,
+    tenant: Tenant,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let page = Query::read(query.as_deref(), &["limit", "cursor"])?.page()?;
+    let wanted = lists::Page {
+        limit: page.limit + 1,
+        ..page
+    };
+    let read = api
+        .ledger
+        .runner()
+        .read(move |tx| Box::pin(lists::purchases(tx, tenant.id, wanted)))
+        .await
+        .map_err(undecided::failed)?;
+    let bodies: Vec<PurchaseBody> = read.into_iter().map(PurchaseBody::from).collect();
+    let list = List::of(bodies, page.limit, |body| Cursor {
+        at_ms: body.created_at_ms,
+        id: body.purchase_id.uuid(),
+        leg: 0,
+    });
+    Ok(found(&list))
+}

@@ -1,0 +1,48 @@
+//! What is answered when nothing was decided.
+
+use super::problem::Problem;
+use crate::ledger::checkout::Undecided;
+use app::ports::Failure;
+
+/// Seconds after which the same request may be sent again: commits take milliseconds, and a
+/// failover a few seconds.
+const SOON_S: u32 = 1;
+
+/// The ledger gave no answer.
+#[must_use]
+pub fn failed(failure: Failure) -> Problem {
+    match failure {
+        Failure::Unavailable => Problem::new(
+            "unavailable",
+            "Nothing happened. Send the same request with the same key.",
+        )
+        .retry_after(SOON_S),
+        Failure::Unknown => Problem::new(
+            "outcome_unknown",
+            "It happened once or not at all. Send the same request with the same key.",
+        )
+        .retry_after(SOON_S),
+        Failure::KeyReused => Problem::new(
+            "idempotency_key_reused",
+            "The key was used with another body.",
+        ),
+    }
+}
+
+/// The kernel gave no answer.
+#[must_use]
+pub fn problem(undecided: Undecided) -> Problem {
+    match undecided {
+        Undecided::InProgress => Problem::new(
+            "in_progress",
+            "A request with this key has not been decided yet.",
+        )
+        .retry_after(SOON_S),
+        Undecided::Overloaded => {
+            Problem::new("rate_limited", "Too many requests wait for this item.")
+                .retry_after(SOON_S)
+        }
+        Undecided::KeyReused => failed(Failure::KeyReused),
+        Undecided::Failed(failure) => failed(failure),
+    }
+}
