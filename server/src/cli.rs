@@ -8,6 +8,7 @@ use crate::proof::{self, Kernels, Settings};
 use crate::stores::{self, Missing, Stores};
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -42,6 +43,37 @@ enum Command {
         #[arg(long, env = "LOTZERO_DATA_DIR", default_value = ".lotzero")]
         data_dir: PathBuf,
     },
+    /// Measures; `cargo xtask bench` builds what it needs and calls it
+    #[cfg(feature = "local")]
+    #[command(hide = true)]
+    Bench {
+        #[command(subcommand)]
+        what: Bench,
+    },
+}
+
+#[cfg(feature = "local")]
+#[derive(Subcommand)]
+enum Bench {
+    /// Measures the commit kernel beside pgbench, on stores of its own
+    Kernel(BenchKernelArgs),
+}
+
+#[cfg(feature = "local")]
+#[derive(Args)]
+struct BenchKernelArgs {
+    /// PostgreSQL's load generator, version 15 or newer
+    #[arg(long, value_name = "FILE")]
+    pgbench: PathBuf,
+    /// Write the report to this file as JSON
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Where the folder of the bench's stores is made, on a disk; it goes away with them
+    #[arg(long, value_name = "FOLDER", default_value = "target/bench")]
+    within: PathBuf,
+    /// Short runs, to see that everything works
+    #[arg(long)]
+    quick: bool,
 }
 
 #[derive(Args)]
@@ -133,6 +165,10 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             crate::local::run_stores(crate::local::StoresOptions { data_dir }).await?;
             Ok(ExitCode::SUCCESS)
         }
+        #[cfg(feature = "local")]
+        Command::Bench {
+            what: Bench::Kernel(args),
+        } => bench_kernel(&args).await,
     }
 }
 
@@ -256,7 +292,22 @@ async fn reopen(
     Ok(stores.endpoints.clone())
 }
 
-fn write_json(file: &Path, report: &proof::Report) -> anyhow::Result<()> {
+#[cfg(feature = "local")]
+async fn bench_kernel(args: &BenchKernelArgs) -> anyhow::Result<ExitCode> {
+    let options = crate::bench::Options {
+        pgbench: args.pgbench.clone(),
+        within: args.within.clone(),
+        quick: args.quick,
+    };
+    let report = crate::bench::run(&options, say).await?;
+    say(&crate::bench::print(&report));
+    if let Some(file) = &args.report {
+        write_json(file, &report)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write_json(file: &Path, report: &impl Serialize) -> anyhow::Result<()> {
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder)?;
     }

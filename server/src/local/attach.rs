@@ -118,6 +118,13 @@ pub async fn attach_temporary_with(program: &Path) -> Result<Attached, AttachErr
     attach_to(program, &folder).await
 }
 
+/// [`attach_temporary`] with the folder's parent given: what waits for the disk is measured on one.
+pub async fn attach_temporary_in(parent: &Path) -> Result<Attached, AttachError> {
+    let failed = |error| AttachError::Folder(parent.to_path_buf(), error);
+    let folder = Folder::temporary_in(parent).map_err(failed)?;
+    attach_to(&this_program()?, &folder).await
+}
+
 /// [`attach`] with the program given, for tests, which are another program.
 pub async fn attach_with(program: &Path, data_dir: &Path) -> Result<Attached, AttachError> {
     let failed = |error| AttachError::Folder(data_dir.to_path_buf(), error);

@@ -32,8 +32,13 @@ impl Folder {
 
     /// Makes a fresh folder for stores that nobody keeps.
     pub fn temporary() -> io::Result<Self> {
+        Self::temporary_in(&std::env::temp_dir())
+    }
+
+    /// [`Folder::temporary`] in a folder of the caller's choice: the usual place may be in memory.
+    pub fn temporary_in(parent: &Path) -> io::Result<Self> {
         let name = format!("lotzero-{:016x}", rand::random::<u64>());
-        let folder = Self::open(&std::env::temp_dir().join(name))?;
+        let folder = Self::open(&parent.join(name))?;
         write_private(&folder.path.join(TEMPORARY), b"")?;
         Ok(folder)
     }

@@ -18,8 +18,8 @@ pub mod postgres;
 pub mod stores;
 
 pub use attach::{
-    AttachError, Attached, attach, attach_running, attach_temporary, attach_temporary_with,
-    attach_with, holds_stores,
+    AttachError, Attached, attach, attach_running, attach_temporary, attach_temporary_in,
+    attach_temporary_with, attach_with, holds_stores,
 };
 pub use gate::Gate;
 pub use stores::{StoresError, StoresOptions, run_stores};

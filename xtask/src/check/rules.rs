@@ -40,7 +40,11 @@ const ROOMS: [(&str, &str, &str, &[&str]); 6] = [
         "sqlx",
         "sqlx::",
         "server/src/",
-        &["server/src/ledger/", "server/src/local/"],
+        &[
+            "server/src/bench/",
+            "server/src/ledger/",
+            "server/src/local/",
+        ],
     ),
     (
         "aws-sdk",
@@ -64,6 +68,15 @@ const ROOMS: [(&str, &str, &str, &[&str]); 6] = [
     ("inner-html", "inner_html", "app/", &[]),
 ];
 
+/// Where SQL may be. That of `bench` is the baseline's, whose tables are in a database of their own
+/// and which only pgbench runs: a measure of LotZero that went through `ledger` would measure itself.
+const SQL_ROOMS: [&str; 4] = [
+    "server/src/bench/",
+    "server/src/ledger/",
+    "server/src/local/",
+    "server/tests/",
+];
+
 /// Reads one file and returns what breaks a rule, as lines for a person.
 pub fn findings(name: &str, text: &str) -> Vec<String> {
     let source = if name.ends_with(".sql") {
@@ -82,7 +95,6 @@ pub fn findings(name: &str, text: &str) -> Vec<String> {
             found.extend(lines.map(|(line, _)| (line, rule, needle)));
         }
     }
-    let may_hold_sql = ["server/src/ledger/", "server/src/local/", "server/tests/"];
     for (line, literal) in &source.strings {
         if name.starts_with("server/src/ledger/") {
             let words = FORBIDDEN_SQL
@@ -90,7 +102,7 @@ pub fn findings(name: &str, text: &str) -> Vec<String> {
                 .filter(|word| has_word(literal, word));
             found.extend(words.map(|word| (*line, "sql-words", word)));
         }
-        if !may_hold_sql.iter().any(|room| name.starts_with(room)) && is_sql(literal) {
+        if !SQL_ROOMS.iter().any(|room| name.starts_with(room)) && is_sql(literal) {
             found.push((*line, "sql", "SQL"));
         }
     }
@@ -230,6 +242,10 @@ mod tests {
             (
                 "server/src/firehose/table.rs",
                 "use aws_sdk_dynamodb::Client;",
+            ),
+            (
+                "server/src/bench/pgbench.rs",
+                "sqlx::raw_sql(\"CREATE TABLE ledger_entries\")",
             ),
             ("server/src/local/gate.rs", "starts_with(\"SELECT \")"),
             ("server/tests/bids.rs", "q(\"SELECT count(*) FROM bids\")"),

@@ -1,0 +1,103 @@
+//! `lotzero bench kernel`: the commit kernel beside PostgreSQL's own load generator, on the same
+//! private PostgreSQL, one after the other.
+//!
+//! In order: stores in a folder of the bench's own, the machine, the baseline, how much load can be
+//! made, the kernel, the best of the baseline once more. Each measurement has a database of its own, which is dropped after it; the
+//! stores and their folder go away at the end.
+
+pub mod ceiling;
+pub mod database;
+pub mod kernel;
+pub mod load;
+pub mod machine;
+pub mod pgbench;
+pub mod report;
+
+pub use report::{Report, print};
+
+use crate::local::{Attached, attach_temporary_in};
+use anyhow::Context;
+use database::Database;
+use machine::Machine;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Connections by which it is measured how much load can be made.
+const CEILING_CONNECTIONS: u16 = 64;
+
+/// How long that takes, and how long in a quick run.
+const CEILING: Duration = Duration::from_secs(4);
+const QUICK_CEILING: Duration = Duration::from_secs(1);
+
+/// What a bench is told.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// PostgreSQL's load generator.
+    pub pgbench: PathBuf,
+    /// Where the folder of the stores is made. It should be on a disk.
+    pub within: PathBuf,
+    /// Short runs, to see that everything works.
+    pub quick: bool,
+}
+
+/// What a measurement takes place on.
+#[derive(Debug)]
+pub struct Stage {
+    /// The stores that the bench started.
+    pub stores: Attached,
+    /// Short runs.
+    pub quick: bool,
+    /// Tells the person at the terminal.
+    pub say: fn(&str),
+}
+
+impl Stage {
+    /// Makes a database for one measurement, which drops it when it is done.
+    ///
+    /// # Errors
+    /// When PostgreSQL refuses.
+    pub async fn database(&self, name: &'static str) -> anyhow::Result<Database> {
+        Database::create(&self.stores.database_url, name).await
+    }
+}
+
+/// Measures everything.
+///
+/// # Errors
+/// When the stores, pgbench or a measurement fails; never because a figure is low.
+pub async fn run(options: &Options, say: fn(&str)) -> anyhow::Result<Report> {
+    let stores = attach_temporary_in(&options.within).await?;
+    let stage = Stage {
+        stores,
+        quick: options.quick,
+        say,
+    };
+    let report = measure(options, &stage).await;
+    if !stage.stores.close().await {
+        say("the stores of the bench do not end");
+    }
+    report
+}
+
+async fn measure(options: &Options, stage: &Stage) -> anyhow::Result<Report> {
+    for note in &stage.stores.notes {
+        (stage.say)(note);
+    }
+    let database = stage.database("bench_machine").await?;
+    let machine = Machine::describe(&database).await?;
+    database.drop().await?;
+    let mut baseline = pgbench::measure(&options.pgbench, stage)
+        .await
+        .context("measuring the baseline")?;
+    let ceiling = if stage.quick { QUICK_CEILING } else { CEILING };
+    let ceiling = ceiling::measure(CEILING_CONNECTIONS, ceiling)
+        .await
+        .context("measuring the load generator")?;
+    let figures = kernel::measure(stage)
+        .await
+        .context("measuring the kernel")?;
+    pgbench::again(&mut baseline, &options.pgbench, stage)
+        .await
+        .context("measuring the baseline once more")?;
+    Report::new(machine, stage.quick, baseline, ceiling, &figures)
+}
