@@ -1,6 +1,6 @@
 //! The command line: what can be asked, and which module answers.
 
-use crate::{check, run, size, test, tools, wasm::Profile, workspace::Workspace};
+use crate::{bench, check, run, size, test, tools, wasm::Profile, workspace::Workspace};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
@@ -24,10 +24,21 @@ enum Task {
     Check,
     /// Build, then run the browser tests; what follows `--` goes to Playwright
     End2end(RunArgs),
+    /// Measure; a report goes to target/reports
+    Bench {
+        #[command(subcommand)]
+        what: Bench,
+    },
     /// Print the compressed size of the wasm bundle that was built last
     Size,
     /// Install what building and testing need, and nothing else
     Tools,
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// The commit kernel beside pgbench, one purchase a transaction, on the same PostgreSQL
+    Kernel(bench::KernelArgs),
 }
 
 #[derive(Debug, Args)]
@@ -71,6 +82,9 @@ pub fn dispatch(cli: Cli) -> Result<()> {
             run::build(&workspace, args.build.profile())?;
             test::browser(&workspace, args.build.profile(), &args.rest)
         }
+        Task::Bench {
+            what: Bench::Kernel(args),
+        } => bench::kernel(&workspace, &args),
         Task::Size => size::report(&workspace).map(drop),
         Task::Tools => {
             tools::for_build(&workspace)?;

@@ -5,11 +5,13 @@
     reason = "a command line tool speaks on its terminal"
 )]
 
+mod bench;
 mod check;
 mod cli;
 mod compress;
 mod css;
 mod names;
+mod pgbench;
 mod run;
 mod site;
 mod size;

