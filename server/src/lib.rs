@@ -3,8 +3,8 @@
 // The pages' view types nest deeper than the compiler's default allows.
 #![recursion_limit = "512"]
 
-#[cfg(feature = "local")]
 pub mod api;
+#[cfg(feature = "local")]
 pub mod bench;
 pub mod cli;
 pub mod clock;

@@ -157,7 +157,7 @@ async fn drive(mut run: Run, turn: Turn, connections: usize) -> Result<Measured,
         let stream = connection::connect(&run).await;
         streams.push(stream.map_err(LoadError::Connect)?);
     }
-    run.begin();
+    run.start_clock();
     let run = Arc::new(run);
     let mut tasks = JoinSet::new();
     for stream in streams {

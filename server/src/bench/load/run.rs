@@ -73,7 +73,7 @@ impl Run {
     }
 
     /// Starts the clock, once the connections are there.
-    pub fn begin(&mut self) {
+    pub fn start_clock(&mut self) {
         self.begun = Instant::now();
     }
 
