@@ -1,8 +1,15 @@
 //! The commit kernel's side of the bench.
 
+mod http;
+mod in_process;
+mod shop;
+
 use super::Stage;
 use super::load::Measured;
 use serde::Serialize;
+use shop::Shop;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Latencies of an open loop, in milliseconds, from the time a request was due.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -51,18 +58,41 @@ pub struct Figures {
     pub latency_ms: Option<Latency>,
     /// The rush.
     pub million: Option<Million>,
+    /// What a batch is like.
+    pub batches: Option<Batches>,
+}
+
+/// What a batch of the kernel is like, under the load in process.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Batches {
+    /// Purchases a transaction.
+    pub purchases_per_transaction: f64,
+    /// Rows a transaction changes.
+    pub rows_per_transaction: f64,
+    /// Bytes of the server's log a transaction.
+    pub bytes_per_transaction: f64,
+    /// Retries, by cause.
+    pub retries: BTreeMap<String, u64>,
 }
 
 /// Measures the kernel in a database of its own, on the PostgreSQL that the baseline ran on.
 ///
-/// There is no kernel to measure yet, so nothing is.
-///
 /// # Errors
 /// When a measurement could not be made.
-#[expect(
-    clippy::unused_async,
-    reason = "whatever measures a kernel waits for it"
-)]
-pub async fn measure(_stage: &Stage) -> anyhow::Result<Figures> {
-    Ok(Figures::default())
+pub async fn measure(stage: &Stage) -> anyhow::Result<Figures> {
+    let database = stage.database("bench_kernel").await?;
+    let shop = Arc::new(Shop::open(&database.url).await?);
+    let mut figures = Figures::default();
+    in_process::measure(stage, &database, &shop, &mut figures).await?;
+    {
+        let mut c = database.connect().await?;
+        let rows: Vec<(String, i64, i64, i64)> = sqlx::query_as("select relname::text, seq_scan, coalesce(idx_scan,0), seq_tup_read from pg_stat_user_tables where seq_scan+coalesce(idx_scan,0)>0 order by seq_tup_read desc limit 12").fetch_all(&mut c).await?;
+        for r in rows { (stage.say)(&format!("{r:?}")); }
+        (stage.say)(&format!("{:?}", figures.batches));
+    }
+    http::measure(stage, &shop, &mut figures).await?;
+    shop.check().await?;
+    shop.close().await;
+    database.drop().await?;
+    Ok(figures)
 }

@@ -1,6 +1,6 @@
 //! `target/reports/kernel.json`, and the same for people.
 
-use super::kernel::{Figures, Latency, Million};
+use super::kernel::{Batches, Figures, Latency, Million};
 use super::machine::Machine;
 use super::pgbench::{Baseline, Isolation};
 use anyhow::Context;
@@ -29,6 +29,9 @@ pub struct Report {
     /// A million attempts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub million: Option<Million>,
+    /// What a batch of the kernel is like.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batches: Option<Batches>,
     /// The baseline's at read committed, which promises less.
     pub pgbench_read_committed_purchases_per_s: f64,
     /// What the load generator can make at most.
@@ -69,6 +72,7 @@ impl Report {
             ratio_http: ratio(kernel.http_purchases_per_s),
             latency_ms: kernel.latency_ms,
             million: kernel.million,
+            batches: kernel.batches.clone(),
             pgbench_read_committed_purchases_per_s: whole(promises_less),
             load_ceiling_requests_per_s: whole(load_ceiling_requests_per_s),
             quick,

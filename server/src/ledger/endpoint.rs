@@ -14,9 +14,14 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(1);
 /// DSQL ends a connection after 60 minutes; ours end before, spread by the pool.
 const MAX_LIFETIME: Duration = Duration::from_secs(45 * 60);
 
-/// Every statement finds its rows by key, whatever its arguments, so planning it anew each time
-/// would cost more than running it.
-const GENERIC_PLANS: (&str, &str) = ("plan_cache_mode", "force_generic_plan");
+/// How PostgreSQL plans: once for a statement, whatever its arguments, since every statement of a
+/// command finds its rows by key and planning it anew each time would cost more than running it.
+/// A plan made while a table was empty would read the whole table, and be kept as the table grows:
+/// so tables are read whole only where there is no other way.
+const PLANS: [(&str, &str); 2] = [
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+];
 
 /// How long connections may take to say goodbye.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -106,7 +111,7 @@ impl Endpoints {
         for url in urls {
             let connect = PgConnectOptions::from_str(url)
                 .map_err(EndpointError::Url)?
-                .options([GENERIC_PLANS]);
+                .options(PLANS);
             let pool = options(size)
                 .connect_with(connect)
                 .await
