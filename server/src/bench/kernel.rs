@@ -84,12 +84,6 @@ pub async fn measure(stage: &Stage) -> anyhow::Result<Figures> {
     let shop = Arc::new(Shop::open(&database.url).await?);
     let mut figures = Figures::default();
     in_process::measure(stage, &database, &shop, &mut figures).await?;
-    {
-        let mut c = database.connect().await?;
-        let rows: Vec<(String, i64, i64, i64)> = sqlx::query_as("select relname::text, seq_scan, coalesce(idx_scan,0), seq_tup_read from pg_stat_user_tables where seq_scan+coalesce(idx_scan,0)>0 order by seq_tup_read desc limit 12").fetch_all(&mut c).await?;
-        for r in rows { (stage.say)(&format!("{r:?}")); }
-        (stage.say)(&format!("{:?}", figures.batches));
-    }
     http::measure(stage, &shop, &mut figures).await?;
     shop.check().await?;
     shop.close().await;

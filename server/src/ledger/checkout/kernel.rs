@@ -32,6 +32,11 @@ use uuid::Uuid;
 /// COMMIT; more of them only made smaller batches.
 pub const LANES: u32 = 2;
 
+/// How often a worker lets others run, without a request more coming in, before it takes what is
+/// there. The callers whom it has just answered ask again then, and come along: 101 purchases a
+/// batch instead of 84 where 256 callers ask without a pause.
+const STILL: u32 = 3;
+
 /// Requests that may wait in one lane; beyond that the caller is asked to come back.
 pub const MAX_WAITING: usize = 20_000;
 
@@ -281,14 +286,12 @@ impl Kernel {
 
     /// Takes what waits, once no more comes in at the moment; `None` ends the worker.
     async fn next_batch(&self, queue: &ItemQueue, index: usize) -> Option<Vec<Waiting>> {
-        let mut before = 0;
-        loop {
-            let waiting = queue.lane(index).waiting.len();
-            if waiting == before || waiting >= MAX_ASKS {
-                break;
-            }
-            before = waiting;
+        let (mut before, mut still) = (0, 0);
+        while still < STILL && before < MAX_ASKS {
             tokio::task::yield_now().await;
+            let waiting = queue.lane(index).waiting.len();
+            still = if waiting == before { still + 1 } else { 0 };
+            before = waiting;
         }
         let mut state = queue.lane(index);
         if state.waiting.is_empty() {
