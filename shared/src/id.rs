@@ -102,6 +102,10 @@ ids! {
     EventId = "evt_";
     /// A chat message.
     MessageId = "msg_";
+    /// An address that hears of events through webhooks.
+    WebhookEndpointId = "whe_";
+    /// One event on its way to one webhook endpoint.
+    DeliveryId = "dlv_";
 }
 
 #[cfg(test)]

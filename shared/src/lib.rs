@@ -17,7 +17,10 @@ pub mod region;
 pub mod time;
 pub mod view;
 
-pub use id::{BidId, ClaimId, EventId, HoldId, LotId, MessageId, PrincipalId, TransferId};
+pub use id::{
+    BidId, ClaimId, DeliveryId, EventId, HoldId, LotId, MessageId, PrincipalId, TransferId,
+    WebhookEndpointId,
+};
 pub use key::IdempotencyKey;
 pub use money::{Currency, Money};
 pub use region::Region;
