@@ -19,3 +19,4 @@ pub mod router;
 pub mod serve;
 pub mod sessions;
 pub mod stores;
+pub mod webhooks;
