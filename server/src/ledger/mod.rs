@@ -9,6 +9,7 @@
 //! | `bid`, `claim`, `settle`, `top_up`, `lots`, `people` | the commands |
 //! | `keys`, `posting` | idempotency keys; wallets, legs and outbox |
 //! | `read` | what pages read |
+//! | `webhooks` | webhook endpoints, deliveries and their attempts |
 //! | `outbox`, `sweeper`, `lease` | the relay, settlement at the due time, who does what |
 //! | `audit` | the queries that prove it |
 
@@ -31,6 +32,7 @@ pub mod settle;
 pub mod sweeper;
 pub mod top_up;
 pub mod transaction;
+pub mod webhooks;
 
 use crate::clock::Clock;
 use crate::events::HouseEvent;
@@ -61,6 +63,7 @@ pub struct Ledger {
     clock: Arc<Clock>,
     node: Uuid,
     committed: Arc<Notify>,
+    webhooks_queued: Notify,
 }
 
 impl Ledger {
@@ -84,6 +87,7 @@ impl Ledger {
             clock,
             node,
             committed,
+            webhooks_queued: Notify::new(),
         })
     }
 
