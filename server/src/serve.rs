@@ -10,6 +10,9 @@ use crate::live::{History, Hub, LiveConfig, LiveParts, LiveState};
 use crate::router::{self, House};
 use crate::sessions::{BrowserSessions, FormKeys};
 use crate::stores::{self, Missing, Stores};
+use crate::webhooks::dispatcher;
+use crate::webhooks::guard::Policy;
+use crate::webhooks::sender::Sender;
 use anyhow::Context;
 use app::ports::{Failure, Ports};
 use async_trait::async_trait;
@@ -202,6 +205,16 @@ impl Node {
         tasks.spawn(outbox::relay(Arc::clone(&self.ledger), log, stop.clone()));
         tasks.spawn(sweeper::sweep(Arc::clone(&self.ledger), stop.clone()));
         tasks.spawn(keep_time(Arc::clone(&self.ledger), stop.clone()));
+        // On a machine of one's own a receiver may be a program next to the house.
+        let policy = Policy {
+            allow_loopback: self.args.stores.local_ledger(),
+        };
+        let sender = Arc::new(Sender::new(policy).context("webhooks cannot use TLS")?);
+        tasks.spawn(dispatcher::dispatch(
+            Arc::clone(&self.ledger),
+            sender,
+            stop.clone(),
+        ));
         if demo {
             let cast = crate::demo::seed(&self.ledger)
                 .await
