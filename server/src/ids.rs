@@ -4,8 +4,8 @@
 
 use sha2::{Digest, Sha256};
 use shared::{
-    ApiKeyId, BidId, ClaimId, EventId, HoldId, IdempotencyKey, ItemId, LotId, MandateId,
-    MerchantId, MessageId, PrincipalId, PurchaseId, TransferId,
+    ApiKeyId, BidId, ClaimId, DeliveryId, EventId, HoldId, IdempotencyKey, ItemId, LotId,
+    MandateId, MerchantId, MessageId, PrincipalId, PurchaseId, TransferId, WebhookEndpointId,
 };
 use uuid::Uuid;
 
@@ -49,6 +49,24 @@ pub fn event() -> EventId {
 #[must_use]
 pub fn message() -> MessageId {
     MessageId::from_uuid(Uuid::now_v7())
+}
+
+/// A fresh webhook endpoint.
+#[must_use]
+pub fn webhook_endpoint() -> WebhookEndpointId {
+    WebhookEndpointId::from_uuid(Uuid::new_v4())
+}
+
+/// The delivery of an event to a webhook endpoint: always the same one, so that an event that is
+/// queued twice is delivered once.
+#[must_use]
+pub fn delivery(endpoint: WebhookEndpointId, event: EventId) -> DeliveryId {
+    let (endpoint, event) = (endpoint.uuid(), event.uuid());
+    DeliveryId::from_uuid(hashed(&[
+        b"delivery",
+        endpoint.as_bytes(),
+        event.as_bytes(),
+    ]))
 }
 
 /// A fresh idempotency key: 122 random bits.
@@ -95,6 +113,13 @@ pub fn purchase(tenant: PrincipalId, key: &IdempotencyKey) -> PurchaseId {
     ]))
 }
 
+/// The webhook endpoint of a tenant's key: the same key names the same endpoint.
+#[must_use]
+pub fn webhook_endpoint_of(tenant: PrincipalId, key: &IdempotencyKey) -> WebhookEndpointId {
+    let (tenant, key) = (tenant.uuid(), key.as_str().as_bytes());
+    WebhookEndpointId::from_uuid(hashed(&[b"webhook endpoint", tenant.as_bytes(), key]))
+}
+
 /// The row of an intent, by its tenant-independent text.
 #[must_use]
 pub fn intent(text: &str) -> Uuid {
@@ -115,4 +140,19 @@ fn hashed(parts: &[&[u8]]) -> Uuid {
         *byte = hashed;
     }
     uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delivery_follows_from_its_endpoint_and_its_event() {
+        let (endpoint, event) = (webhook_endpoint(), event());
+        let id = delivery(endpoint, event);
+        assert_eq!(delivery(endpoint, event), id);
+        assert_ne!(delivery(webhook_endpoint(), event), id);
+        assert_ne!(delivery(endpoint, self::event()), id);
+        assert_eq!(id.uuid().get_version_num(), 8);
+    }
 }

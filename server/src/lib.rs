@@ -22,3 +22,4 @@ pub mod router;
 pub mod serve;
 pub mod sessions;
 pub mod stores;
+pub mod webhooks;

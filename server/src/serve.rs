@@ -11,6 +11,9 @@ use crate::live::{History, Hub, LiveConfig, LiveParts, LiveState};
 use crate::router::{self, House};
 use crate::sessions::{BrowserSessions, FormKeys};
 use crate::stores::{self, Missing, Stores};
+use crate::webhooks::dispatcher;
+use crate::webhooks::guard::Policy;
+use crate::webhooks::sender::Sender;
 use anyhow::Context;
 use app::ports::{Failure, Ports};
 use async_trait::async_trait;
@@ -158,7 +161,7 @@ impl Node {
             ports,
             ledger: Arc::clone(&self.ledger),
             live: live.clone(),
-            api: Api::new(Arc::clone(&self.ledger)),
+            api: Api::new(Arc::clone(&self.ledger), self.policy()),
             site_root: self.args.site_root.clone(),
             draining: Arc::clone(&draining),
         };
@@ -194,6 +197,13 @@ impl Node {
         Ok(code)
     }
 
+    /// Where webhooks may go: on one machine also to a receiver that is tried out there.
+    const fn policy(&self) -> Policy {
+        Policy {
+            allow_loopback: self.args.stores.local_ledger(),
+        }
+    }
+
     async fn start_tasks(
         &self,
         demo: bool,
@@ -204,6 +214,12 @@ impl Node {
         tasks.spawn(outbox::relay(Arc::clone(&self.ledger), log, stop.clone()));
         tasks.spawn(sweeper::sweep(Arc::clone(&self.ledger), stop.clone()));
         tasks.spawn(keep_time(Arc::clone(&self.ledger), stop.clone()));
+        let sender = Arc::new(Sender::new(self.policy()).context("webhooks cannot use TLS")?);
+        tasks.spawn(dispatcher::dispatch(
+            Arc::clone(&self.ledger),
+            sender,
+            stop.clone(),
+        ));
         if demo {
             let cast = crate::demo::seed(&self.ledger)
                 .await

@@ -9,6 +9,9 @@ use common::{Database, drop_of, dutch, english, usd};
 use server::ids;
 use server::ledger::endpoint::Dialect;
 use server::ledger::schema;
+use server::webhooks::event::WebhookEvent;
+use server::webhooks::guard::{Policy, WebhookUrl};
+use shared::Timestamp;
 use sqlx::{AssertSqlSafe, PgConnection};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +19,23 @@ async fn refused_by(connection: &mut PgConnection, sql: &'static str) -> String 
     let error = sqlx::raw_sql(sql).execute(connection).await.expect_err(sql);
     let error = error.into_database_error().expect("the database refused");
     error.constraint().unwrap_or_default().to_owned()
+}
+
+/// A webhook endpoint, a delivery to it that waits, and an attempt.
+async fn plant_webhooks(node: &common::Node, raw: &mut PgConnection) {
+    let tenant = node.person("owner", 0).await.person.id;
+    let url = WebhookUrl::parse("https://shop.example/", Policy::default()).expect("a URL");
+    let ledger = &node.ledger;
+    let created = ledger.create_webhook_endpoint(tenant, ids::webhook_endpoint(), &url);
+    created.await.expect("answers").expect("ok");
+    let event = WebhookEvent::new(ids::event(), "a.b", Timestamp(0), &1).expect("an event");
+    ledger
+        .queue_webhooks(tenant, &[event])
+        .await
+        .expect("answers");
+    let attempt = "INSERT INTO webhook_attempts (delivery_id, attempt, at_ms, duration_ms)
+                   SELECT delivery_id, 1, 0, 0 FROM webhook_deliveries";
+    sqlx::raw_sql(attempt).execute(raw).await.expect("plants");
 }
 
 #[expect(clippy::too_many_lines, reason = "the table is the test")]
@@ -37,6 +57,7 @@ async fn every_check_refuses() {
     let claim = ledger.claim(&ann, ids::key(), units.id, 1, usd(500)).await;
     claim.expect("answers").outcome.expect("ok");
     let mut raw = database.connect().await;
+    plant_webhooks(&node, &mut raw).await;
     let table = [
         ("UPDATE wallets SET held_minor = -1", "wallet_held"),
         ("UPDATE wallets SET spent_minor = -1", "wallet_spent"),
@@ -108,6 +129,48 @@ async fn every_check_refuses() {
         ("UPDATE holds SET ended_at_ms = 1", "hold_ended"),
         ("UPDATE legs SET amount_minor = 0", "leg_amount"),
         ("UPDATE legs SET account = 'pocket'", "leg_account"),
+        ("UPDATE webhook_endpoints SET slot = 11", "webhook_slot"),
+        (
+            "UPDATE webhook_endpoints SET enabled = false, disabled_reason = 'bored'",
+            "webhook_reason",
+        ),
+        (
+            "UPDATE webhook_endpoints SET enabled = false",
+            "webhook_enabled",
+        ),
+        (
+            "UPDATE webhook_endpoints SET slot = NULL",
+            "webhook_deleted",
+        ),
+        (
+            "UPDATE webhook_endpoints SET enabled = false, disabled_reason = 'deleted'",
+            "webhook_deleted",
+        ),
+        (
+            "UPDATE webhook_endpoints SET previous_secret = secret",
+            "webhook_previous",
+        ),
+        (
+            "UPDATE webhook_deliveries SET state = 'lost', next_at_ms = NULL",
+            "delivery_state",
+        ),
+        (
+            "UPDATE webhook_deliveries SET tries_before = tries + 1",
+            "delivery_tries",
+        ),
+        (
+            "UPDATE webhook_deliveries SET next_at_ms = NULL",
+            "delivery_due",
+        ),
+        (
+            "UPDATE webhook_deliveries SET state = 'delivered', next_at_ms = NULL",
+            "delivery_done",
+        ),
+        ("UPDATE webhook_attempts SET attempt = 0", "attempt_number"),
+        (
+            "UPDATE webhook_attempts SET duration_ms = -1",
+            "attempt_duration",
+        ),
     ];
     let mut shown = BTreeSet::new();
     for (sql, constraint) in table {

@@ -112,6 +112,10 @@ ids! {
     PurchaseId = "pur_";
     /// A secret that acts for its owner through the API.
     ApiKeyId = "key_";
+    /// An address that hears of events through webhooks.
+    WebhookEndpointId = "whe_";
+    /// One event on its way to one webhook endpoint.
+    DeliveryId = "dlv_";
 }
 
 #[cfg(test)]

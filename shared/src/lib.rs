@@ -19,8 +19,8 @@ pub mod time;
 pub mod view;
 
 pub use id::{
-    ApiKeyId, BidId, ClaimId, EventId, HoldId, ItemId, LotId, MandateId, MerchantId, MessageId,
-    PrincipalId, PurchaseId, TransferId,
+    ApiKeyId, BidId, ClaimId, DeliveryId, EventId, HoldId, ItemId, LotId, MandateId, MerchantId,
+    MessageId, PrincipalId, PurchaseId, TransferId, WebhookEndpointId,
 };
 pub use key::IdempotencyKey;
 pub use money::{Currency, Money};

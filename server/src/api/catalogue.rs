@@ -199,6 +199,27 @@ pub const ENTRIES: &[Entry] = &[
         "Bring in fewer, or make another item.",
     ),
     entry_of(
+        "endpoint_limit",
+        StatusCode::CONFLICT,
+        "Too many webhook endpoints",
+        "A tenant has ten webhook endpoints at most.",
+        "Delete one that is not needed.",
+    ),
+    entry_of(
+        "endpoint_disabled",
+        StatusCode::CONFLICT,
+        "The webhook endpoint is disabled",
+        "Its receiver answered 410, or it was deleted; it hears of nothing more.",
+        "Make another endpoint.",
+    ),
+    entry_of(
+        "tried_too_often",
+        StatusCode::CONFLICT,
+        "The delivery was tried too often",
+        "A delivery can be tried 30,000 times.",
+        "Read what it says, which is kept.",
+    ),
+    entry_of(
         "too_large",
         StatusCode::PAYLOAD_TOO_LARGE,
         "The body is too large",

@@ -7,7 +7,7 @@
 //! | `fields`, `page` | bodies and queries, read strictly; lists with cursors |
 //! | `decisions`, `undecided` | what the ledger decided or did not, as replies |
 //! | `call` | what every call has in common: tenant, key, body |
-//! | `purchases`, `resources`, `sandbox` | the routes |
+//! | `purchases`, `resources`, `webhooks`, `sandbox` | the routes |
 //! | `layers` | what stands around all routes: limits, request ids |
 
 mod call;
@@ -22,12 +22,14 @@ mod purchases;
 mod resources;
 mod sandbox;
 mod undecided;
+mod webhooks;
 
 pub use layers::API_TIMEOUT;
 pub use problem::{FieldError, Problem};
 pub use sandbox::Sandbox;
 
 use crate::ledger::Ledger;
+use crate::webhooks::guard::Policy;
 use axum::Router;
 use axum::routing::{get, post};
 use credentials::Credentials;
@@ -39,16 +41,18 @@ pub struct Api {
     ledger: Arc<Ledger>,
     credentials: Arc<Credentials>,
     sandbox: Arc<Sandbox>,
+    policy: Policy,
 }
 
 impl Api {
-    /// The API over a ledger.
+    /// The API over a ledger, whose webhooks may go where the policy says.
     #[must_use]
-    pub fn new(ledger: Arc<Ledger>) -> Self {
+    pub fn new(ledger: Arc<Ledger>, policy: Policy) -> Self {
         Self {
             credentials: Arc::new(Credentials::new(Arc::clone(&ledger))),
             sandbox: Arc::new(Sandbox::new(Arc::clone(&ledger))),
             ledger,
+            policy,
         }
     }
 }
@@ -81,6 +85,21 @@ pub fn routes(api: Api) -> Router {
         .route("/v1/wallet/top-up", post(resources::top_up))
         .route("/v1/ledger/entries", get(resources::entries))
         .route("/v1/usage", get(resources::usage))
+        .route(
+            "/v1/webhooks/endpoints",
+            post(webhooks::create).get(webhooks::endpoints),
+        )
+        .route(
+            "/v1/webhooks/endpoints/{id}",
+            get(webhooks::endpoint).delete(webhooks::delete),
+        )
+        .route("/v1/webhooks/endpoints/{id}/rotate", post(webhooks::rotate))
+        .route("/v1/webhooks/deliveries", get(webhooks::deliveries))
+        .route("/v1/webhooks/deliveries/{id}", get(webhooks::delivery))
+        .route(
+            "/v1/webhooks/deliveries/{id}/replay",
+            post(webhooks::replay),
+        )
         .route("/v1/sandbox", get(sandbox::read))
         .route("/v1/sandbox/commit", post(sandbox::commit))
         .method_not_allowed_fallback(layers::method_not_allowed)

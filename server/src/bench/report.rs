@@ -224,7 +224,7 @@ pub fn print(report: &Report) -> String {
     lines.push(String::new());
     lines.extend(goals(report).iter().map(Goal::line));
     if !report.has_kernel() {
-        lines.push("only the baseline was measured: there is no kernel to measure yet".into());
+        lines.push("only the baseline was measured".into());
     }
     if machine.busy_before > BUSY {
         lines.push(format!(
@@ -244,6 +244,7 @@ mod tests {
     use super::super::pgbench::{Run, Said};
     use super::*;
     use serde_json::Value;
+    use std::collections::BTreeMap;
 
     fn run(isolation: Isolation, purchases_per_s: f64) -> Run {
         Run {
@@ -309,6 +310,12 @@ mod tests {
                 refused: 999_900,
                 false_declines: 0,
                 elapsed_s: 12.5,
+            }),
+            batches: Some(Batches {
+                purchases_per_transaction: 100.0,
+                rows_per_transaction: 412.0,
+                bytes_per_transaction: 140_000.0,
+                retries: BTreeMap::new(),
             }),
         }
     }

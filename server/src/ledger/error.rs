@@ -26,8 +26,9 @@ pub enum Class {
 }
 
 /// Unique constraints whose violation means "another was first", not a bug: rows that a caller's
-/// key names, and a lot's next version, which on Aurora DSQL two bids can both try to write.
-const KEY_CONSTRAINTS: [&str; 10] = [
+/// key names, and what on Aurora DSQL two transactions can both try to write: a lot's next version,
+/// a tenant's free slot for a webhook endpoint, a delivery's next attempt.
+const KEY_CONSTRAINTS: [&str; 14] = [
     "idempotency_keys_pkey",
     "purchases_pkey",
     "purchase_intents_pkey",
@@ -38,6 +39,10 @@ const KEY_CONSTRAINTS: [&str; 10] = [
     "browser_sessions_pkey",
     "principals_by_handle",
     "bids_by_lot",
+    "webhook_endpoints_pkey",
+    "webhook_endpoints_by_slot",
+    "webhook_deliveries_pkey",
+    "webhook_attempts_pkey",
 ];
 
 /// Sorts a failure of the driver.

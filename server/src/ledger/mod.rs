@@ -10,6 +10,7 @@
 //! | `checkout` | agents' purchases: the commit kernel, merchants, items, mandates, refunds |
 //! | `keys`, `posting` | idempotency keys; wallets, legs and outbox |
 //! | `read` | what pages read |
+//! | `webhooks` | webhook endpoints, deliveries and their attempts |
 //! | `outbox`, `sweeper`, `lease` | the relay, settlement at the due time, who does what |
 //! | `audit` | the queries that prove it |
 
@@ -33,6 +34,7 @@ pub mod settle;
 pub mod sweeper;
 pub mod top_up;
 pub mod transaction;
+pub mod webhooks;
 
 use crate::clock::Clock;
 use crate::events::HouseEvent;
@@ -66,6 +68,7 @@ pub struct Ledger {
     node: Uuid,
     committed: Arc<Notify>,
     kernel: Arc<Kernel>,
+    webhooks_queued: Notify,
 }
 
 impl Ledger {
@@ -90,6 +93,7 @@ impl Ledger {
             clock,
             node,
             committed,
+            webhooks_queued: Notify::new(),
         })
     }
 

@@ -5,8 +5,12 @@
 use super::Ledger;
 use super::lease::{GiveBack, TakeLease};
 use super::transaction::{Command, Tx, TxError};
-use crate::events::HouseEvent;
+use crate::events::{EventBody, HouseEvent};
+use crate::webhooks::news;
+use app::ports::Failure;
 use async_trait::async_trait;
+use shared::PrincipalId;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -86,6 +90,30 @@ pub async fn relay(ledger: Arc<Ledger>, log: Arc<dyn EventLog>, stop: Cancellati
     }
 }
 
+/// Queues webhooks of the events that are in the log. An event is marked as published only after
+/// that, and queueing it twice queues it once.
+async fn tell_receivers(
+    ledger: &Ledger,
+    events: &[HouseEvent],
+    appended: &[bool],
+) -> Result<(), Failure> {
+    let mut by_tenant: BTreeMap<PrincipalId, Vec<&HouseEvent>> = BTreeMap::new();
+    for (event, _) in events.iter().zip(appended).filter(|(_, done)| **done) {
+        if let EventBody::Checkout(checkout) = &event.body {
+            by_tenant.entry(checkout.tenant).or_default().push(event);
+        }
+    }
+    for (tenant, events) in by_tenant {
+        let endpoints = ledger.webhook_endpoints(tenant).await?;
+        if endpoints.iter().all(|endpoint| endpoint.disabled.is_some()) {
+            continue;
+        }
+        let news: Vec<_> = events.into_iter().flat_map(news::of_event).collect();
+        ledger.queue_webhooks(tenant, &news).await?;
+    }
+    Ok(())
+}
+
 /// One round: how many events were published, `None` after a failure.
 async fn round(ledger: &Ledger, log: &dyn EventLog) -> Option<usize> {
     let take = TakeLease {
@@ -116,6 +144,7 @@ async fn round(ledger: &Ledger, log: &dyn EventLog) -> Option<usize> {
         .filter_map(|(event, done)| done.then_some(event.id.uuid()))
         .collect();
     let published = done.len();
+    tell_receivers(ledger, &events, &appended).await.ok()?;
     if published > 0 {
         ledger.runner().run(Mark(done)).await.ok()?;
     }

@@ -22,7 +22,7 @@ const MAX_TRIES: u32 = 8;
 const RACED: [&str; 3] = ["23505", "42P07", "42710"];
 
 /// Every table.
-pub const TABLES: [&str; 25] = [
+pub const TABLES: [&str; 28] = [
     "CREATE TABLE IF NOT EXISTS principals (
         principal_id uuid PRIMARY KEY,
         handle text NOT NULL,
@@ -295,10 +295,57 @@ pub const TABLES: [&str; 25] = [
         reason text NOT NULL,
         tries smallint NOT NULL,
         at_ms bigint NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS webhook_endpoints (
+        endpoint_id uuid PRIMARY KEY,
+        tenant_id uuid NOT NULL,
+        slot smallint,
+        url text NOT NULL,
+        secret text NOT NULL,
+        previous_secret text,
+        previous_expires_at_ms bigint,
+        enabled boolean NOT NULL,
+        disabled_reason text,
+        created_at_ms bigint NOT NULL,
+        CONSTRAINT webhook_slot CHECK (slot BETWEEN 1 AND 10),
+        CONSTRAINT webhook_reason CHECK (disabled_reason IN ('gone', 'deleted')),
+        CONSTRAINT webhook_enabled CHECK (enabled = (disabled_reason IS NULL)),
+        CONSTRAINT webhook_deleted CHECK
+            ((slot IS NULL) = (coalesce(disabled_reason, '') = 'deleted')),
+        CONSTRAINT webhook_previous CHECK
+            ((previous_secret IS NULL) = (previous_expires_at_ms IS NULL)))",
+    "CREATE TABLE IF NOT EXISTS webhook_deliveries (
+        delivery_id uuid PRIMARY KEY,
+        endpoint_id uuid NOT NULL,
+        tenant_id uuid NOT NULL,
+        event_id uuid NOT NULL,
+        event_type text NOT NULL,
+        payload text NOT NULL,
+        state text NOT NULL,
+        tries smallint NOT NULL,
+        tries_before smallint NOT NULL,
+        next_at_ms bigint,
+        created_at_ms bigint NOT NULL,
+        last_status integer,
+        last_error text,
+        delivered_at_ms bigint,
+        CONSTRAINT delivery_state CHECK (state IN ('pending', 'delivered', 'failed')),
+        CONSTRAINT delivery_tries CHECK (tries_before BETWEEN 0 AND tries),
+        CONSTRAINT delivery_due CHECK ((state = 'pending') = (next_at_ms IS NOT NULL)),
+        CONSTRAINT delivery_done CHECK ((state = 'delivered') = (delivered_at_ms IS NOT NULL)))",
+    "CREATE TABLE IF NOT EXISTS webhook_attempts (
+        delivery_id uuid NOT NULL,
+        attempt smallint NOT NULL,
+        at_ms bigint NOT NULL,
+        status integer,
+        error text,
+        duration_ms bigint NOT NULL,
+        PRIMARY KEY (delivery_id, attempt),
+        CONSTRAINT attempt_number CHECK (attempt > 0),
+        CONSTRAINT attempt_duration CHECK (duration_ms >= 0))",
 ];
 
 /// An index: its name, whether it is unique, and what it is on.
-pub const INDEXES: [(&str, bool, &str); 17] = [
+pub const INDEXES: [(&str, bool, &str); 21] = [
     ("principals_by_handle", true, "principals (handle)"),
     ("lots_by_status", false, "lots (status, closes_at_ms)"),
     ("lots_by_settlement", false, "lots (listed, settled_at_ms)"),
@@ -344,6 +391,26 @@ pub const INDEXES: [(&str, bool, &str); 17] = [
     ),
     ("refunds_by_purchase", false, "refunds (purchase_id, at_ms)"),
     ("refunds_by_tenant", false, "refunds (tenant_id, at_ms)"),
+    (
+        "webhook_endpoints_by_slot",
+        true,
+        "webhook_endpoints (tenant_id, slot)",
+    ),
+    (
+        "webhook_deliveries_due",
+        false,
+        "webhook_deliveries (next_at_ms) WHERE state = 'pending'",
+    ),
+    (
+        "webhook_deliveries_by_tenant",
+        false,
+        "webhook_deliveries (tenant_id, created_at_ms, delivery_id)",
+    ),
+    (
+        "webhook_deliveries_by_endpoint",
+        false,
+        "webhook_deliveries (endpoint_id, created_at_ms, delivery_id)",
+    ),
 ];
 
 /// Why the schema is not ready.

@@ -6,6 +6,7 @@ use super::{Figures, Latency, Million};
 use crate::api::{self, Api};
 use crate::bench::Stage;
 use crate::bench::load::{Measured, Pace, Target, Until, closed_loop, open_loop};
+use crate::webhooks::guard::Policy;
 use anyhow::{Context, ensure};
 use axum::body::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -57,7 +58,7 @@ fn request(shop: &Shop, item: ItemId, run: &str, number: u64) -> Request<Full<By
 pub async fn measure(stage: &Stage, shop: &Arc<Shop>, figures: &mut Figures) -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    let router = api::routes(Api::new(Arc::clone(&shop.ledger)));
+    let router = api::routes(Api::new(Arc::clone(&shop.ledger), Policy::default()));
     let server = tokio::spawn(async move { axum::serve(listener, router).await });
     let measured = all(stage, shop, address, figures).await;
     server.abort();
