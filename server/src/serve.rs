@@ -5,7 +5,7 @@ use crate::clock::Clock;
 use crate::config::{PublicUrl, ServeArgs};
 use crate::events::HouseEvent;
 use crate::firehose::Firehose;
-use crate::ledger::outbox::{self, EventLog};
+use crate::ledger::outbox::{self, Appended, EventLog};
 use crate::ledger::{Ledger, schema, sweeper};
 use crate::live::{History, Hub, LiveConfig, LiveParts, LiveState};
 use crate::router::{self, House};
@@ -17,8 +17,9 @@ use crate::webhooks::sender::Sender;
 use anyhow::Context;
 use app::ports::{Failure, Ports};
 use async_trait::async_trait;
-use shared::LotId;
 use shared::live::{LotEvent, Position};
+use shared::{EventId, LotId};
+use std::collections::{HashMap, HashSet};
 use std::future::pending;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -38,15 +39,26 @@ const END_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[async_trait]
 impl EventLog for Firehose {
-    async fn append(&self, events: &[HouseEvent]) -> Vec<bool> {
+    async fn append(&self, events: &[HouseEvent]) -> Vec<Appended> {
         let appended = self.append_events(events).await;
-        if let Some(failure) = &appended.failure {
-            tracing::warn!(%failure, "some events could not be logged yet");
+        for (event, failure) in &appended.failed {
+            tracing::warn!(%event, %failure, "an event could not be logged yet");
         }
-        events
-            .iter()
-            .map(|event| appended.published.contains(&event.id))
-            .collect()
+        let published: HashSet<EventId> = appended.published.into_iter().collect();
+        let refused: HashMap<EventId, String> = appended
+            .failed
+            .into_iter()
+            .filter(|(_, failure)| failure.is_permanent())
+            .map(|(event, failure)| (event, failure.to_string()))
+            .collect();
+        let became = |event: &HouseEvent| {
+            if published.contains(&event.id) {
+                return Appended::Done;
+            }
+            let why = refused.get(&event.id).cloned();
+            why.map_or(Appended::Later, Appended::Refused)
+        };
+        events.iter().map(became).collect()
     }
 }
 

@@ -1,6 +1,7 @@
 //! What can fail on the social plane.
 
 use app::ports::Failure;
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 
 /// The social plane did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +62,20 @@ impl FirehoseError {
         move |source| Self::Stream {
             doing,
             source: Box::new(source.into()),
+        }
+    }
+
+    /// Whether the same thing will fail again however often it is tried: the store finds it too large
+    /// or malformed, or it cannot be written at all.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::Store { source, .. } => matches!(
+                source.code(),
+                Some("ValidationException" | "ItemCollectionSizeLimitExceededException")
+            ),
+            Self::Request(_) | Self::Encode(_) => true,
+            Self::Stream { .. } | Self::Unreadable { .. } | Self::Table { .. } => false,
         }
     }
 

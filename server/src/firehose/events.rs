@@ -23,8 +23,8 @@ const MAX_EVENTS_READ: usize = 1_000;
 pub struct Appended {
     /// The events that are in the log now.
     pub published: Vec<EventId>,
-    /// Why others are not, if any: the first failure met.
-    pub failure: Option<FirehoseError>,
+    /// The events that failed, and why. Those after them of the same aggregate were not tried.
+    pub failed: Vec<(EventId, FirehoseError)>,
 }
 
 impl Firehose {
@@ -72,7 +72,7 @@ impl Firehose {
         let mut all = Appended::default();
         while let Some(part) = done.next().await {
             all.published.extend(part.published);
-            all.failure = all.failure.or(part.failure);
+            all.failed.extend(part.failed);
         }
         all
     }
@@ -83,7 +83,7 @@ impl Firehose {
             match self.append_event(event).await {
                 Ok(()) => part.published.push(event.id),
                 Err(failure) => {
-                    part.failure = Some(failure);
+                    part.failed.push((event.id, failure));
                     break;
                 }
             }
