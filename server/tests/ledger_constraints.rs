@@ -3,16 +3,22 @@
 #![cfg(feature = "local")]
 
 mod common;
+#[path = "support/planted.rs"]
+mod planted;
 
 use app::ports::Ledger as _;
-use common::{Database, drop_of, dutch, english, usd};
+use common::{Database, Node, drop_of, dutch, english, usd};
+use planted::PLANTED;
 use server::ids;
+use server::ledger::Route;
+use server::ledger::audit::AUDITS;
+use server::ledger::checkout::merchants::NewMerchant;
 use server::ledger::endpoint::Dialect;
 use server::ledger::schema;
 use server::webhooks::event::WebhookEvent;
 use server::webhooks::guard::{Policy, WebhookUrl};
 use shared::Timestamp;
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::PgConnection;
 use std::collections::{BTreeMap, BTreeSet};
 
 async fn refused_by(connection: &mut PgConnection, sql: &'static str) -> String {
@@ -22,7 +28,7 @@ async fn refused_by(connection: &mut PgConnection, sql: &'static str) -> String 
 }
 
 /// A webhook endpoint, a delivery to it that waits, and an attempt.
-async fn plant_webhooks(node: &common::Node, raw: &mut PgConnection) {
+async fn plant_webhooks(node: &Node, raw: &mut PgConnection) {
     let tenant = node.person("owner", 0).await.person.id;
     let url = WebhookUrl::parse("https://shop.example/", Policy::default()).expect("a URL");
     let ledger = &node.ledger;
@@ -36,6 +42,47 @@ async fn plant_webhooks(node: &common::Node, raw: &mut PgConnection) {
     let attempt = "INSERT INTO webhook_attempts (delivery_id, attempt, at_ms, duration_ms)
                    SELECT delivery_id, 1, 0, 0 FROM webhook_deliveries";
     sqlx::raw_sql(attempt).execute(raw).await.expect("plants");
+}
+
+/// Rows of every kind that the agents' checkout writes: a purchase and a refused one, refunds to a
+/// mandate and to a wallet, a revoked mandate, a second merchant, and another tenant.
+async fn agents_buy(node: &Node) {
+    let shop = node.shop("acme", 100).await;
+    let second = NewMerchant {
+        tenant: shop.tenant(),
+        id: ids::merchant(),
+        name: common::checkout::label("Shoes & Co"),
+    };
+    node.keyed(shop.tenant(), Route::Merchant, second)
+        .await
+        .expect("made");
+    let item = node.item(&shop, 500, 3).await;
+    let (kept, ended) = (
+        node.mandate(&shop, 2_000).await,
+        node.mandate(&shop, 1_500).await,
+    );
+    // The audit of events counts what their texts say: an agent's name must not mislead it.
+    for (key, mandate, name) in [
+        ("one", kept, "\"purchase\":\"pur_\""),
+        ("two", kept, "\"news\":\"committed\""),
+        ("three", ended, "scout"),
+    ] {
+        let bought = node.commit(&shop, key, shop.one(item, mandate, name)).await;
+        let bought = bought.expect("answers").purchase;
+        if key == "three" {
+            node.revoke(&shop, mandate).await.expect("revokes");
+        }
+        if key != "two" {
+            let refund = node.refund(&shop, bought, Some(200), 1).await;
+            refund.expect("pays back");
+        }
+    }
+    let mut many = shop.one(item, kept, "greedy");
+    many.quantity = 3;
+    assert_eq!(node.buy(&shop, many).await, "sold_out");
+    let other = node.shop("other", 100).await;
+    node.item(&other, 700, 1).await;
+    node.mandate(&other, 1_000).await;
 }
 
 #[expect(clippy::too_many_lines, reason = "the table is the test")]
@@ -56,6 +103,7 @@ async fn every_check_refuses() {
         .expect("ok");
     let claim = ledger.claim(&ann, ids::key(), units.id, 1, usd(500)).await;
     claim.expect("answers").outcome.expect("ok");
+    agents_buy(&node).await;
     let mut raw = database.connect().await;
     plant_webhooks(&node, &mut raw).await;
     let table = [
@@ -171,6 +219,57 @@ async fn every_check_refuses() {
             "UPDATE webhook_attempts SET duration_ms = -1",
             "attempt_duration",
         ),
+        ("UPDATE items SET price_minor = 0", "item_price"),
+        ("UPDATE items SET stocked = -1", "item_stocked"),
+        ("UPDATE stock_buckets SET available = -1", "stock_available"),
+        ("UPDATE mandates SET cap_minor = 0", "mandate_cap"),
+        (
+            "UPDATE mandates SET purchase_cap_minor = 0",
+            "mandate_purchase_cap",
+        ),
+        (
+            "UPDATE mandates SET expires_at_ms = created_at_ms",
+            "mandate_span",
+        ),
+        (
+            "UPDATE mandates SET returned_minor = -1 WHERE revoked_at_ms > 0",
+            "mandate_returned",
+        ),
+        (
+            "UPDATE mandates SET returned_minor = 1 WHERE revoked_at_ms IS NULL",
+            "mandate_returned",
+        ),
+        (
+            "UPDATE mandate_buckets SET remaining_minor = -1",
+            "budget_remaining",
+        ),
+        (
+            "UPDATE mandate_buckets SET revoked = true WHERE remaining_minor > 0",
+            "budget_revoked",
+        ),
+        ("UPDATE purchases SET quantity = 0", "purchase_quantity"),
+        (
+            "UPDATE purchases SET event_id = NULL WHERE refusal IS NULL",
+            "purchase_outcome",
+        ),
+        (
+            "UPDATE purchases SET event_id = gen_random_uuid() WHERE refusal IS NOT NULL",
+            "purchase_outcome",
+        ),
+        (
+            "UPDATE purchases SET refunded_minor = -1",
+            "purchase_refunded",
+        ),
+        (
+            "UPDATE purchases SET refunded_minor = price_minor * quantity + 1",
+            "purchase_refunded",
+        ),
+        (
+            "UPDATE purchases SET refunded_minor = 1 WHERE refusal IS NOT NULL",
+            "purchase_refunded",
+        ),
+        ("UPDATE refunds SET amount_minor = 0", "refund_amount"),
+        ("UPDATE refunds SET units = -1", "refund_units"),
     ];
     let mut shown = BTreeSet::new();
     for (sql, constraint) in table {
@@ -195,96 +294,6 @@ async fn every_check_refuses() {
     drop(raw);
     database.drop().await;
 }
-
-/// One planted violation per audit. A constraint that would refuse the damage is dropped first: the
-/// audit must find it also where a check was forgotten.
-const PLANTED: [(&str, &str); 24] = [
-    (
-        "A1",
-        "UPDATE legs SET amount_minor = amount_minor + 1 WHERE leg = 0 AND kind = 'hold'",
-    ),
-    ("A2", "DELETE FROM legs WHERE leg = 1 AND kind = 'top_up'"),
-    (
-        "A3",
-        "ALTER TABLE wallets DROP CONSTRAINT wallet_covered;
-                UPDATE wallets SET spent_minor = funded_minor + 1",
-    ),
-    ("A4", "UPDATE wallets SET funded_minor = funded_minor + 1"),
-    (
-        "A5",
-        "ALTER TABLE inventory_buckets DROP CONSTRAINT bucket_available;
-                UPDATE inventory_buckets SET available = -1",
-    ),
-    (
-        "A6",
-        "UPDATE inventory_buckets SET available = available + 1",
-    ),
-    (
-        "A6",
-        "INSERT INTO purchase_limits SELECT lot_id, buyer_id, units + 1 FROM claims;
-                UPDATE lots SET limit_units = 2 WHERE mechanism = 'drop'",
-    ),
-    (
-        "A6",
-        "UPDATE lots SET limit_units = 1 WHERE mechanism = 'drop';
-                INSERT INTO purchase_limits SELECT lot_id, buyer_id, units FROM claims",
-    ),
-    (
-        "A7",
-        "UPDATE bids SET amount_minor = amount_minor + 5000 WHERE lot_version = 2",
-    ),
-    (
-        "A7",
-        "UPDATE lots SET high_bidder_id = gen_random_uuid() WHERE high_bidder_id IS NOT NULL",
-    ),
-    (
-        "A8",
-        "UPDATE bids SET amount_minor = 1501 WHERE lot_version = 2",
-    ),
-    (
-        "A9",
-        "UPDATE holds SET state = 'live', ended_at_ms = NULL WHERE state = 'voided'",
-    ),
-    (
-        "A9",
-        "UPDATE lots SET high_bid_id = NULL, high_minor = NULL, high_hold_id = NULL,
-                high_bidder_id = NULL WHERE high_bid_id IS NOT NULL",
-    ),
-    ("A10", "DELETE FROM claims"),
-    (
-        "A10",
-        "UPDATE idempotency_keys SET effect_id = gen_random_uuid() WHERE route = 'top_up'",
-    ),
-    ("A10", "DELETE FROM idempotency_keys WHERE route = 'bid'"),
-    (
-        "A12",
-        "UPDATE claims SET price_minor = price_minor - 1 WHERE max_price_minor = 10000",
-    ),
-    ("A13", "DELETE FROM outbox WHERE version = 2"),
-    (
-        "A13",
-        "DELETE FROM outbox WHERE payload LIKE '%\"body\":\"stock\"%'",
-    ),
-    ("A13", "UPDATE outbox SET version = 9 WHERE version = 3"),
-    (
-        "A14",
-        "UPDATE bids SET lot_id = gen_random_uuid() WHERE lot_version = 2",
-    ),
-    (
-        "A17",
-        "UPDATE lots SET opens_at_ms = 1, closes_at_ms = 2 WHERE status = 'open';
-                INSERT INTO leases VALUES ('outbox', gen_random_uuid(), 1, 9e15::bigint)",
-    ),
-    (
-        "A17",
-        "UPDATE outbox SET created_at_ms = 1;
-                INSERT INTO leases VALUES ('outbox', gen_random_uuid(), 1, 9e15::bigint)",
-    ),
-    (
-        "A18",
-        "UPDATE legs SET amount_minor = amount_minor - 1 WHERE account = 'payable'",
-    ),
-];
 
 #[tokio::test]
 async fn every_audit_finds_what_it_is_for() {
@@ -317,70 +326,44 @@ async fn every_audit_finds_what_it_is_for() {
         .claim(&ann, ids::key(), falling.id, 1, usd(10_000))
         .await;
     claim.expect("answers").outcome.expect("ok");
+    agents_buy(&node).await;
     node.assert_clean().await;
     let mut raw = database.connect().await;
-    let name = database.url.rsplit('/').next().expect("a name").to_owned();
-    drop(node);
-    for (number, (audit, damage)) in PLANTED.into_iter().enumerate() {
-        // A copy of the database for each, so that no damage hides another.
-        let copy = format!("{name}_{number}");
-        clone_database(&database, &mut raw, &name, &copy).await;
-        let url = database.url.replace(&name, &copy);
-        let hurt = common::Node::at(&url, 2).await;
-        let mut connection = <PgConnection as sqlx::Connection>::connect(&url)
-            .await
-            .expect("connects");
-        sqlx::raw_sql(damage)
-            .execute(&mut connection)
+    for (audit, damage) in PLANTED {
+        // Taken back each time, so that no damage hides another.
+        run(&mut raw, "BEGIN").await;
+        run(&mut raw, damage).await;
+        let audit = AUDITS.iter().find(|known| known.id == audit);
+        let audit = audit.expect("exists");
+        let found: Vec<(Option<String>,)> = sqlx::query_as(audit.query)
+            .fetch_all(&mut raw)
             .await
             .expect(damage);
-        let findings = hurt.audit().await;
-        let found = findings
-            .iter()
-            .find(|finding| finding.audit.id == audit)
-            .expect("exists");
-        assert!(found.violations > 0, "{audit} did not find: {damage}");
-        hurt.ledger.close().await;
-        drop(connection);
-        let gone = format!("DROP DATABASE {copy} WITH (FORCE)");
-        let mut admin = admin(&database).await;
-        sqlx::raw_sql(AssertSqlSafe(gone))
-            .execute(&mut admin)
-            .await
-            .expect("drops");
+        assert!(!found.is_empty(), "{} did not find: {damage}", audit.id);
+        run(&mut raw, "ROLLBACK").await;
     }
-    let known: Vec<_> = server::ledger::audit::AUDITS
-        .iter()
-        .map(|audit| audit.id)
-        .collect();
-    let mut shown: Vec<_> = PLANTED.iter().map(|(audit, _)| *audit).collect();
+    let known = AUDITS.map(|audit| audit.id);
+    let mut shown = PLANTED.map(|(audit, _)| audit).to_vec();
     shown.dedup();
-    assert_eq!(known, shown, "every audit has its planted violation");
+    assert_eq!(known, *shown, "every audit has its planted violation");
+    node.assert_clean().await;
+    // And so it is told.
+    let (audit, damage) = PLANTED[0];
+    run(&mut raw, damage).await;
+    let broken = node.audit().await;
+    let mut broken = broken.iter().filter(|finding| finding.violations > 0);
+    let first = broken.next().expect("found");
+    assert_eq!(
+        (first.audit.id, first.evidence.len()),
+        (audit, first.violations)
+    );
+    drop(raw);
     database.drop().await;
 }
 
-async fn admin(database: &Database) -> PgConnection {
-    <PgConnection as sqlx::Connection>::connect(&database.stores.database_url)
-        .await
-        .expect("connects")
-}
-
-async fn clone_database(database: &Database, raw: &mut PgConnection, name: &str, copy: &str) {
-    // A template may have no other connections.
-    let own = sqlx::query("SELECT 1").execute(&mut *raw).await;
-    drop(own);
-    let mut admin = admin(database).await;
-    let end =
-        format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
-    sqlx::raw_sql(AssertSqlSafe(end))
-        .execute(&mut admin)
-        .await
-        .expect("ends");
-    let create = format!("CREATE DATABASE {copy} TEMPLATE {name}");
-    sqlx::raw_sql(AssertSqlSafe(create))
-        .execute(&mut admin)
-        .await
-        .expect("copies");
+async fn run(connection: &mut PgConnection, sql: &'static str) {
+    let done = sqlx::raw_sql(sql).execute(connection).await;
+    done.expect(sql);
 }
 
 #[test]
