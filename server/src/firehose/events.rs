@@ -51,7 +51,16 @@ impl Firehose {
                 keys::expires(event.at, EVENT_KEPT_MS),
             ),
         ]);
-        self.put_once(item, "log an event").await.map(|_first| ())
+        match &event.body {
+            EventBody::Checkout(checkout) => self.append_checkout(item, checkout).await,
+            EventBody::Opened { .. }
+            | EventBody::Lot { .. }
+            | EventBody::Stock { .. }
+            | EventBody::Wallet { .. }
+            | EventBody::Notice { .. } => {
+                self.put_once(item, "log an event").await.map(|_first| ())
+            }
+        }
     }
 
     /// Writes events to the log: those of one aggregate one after another in the given order,

@@ -8,13 +8,16 @@
 //! | first use of a client id | `SAID#lot_…#usr_…` | the client id | body (the message) |
 //! | reactions | `REACTIONS#lot_…` | two-digit shard | kind `reactions`, lot, a number per reaction |
 //! | watcher | `PRESENCE#lot_…#` two-digit shard | the watcher's key | kind `presence`, lot, `seen_at`, `joined`, person |
+//! | stock, budget | `STOCK#itm_…`, `BUDGET#mnd_…` | five-digit bucket | `left`, `version` |
+//! | balance | `BALANCE#mer_…` | currency | `minor` |
 //!
-//! Every item has `expires_at` (seconds since 1970) for `DynamoDB`'s time to live, which is for
+//! Every item but these last two has `expires_at` (seconds since 1970) for `DynamoDB`'s time to live, which is for
 //! tidiness only: it may be days late, so whatever depends on age compares timestamps.
 //!
 //! | access | operation |
 //! |---|---|
 //! | log an event, once | conditional Put on the keys |
+//! | log an event of the checkout, once | conditional Put of each bucket by version, then a transaction: conditional Put, Update of balances with ADD |
 //! | events after an offset | Query `EVENT#lot`, sk between |
 //! | write a message, once per sender and client id | conditional Put of `SAID#`, then of `CHAT#` |
 //! | latest messages | Query `CHAT#lot` backwards, limited |
@@ -31,6 +34,7 @@ mod crowd;
 mod error;
 mod events;
 mod keys;
+mod projections;
 mod records;
 mod shards;
 mod stream;
