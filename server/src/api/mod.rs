@@ -8,6 +8,7 @@
 //! | `decisions`, `undecided` | what the ledger decided or did not, as replies |
 //! | `call` | what every call has in common: tenant, key, body |
 //! | `purchases`, `resources`, `webhooks`, `sandbox` | the routes |
+//! | `pages` | the pages that errors point at |
 //! | `layers` | what stands around all routes: limits, request ids |
 
 mod call;
@@ -17,6 +18,7 @@ pub mod decisions;
 mod fields;
 mod layers;
 mod page;
+mod pages;
 mod problem;
 mod purchases;
 mod resources;
@@ -104,5 +106,6 @@ pub fn routes(api: Api) -> Router {
         .route("/v1/sandbox/commit", post(sandbox::commit))
         .method_not_allowed_fallback(layers::method_not_allowed)
         .with_state(api);
-    layers::around(routes.route("/v1/{*rest}", axum::routing::any(layers::not_found)))
+    let api = routes.route("/v1/{*rest}", axum::routing::any(layers::not_found));
+    layers::around(api).merge(pages::routes())
 }

@@ -1,0 +1,94 @@
+//! The pages that errors point at. They are plain documents without a script: whoever follows a
+//! problem's `type`, person or program, reads what it means and what to do.
+
+use super::catalogue::{self, ENTRIES, Entry};
+use axum::Router;
+use axum::extract::Path;
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use http::StatusCode;
+use http::header::{self, HeaderValue};
+use std::fmt::Write;
+
+/// No script, no picture, our own style.
+const POLICY: &str = "default-src 'none'; style-src 'self'; font-src 'self'; img-src 'self'; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// The error pages.
+pub fn routes() -> Router {
+    Router::new()
+        .route("/docs/errors", get(all))
+        .route("/docs/errors/{code}", get(one))
+}
+
+async fn all() -> Response {
+    let mut list = String::from("<h1>Errors of the API</h1>");
+    list.push_str(
+        "<p>Every error is a problem as of RFC 9457. Programs test its <code>code</code>, which \
+         never changes its meaning; the <code>detail</code> is for people.</p><dl>",
+    );
+    for entry in ENTRIES {
+        let Entry { code, title, .. } = entry;
+        let status = entry.status.as_u16();
+        // Writing to a string cannot fail.
+        let _written = write!(
+            list,
+            "<dt><a href=\"/docs/errors/{code}\"><code>{code}</code></a> · {status}</dt>\
+             <dd>{title}.</dd>"
+        );
+    }
+    list.push_str("</dl>");
+    page(StatusCode::OK, "Errors of the API", &list)
+}
+
+async fn one(Path(code): Path<String>) -> Response {
+    let Some(entry) = catalogue::find(&code) else {
+        let lost = "<h1>There is no such error</h1>\
+                    <p><a href=\"/docs/errors\">All errors of the API</a></p>";
+        return page(StatusCode::NOT_FOUND, "There is no such error", lost);
+    };
+    let repeat = if entry.may_be_repeated {
+        "Yes, with the same key: it answers what was decided, or decides now."
+    } else {
+        "No: the same request with the same key is answered the same."
+    };
+    let Entry {
+        code,
+        title,
+        meaning,
+        remedy,
+        ..
+    } = entry;
+    let status = entry.status.as_u16();
+    let body = format!(
+        "<h1>{title}</h1>\
+         <dl><dt>Code</dt><dd><code>{code}</code></dd>\
+         <dt>Status</dt><dd>{status}</dd>\
+         <dt>What it means</dt><dd>{meaning}</dd>\
+         <dt>What to do</dt><dd>{remedy}</dd>\
+         <dt>May the same request be sent again?</dt><dd>{repeat}</dd></dl>\
+         <p><a href=\"/docs/errors\">All errors of the API</a></p>"
+    );
+    page(StatusCode::OK, title, &body)
+}
+
+/// A document. What it is made of is in this program, so nothing needs to be escaped.
+fn page(status: StatusCode, title: &str, body: &str) -> Response {
+    let html = format!(
+        "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <title>{title} · LotZero</title>\
+         <link rel=\"icon\" href=\"/favicon.svg\"><link rel=\"stylesheet\" href=\"/pkg/lotzero.css\">\
+         </head><body><div class=\"page\"><header class=\"strip\">\
+         <a class=\"mark\" href=\"/\" aria-label=\"LotZero\">\
+         <img src=\"/favicon.svg\" width=\"28\" height=\"28\" alt=\"\">\
+         <span class=\"mark-name\">LotZero</span></a></header>\
+         <main><article class=\"prose\">{body}</article></main></div></body></html>"
+    );
+    let mut response = (status, Html(html)).into_response();
+    let policy = HeaderValue::from_static(POLICY);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_SECURITY_POLICY, policy);
+    response
+}
