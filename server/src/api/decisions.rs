@@ -8,7 +8,7 @@ use shared::purchase::Refusal;
 use shared::{Currency, PurchaseId, TransferId};
 
 /// The body of a committed purchase. Its fields stand in this order, for ever.
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 pub struct Receipt {
     /// Always `committed`.
     pub outcome: &'static str,
@@ -114,7 +114,7 @@ mod tests {
             amount: usd(1_250),
             attempts: 2,
         };
-        let receipt = receipt(purchase(), &committed).ok().expect("a receipt");
+        let receipt = receipt(purchase(), &committed).expect("a receipt");
         assert_eq!(
             serde_json::to_string(&receipt).expect("writes"),
             "{\"outcome\":\"committed\",\"purchase_id\":\"pur_00000000000000000000000000000001\",\

@@ -218,7 +218,7 @@ impl Restock {
             let share = each + i64::from(place < extra);
             (share > 0).then_some((number, share))
         });
-        let (old, new): (Vec<(i32, i64)>, Vec<(i32, i64)>) =
+        let (old, new): (Vec<_>, Vec<_>) =
             shares.partition(|(number, _)| versions.contains_key(number));
         let (numbers, units): (Vec<i32>, Vec<i64>) = new.into_iter().unzip();
         insert_buckets(tx, self.item, &numbers, &units).await?;

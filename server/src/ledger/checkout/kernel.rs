@@ -70,7 +70,10 @@ pub enum Undecided {
     Failed(Failure),
 }
 
-type Reply = oneshot::Sender<Result<(Decision, bool), Undecided>>;
+/// What was decided, and whether the key had been answered before.
+type Decided = Result<(Decision, bool), Undecided>;
+
+type Reply = oneshot::Sender<Decided>;
 
 struct Waiting {
     asked: Asked,
@@ -235,7 +238,7 @@ impl Kernel {
         self: &Arc<Self>,
         queue: &Arc<ItemQueue>,
         asked: Asked,
-    ) -> Result<oneshot::Receiver<Result<(Decision, bool), Undecided>>, Undecided> {
+    ) -> Result<oneshot::Receiver<Decided>, Undecided> {
         let lanes = u128::try_from(queue.lanes.len()).unwrap_or(1);
         let lane = asked.request.mandate.uuid().as_u128() % lanes;
         let index = usize::try_from(lane).unwrap_or(0);
@@ -310,7 +313,7 @@ impl Kernel {
         queue: &ItemQueue,
         index: usize,
         asked: &Arc<[Asked]>,
-    ) -> Vec<Option<Result<(Decision, bool), Undecided>>> {
+    ) -> Vec<Option<Decided>> {
         let mark = queue.sold_out.load(Ordering::Acquire);
         if mark != IN_STOCK {
             if let Some(answers) = self.answer_sold_out(queue, mark, asked).await {
@@ -342,9 +345,9 @@ impl Kernel {
         queue: &ItemQueue,
         asked: &Arc<[Asked]>,
         lane: Lane,
-    ) -> Vec<Option<Result<(Decision, bool), Undecided>>> {
+    ) -> Vec<Option<Decided>> {
         let started = Instant::now();
-        let mut answers: Vec<Option<Result<(Decision, bool), Undecided>>> = Vec::new();
+        let mut answers: Vec<Option<Decided>> = Vec::new();
         answers.resize_with(asked.len(), || None);
         let mut parts: Vec<(Range<usize>, u32)> = vec![(0..asked.len(), 0)];
         while let Some((range, attempts)) = parts.pop() {
@@ -376,7 +379,7 @@ impl Kernel {
         queue: &ItemQueue,
         mark: i64,
         asked: &Arc<[Asked]>,
-    ) -> Option<Vec<Option<Result<(Decision, bool), Undecided>>>> {
+    ) -> Option<Vec<Option<Decided>>> {
         let item = queue.card.item.uuid();
         let keys: Vec<Uuid> = asked.iter().map(|asked| asked.purchase.uuid()).collect();
         let read = self
@@ -411,7 +414,7 @@ fn may_be_one_of_many(given_up: GivenUp, started: Instant) -> bool {
         && started.elapsed() < Bounds::COMMAND.elapsed
 }
 
-fn replay(kept: &Kept, asked: &Asked) -> Result<(Decision, bool), Undecided> {
+fn replay(kept: &Kept, asked: &Asked) -> Decided {
     if kept.fingerprint == asked.fingerprint {
         Ok((kept.decision.clone(), true))
     } else {
@@ -420,11 +423,7 @@ fn replay(kept: &Kept, asked: &Asked) -> Result<(Decision, bool), Undecided> {
 }
 
 /// Takes in what a batch answered.
-fn note(
-    queue: &ItemQueue,
-    answers: &mut [Option<Result<(Decision, bool), Undecided>>],
-    ran: Ran<Answers>,
-) {
+fn note(queue: &ItemQueue, answers: &mut [Option<Decided>], ran: Ran<Answers>) {
     if let Some(epoch) = ran.answer.sold_out {
         queue.sold_out.store(epoch, Ordering::Release);
     }
