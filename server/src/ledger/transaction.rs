@@ -329,6 +329,8 @@ pub struct GivenUp {
     pub failure: Failure,
     /// The class of its last failure; `None` if its key belongs to another command, or it panicked.
     pub class: Option<Class>,
+    /// Tries that were made; 0 if it panicked.
+    pub attempts: u32,
 }
 
 /// Hears events after their COMMIT.
@@ -403,6 +405,7 @@ impl Runner {
             Err(GivenUp {
                 failure: Failure::Unknown,
                 class: None,
+                attempts: 0,
             })
         })
     }
@@ -448,6 +451,7 @@ impl Runner {
                     return Err(GivenUp {
                         failure: Failure::KeyReused,
                         class: None,
+                        attempts: run.attempt,
                     });
                 }
                 Err((phase, error)) => self.sort(C::NAME, phase, &error),
@@ -472,6 +476,7 @@ impl Runner {
         Err(GivenUp {
             failure,
             class: Some(class),
+            attempts: run.attempt,
         })
     }
 

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub mod checkout;
+pub mod halt;
 pub mod web;
 
 use app::ports::Actor;

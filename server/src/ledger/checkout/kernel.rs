@@ -358,7 +358,7 @@ impl Kernel {
                 Err(given_up) if range.len() > 1 && may_be_one_of_many(given_up, started) => {
                     self.counts.halved.fetch_add(1, Ordering::Relaxed);
                     let middle = range.start + range.len() / 2;
-                    let attempts = attempts.saturating_add(2);
+                    let attempts = attempts.saturating_add(given_up.attempts);
                     parts.push((middle..range.end, attempts));
                     parts.push((range.start..middle, attempts));
                 }
