@@ -89,11 +89,12 @@ async fn gated(database: &Database) -> (Gate, Node) {
 
 /// The tries of a purchase that was made by this very call.
 fn fresh(answer: &Answer) -> u32 {
-    let Decision::Committed { attempts, .. } = answer.decision else {
-        panic!("not committed: {answer:?}");
-    };
     assert!(!answer.replayed, "the caller's own commit is no replay");
-    attempts
+    let tries = match &answer.decision {
+        Decision::Committed { attempts, .. } => Some(*attempts),
+        Decision::Refused(_) => None,
+    };
+    tries.expect("committed")
 }
 
 async fn rows_of(raw: &mut PgConnection, purchase: PurchaseId) -> i64 {
