@@ -39,7 +39,8 @@ const PARTS: [Part; 6] = [
         sql: "INSERT INTO purchases
                 (purchase_id, tenant_id, item_id, mandate_id, agent_id, quantity, price_minor,
                  currency, refunded_minor, attempts, fingerprint, event_id, refusal, created_at_ms)
-              SELECT p, $1, $2, m, a, q, $3, $4, 0, n, f, CASE WHEN r IS NULL THEN $5 END, r, $6
+              SELECT p, $1::uuid, $2::uuid, m, a, q, $3::bigint, $4::text, 0, n, f,
+                     CASE WHEN r IS NULL THEN $5::uuid END, r, $6::bigint
               FROM unnest($7::uuid[], $8::uuid[], $9::text[], $10::integer[], $11::integer[],
                           $12::bytea[], $13::text[]) AS d(p, m, a, q, n, f, r)",
         parameters: 13,
@@ -68,7 +69,7 @@ const PARTS: [Part; 6] = [
         sql: "INSERT INTO legs
                 (transfer_id, leg, kind, owner_id, account, currency, amount_minor, subaccount_id,
                  at_ms)
-              SELECT t, n, $1, $2, a, $3, m, s, $4
+              SELECT t, n, $1::text, $2::uuid, a, $3::text, m, s, $4::bigint
               FROM unnest($5::uuid[], $6::smallint[], $7::text[], $8::bigint[], $9::uuid[])
                    AS d(t, n, a, m, s)",
         parameters: 9,
@@ -76,7 +77,7 @@ const PARTS: [Part; 6] = [
     Part {
         what: "intent",
         sql: "INSERT INTO purchase_intents (intent_id, purchase_id, at_ms)
-              SELECT i, p, $1 FROM unnest($2::uuid[], $3::uuid[]) AS d(i, p)
+              SELECT i, p, $1::bigint FROM unnest($2::uuid[], $3::uuid[]) AS d(i, p)
               ON CONFLICT (intent_id) DO UPDATE
               SET purchase_id = excluded.purchase_id, at_ms = excluded.at_ms",
         parameters: 3,
@@ -85,7 +86,7 @@ const PARTS: [Part; 6] = [
         what: "outbox",
         sql: "INSERT INTO outbox (event_id, aggregate, version, payload, created_at_ms, listed,
                                   tries, published)
-              SELECT e, $1, 0, p, $2, false, 0, false
+              SELECT e, $1::text, 0, p, $2::bigint, false, 0, false
               FROM unnest($3::uuid[], $4::text[]) AS d(e, p)",
         parameters: 4,
     },
@@ -120,6 +121,12 @@ fn shifted(sql: &str, by: usize) -> String {
         text.push_str(&format!("${}{rest}", number + by));
     }
     text
+}
+
+/// The statements of a write, by what they write, and all together.
+pub fn statements() -> Vec<(&'static str, &'static str)> {
+    let parts = PARTS.iter().map(|part| (part.what, part.sql));
+    parts.chain([("all together", TOGETHER.as_str())]).collect()
 }
 
 /// Collects the arguments of the parts, in their order.

@@ -24,3 +24,12 @@ mod snapshot;
 pub use batch::{Decision, MAX_ASKS, MAX_ROWS};
 pub use kernel::{Answer, Kernel, Undecided};
 pub use replies::{KeyedWork, Reply, Work};
+
+/// Every statement that the kernel sends, by name, for tests of their plans.
+#[must_use]
+pub fn statements() -> Vec<(&'static str, &'static str)> {
+    let mut all = batch_rows::statements();
+    all.push(("a batch's read", snapshot::READ));
+    all.push(("a sold-out batch's read", snapshot::READ_SOLD_OUT));
+    all
+}

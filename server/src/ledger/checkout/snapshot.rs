@@ -53,7 +53,7 @@ struct Row {
 }
 
 /// Each part is found by its primary key; NULLs fill what a part does not have.
-const READ: &str = concat!(
+pub const READ: &str = concat!(
     "SELECT 0 AS part, i.item_id AS id, NULL::uuid AS other_id, ",
     now_ms!(),
     " AS first, i.stock_epoch AS second, NULL::bigint AS third, NULL::text AS word,
@@ -88,7 +88,7 @@ const READ: &str = concat!(
 
 /// What a stampede on sold-out stock reads: keys that were used before, and whether units came
 /// back since.
-const READ_SOLD_OUT: &str = "SELECT i.stock_epoch, p.purchase_id, p.price_minor,
+pub const READ_SOLD_OUT: &str = "SELECT i.stock_epoch, p.purchase_id, p.price_minor,
             p.quantity, p.attempts, p.currency, p.refusal, p.fingerprint
      FROM items i LEFT JOIN purchases p ON p.purchase_id = ANY($2)
      WHERE i.item_id = $1";
