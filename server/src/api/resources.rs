@@ -1,7 +1,7 @@
 //! The other resources: merchants, items, mandates, refunds, the wallet, ledger entries, usage.
 
 use super::Api;
-use super::call::{Id, found, key, keyed};
+use super::call::{Id, found, json, key, keyed, mark};
 use super::credentials::Tenant;
 use super::decisions;
 use super::fields::Fields;
@@ -18,7 +18,7 @@ use crate::ledger::checkout::refunds::Refund;
 use app::ports::{Actor, Ledger as _};
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use shared::money::MAX_MINOR;
@@ -471,13 +471,17 @@ pub async fn top_up(
     match done.outcome {
         Ok(receipt) => {
             let body = serde_json::to_string(&WalletBody::of(&receipt.wallet)).unwrap_or_default();
-            Ok(super::call::json(StatusCode::CREATED, body, done.replayed))
+            Ok(json(StatusCode::CREATED, body, done.replayed))
         }
-        Err(_limit) => Err(
-            Problem::new("invalid", "The wallet may have 100,000 free at most.").field(
-                "amount_minor",
-                "less, so that the wallet stays within its bound",
-            ),
-        ),
+        Err(_limit) => {
+            let problem = Problem::new("invalid", "The wallet may have 100,000 free at most.")
+                .field(
+                    "amount_minor",
+                    "less, so that the wallet stays within its bound",
+                );
+            let mut response = problem.into_response();
+            mark(response.headers_mut(), done.replayed);
+            Ok(response)
+        }
     }
 }
