@@ -1,6 +1,7 @@
 //! How requests arrive: in pieces, without end, as no text at all.
 
-use crate::caller::{Site, assert_none, raw, wrong};
+use crate::caller::{Site, assert_none, wrong};
+use crate::common::web::exchange;
 use std::time::{Duration, Instant};
 
 const BODY: &str =
@@ -18,31 +19,31 @@ async fn a_body_may_come_in_any_way_but_not_without_end() {
     // In pieces, without a length.
     let pieces = format!("{:x}\r\n{BODY}\r\n0\r\n\r\n", BODY.len());
     let small = format!("{head}Transfer-Encoding: chunked\r\n\r\n{pieces}");
-    let first = raw(address, small.as_bytes()).await;
+    let first = exchange(address, small.as_bytes()).await;
     assert_eq!(first.status, 201, "{first:?}");
     // Exactly 64 KiB is not too much.
     let padded = format!("{BODY}{}", " ".repeat(64 * 1_024 - BODY.len()));
     let exact = format!("{head}Content-Length: {}\r\n\r\n{padded}", padded.len());
-    let again = raw(address, exact.as_bytes()).await;
+    let again = exchange(address, exact.as_bytes()).await;
     assert_eq!((again.status, &again.body), (201, &first.body));
     let piece = format!("400\r\n{}\r\n", " ".repeat(1_024));
     let large = format!(
         "{head}Transfer-Encoding: chunked\r\n\r\n{}",
         piece.repeat(65)
     );
-    let answer = raw(address, large.as_bytes()).await;
+    let answer = exchange(address, large.as_bytes()).await;
     mistakes.extend(wrong(&answer, 413, "too_large", "in pieces"));
     let mut bytes = format!("{head}Content-Length: 16\r\n\r\n").into_bytes();
     bytes.extend(b"{\"agent_id\":\"\xff\"}");
-    let answer = raw(address, &bytes).await;
+    let answer = exchange(address, &bytes).await;
     mistakes.extend(wrong(&answer, 400, "malformed", "no UTF-8"));
     // A compressed body is bytes like any other: nothing is unpacked.
     let packed = format!("{head}Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc");
-    let answer = raw(address, packed.as_bytes()).await;
+    let answer = exchange(address, packed.as_bytes()).await;
     mistakes.extend(wrong(&answer, 400, "malformed", "packed"));
     let began = Instant::now();
     let slow = format!("{head}Content-Length: 100\r\n\r\n{{");
-    let answer = raw(address, slow.as_bytes()).await;
+    let answer = exchange(address, slow.as_bytes()).await;
     mistakes.extend(wrong(&answer, 408, "too_slow", "half a body"));
     let took = began.elapsed();
     assert!(took < Duration::from_secs(12), "{took:?}");
@@ -69,7 +70,7 @@ async fn what_is_no_request_is_refused() {
             400,
         ),
     ] {
-        let answer = raw(address, request.as_bytes()).await;
+        let answer = exchange(address, request.as_bytes()).await;
         assert_eq!(answer.status, status, "{answer:?}");
     }
 }

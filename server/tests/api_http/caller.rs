@@ -8,8 +8,6 @@ use server::local::attach_running;
 use sqlx::{Connection, PgConnection};
 use std::path::Path;
 use std::process::Command;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 /// A node with a data folder of its own.
 pub struct Site {
@@ -152,27 +150,6 @@ impl Caller {
         assert_eq!(answer.status, 200, "{path}: {answer:?}");
         assert_eq!(answer.headers["content-type"], "application/json");
         json(&answer)
-    }
-}
-
-/// Sends bytes as they are, and reads until the other side closes.
-pub async fn raw(address: &str, bytes: &[u8]) -> Answer {
-    let mut stream = TcpStream::connect(address).await.expect("connects");
-    stream.write_all(bytes).await.expect("sends");
-    let mut read = Vec::new();
-    stream.read_to_end(&mut read).await.expect("answers");
-    let text = String::from_utf8_lossy(&read).into_owned();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-    let mut lines = head.lines();
-    let status = lines.next().and_then(|line| line.split(' ').nth(1));
-    let pair = |line: &str| {
-        let (name, value) = line.split_once(": ")?;
-        Some((name.to_lowercase(), value.to_owned()))
-    };
-    Answer {
-        status: status.and_then(|s| s.parse().ok()).unwrap_or_default(),
-        headers: lines.filter_map(pair).collect(),
-        body: body.to_owned(),
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 const COMMIT: &str = "/v1/purchases/commit";
 
+#[expect(clippy::too_many_lines, reason = "the table is the test")]
 #[tokio::test]
 async fn every_rule_of_a_mandate_has_its_status() {
     let site = Site::start();

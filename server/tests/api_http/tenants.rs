@@ -106,7 +106,16 @@ async fn every_route_answers_for_another_tenants_id_as_for_none() {
     }
     assert_none(&mistakes);
     assert_eq!(site.rows().await, before, "nothing was written");
-    // Lists, wallets and usage are each tenant's own.
+    site.assert_clean().await;
+}
+
+#[tokio::test]
+async fn lists_and_sums_are_each_tenants_own() {
+    let site = Site::start();
+    let a = Shop::open(site.tenant("acme")).await;
+    let b = Shop::open(site.tenant("bolt")).await;
+    let back = json!({"purchase_id": b.purchase, "amount_minor": 100});
+    b.caller.make("/v1/refunds", &back, 201).await;
     let theirs = [&b.merchant, &b.item, &b.mandate, &b.purchase];
     let mut paths: Vec<String> = LISTS
         .iter()

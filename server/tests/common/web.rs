@@ -101,8 +101,13 @@ pub async fn request(
         text.push_str(&format!("{name}: {value}\r\n"));
     }
     text.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
+    exchange(address, text.as_bytes()).await
+}
+
+/// Sends bytes as they are on a connection of their own, and reads until the other side closes.
+pub async fn exchange(address: &str, sent: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(address).await.expect("connects");
-    stream.write_all(text.as_bytes()).await.expect("sends");
+    stream.write_all(sent).await.expect("sends");
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).await.expect("answers");
     let text = String::from_utf8_lossy(&bytes).into_owned();

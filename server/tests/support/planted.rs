@@ -3,7 +3,7 @@
 //! it also where a check was forgotten.
 
 /// What breaks an invariant: the audit that must find it, and the statements.
-pub const PLANTED: [(&str, &str); 78] = [
+pub const PLANTED: [(&str, &str); 84] = [
     (
         "A1",
         "UPDATE legs SET amount_minor = amount_minor + 1 WHERE leg = 0 AND kind = 'hold'",
@@ -33,6 +33,11 @@ pub const PLANTED: [(&str, &str); 78] = [
         "A4",
         "UPDATE legs SET amount_minor = amount_minor + 1
                 WHERE kind = 'refund' AND account = 'available'",
+    ),
+    (
+        "A5",
+        "ALTER TABLE wallets DROP CONSTRAINT wallet_held;
+                UPDATE wallets SET held_minor = -1",
     ),
     (
         "A5",
@@ -85,6 +90,10 @@ pub const PLANTED: [(&str, &str); 78] = [
     (
         "A8",
         "UPDATE bids SET amount_minor = 1501 WHERE lot_version = 2",
+    ),
+    (
+        "A9",
+        "UPDATE holds SET state = 'captured', ended_at_ms = 1 WHERE state = 'live'",
     ),
     (
         "A9",
@@ -204,6 +213,10 @@ pub const PLANTED: [(&str, &str); 78] = [
         "A14",
         "UPDATE bids SET lot_id = gen_random_uuid() WHERE lot_version = 2",
     ),
+    ("A14", "UPDATE claims SET lot_id = gen_random_uuid()"),
+    ("A14", "UPDATE claims SET transfer_id = gen_random_uuid()"),
+    ("A14", "UPDATE holds SET bid_id = gen_random_uuid()"),
+    ("A14", "UPDATE lots SET seller_id = gen_random_uuid()"),
     ("A14", "UPDATE purchases SET item_id = gen_random_uuid()"),
     ("A14", "UPDATE purchases SET mandate_id = gen_random_uuid()"),
     ("A14", "UPDATE refunds SET purchase_id = gen_random_uuid()"),
