@@ -232,6 +232,42 @@ async fn lost_commits_of_whole_batches_on_two_nodes_lose_nothing() {
     database.drop().await;
 }
 
+/// A batch of several whose COMMIT is lost, and which then loses races: each request is decided
+/// nevertheless, and nobody's own purchase is called a replay.
+// One thread: what is sent at once is one batch.
+#[tokio::test]
+async fn a_batch_that_loses_races_after_a_lost_commit_is_decided() {
+    const SIZE: u32 = 8;
+    let database = Database::create().await;
+    let (gate, node) = gated(&database).await;
+    let stand = Stand::build(&node).await;
+    for (name, tries) in [("after", 1), ("before", 4)] {
+        // One key is old; it must be called so.
+        let old = stand.commit(&node, &format!("{name}-0"), 0).await;
+        fresh(&old.expect("answers"));
+        match name {
+            "after" => gate.cut_after_commit(1),
+            _ => gate.cut_before_commit(1),
+        }
+        gate.fail_commit_with(2, "40001");
+        let halved = node.ledger.kernel().counters().halved;
+        let keys: Vec<String> = (0..SIZE).map(|number| format!("{name}-{number}")).collect();
+        let sending = keys.iter().map(|key| stand.commit(&node, key, 0));
+        for (number, answer) in join_all(sending).await.into_iter().enumerate() {
+            let answer = answer.expect("decided");
+            if number == 0 {
+                assert!(answer.replayed && code(&answer.decision) == "committed");
+            } else {
+                assert_eq!(fresh(&answer), tries, "{name}-{number}");
+            }
+        }
+        let halved = node.ledger.kernel().counters().halved - halved;
+        assert_eq!(halved, 1, "invalid: no batch of several was given up");
+    }
+    stand.assert_bought(&node, 2 * SIZE).await;
+    database.drop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conflict_at_any_place_is_retried_and_the_receipt_counts_it() {
     let database = Database::create().await;
@@ -424,6 +460,42 @@ async fn while_the_database_hangs_a_key_is_in_progress() {
     database.drop().await;
 }
 
+/// A batch that is being halved when the database hangs: its parts do not wait one after another.
+// One thread: what is sent at once is one batch.
+#[tokio::test]
+async fn the_parts_of_a_batch_share_its_time() {
+    const SIZE: u32 = 32;
+    let database = Database::create().await;
+    let (gate, node) = gated(&database).await;
+    let stand = Stand::build(&node).await;
+    gate.fail_commit_with(1_000, "40001");
+    let hangs = async {
+        common::eventually("a part of a part is tried", async || {
+            gate.counters().failed_commits >= 7
+        })
+        .await;
+        gate.hang(true);
+    };
+    let keys: Vec<String> = (0..SIZE).map(|number| format!("k-{number}")).collect();
+    let sending = keys.iter().map(|key| stand.commit(&node, key, 0));
+    let began = Instant::now();
+    let (answers, ()) = tokio::join!(join_all(sending), hangs);
+    let took = began.elapsed();
+    gate.disarm();
+    assert!(node.ledger.kernel().counters().halved >= 3, "invalid");
+    let unavailable = Err(Undecided::Failed(Failure::Unavailable));
+    assert!(answers.iter().all(|answer| *answer == unavailable));
+    // The last part that was tried may have begun just before the time was over.
+    let bound = 2 * Bounds::COMMAND.elapsed + Duration::from_secs(1);
+    assert!(took < bound, "took {took:?}");
+    let sending = keys.iter().map(|key| stand.commit(&node, key, 0));
+    for answer in join_all(sending).await {
+        fresh(&answer.expect("answers"));
+    }
+    stand.assert_bought(&node, SIZE).await;
+    database.drop().await;
+}
+
 /// A COMMIT that hangs and is done at last, long after its caller was told that nobody knows.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_takes_effect_after_it_was_given_up_is_the_keys_one_answer() {
@@ -480,7 +552,8 @@ async fn poisoned(node: &Node, stand: &Stand, name: &str, size: usize) -> Vec<u3
     tries
 }
 
-#[tokio::test(flavor = "multi_thread")]
+// One thread: what is sent at once is one batch.
+#[tokio::test]
 async fn a_poisoned_request_fails_alone() {
     let database = Database::create().await;
     let node = database.node().await;
