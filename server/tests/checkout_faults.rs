@@ -72,6 +72,13 @@ impl Stand {
         node.commit(&self.shop, key, self.request(key, lane)).await
     }
 
+    /// A request that is refused for its price; the refusal's code.
+    async fn buy_too_dear(&self, node: &Node) -> &'static str {
+        let mut request = self.request("miser", 0);
+        request.max_price = common::usd(1);
+        node.buy(&self.shop, request).await
+    }
+
     /// That there is exactly this much, besides the first purchase.
     async fn assert_bought(&self, node: &Node, purchases: u32) {
         let left = i64::from(UNITS - 1 - purchases);
@@ -229,6 +236,62 @@ async fn lost_commits_of_whole_batches_on_two_nodes_lose_nothing() {
     }
     let purchases = u32::try_from(keys.len()).expect("few") + 1;
     stand.assert_bought(&nodes[0].1, purchases).await;
+    database.drop().await;
+}
+
+/// A rush on scarce stock while every third COMMIT is lost or loses.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rush_under_lost_commits_sells_what_there_is() {
+    const SCARCE: u32 = 60;
+    const AGENTS: usize = 600;
+    let database = Database::create().await;
+    let nodes = [gated(&database).await, gated(&database).await];
+    let mut stand = Stand::build(&nodes[0].1).await;
+    let plenty = stand.item;
+    stand.item = nodes[0].1.item(&stand.shop, PRICE_MINOR, SCARCE).await;
+    for (gate, node) in &nodes {
+        // The item is known before the faults begin.
+        assert_eq!(stand.buy_too_dear(node).await, "price_moved");
+        for _ in 0..4 {
+            gate.cut_after_commit(1);
+            gate.cut_before_commit(1);
+            gate.fail_commit_with(1, "40001");
+        }
+    }
+    let keys: Vec<String> = (0..AGENTS).map(|number| format!("k-{number}")).collect();
+    let sending = keys
+        .iter()
+        .enumerate()
+        .map(|(place, key)| stand.commit(&nodes[place % 2].1, key, place / 2));
+    let answers = join_all(sending).await;
+    let seen = nodes.each_ref().map(|(gate, _)| gate.counters());
+    assert!(
+        seen.iter()
+            .all(|c| c.applied_then_cut > 0 && c.cut_before_commit > 0 && c.failed_commits > 0),
+        "invalid: {seen:?}"
+    );
+    for (gate, _) in &nodes {
+        gate.disarm();
+    }
+    let mut committed = 0;
+    for (place, (key, answer)) in keys.iter().zip(answers).enumerate() {
+        let node = &nodes[place % 2].1;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(Undecided::Failed(_)) => {
+                let again = stand.commit(node, key, place / 2).await;
+                again.expect("answers")
+            }
+            Err(other) => panic!("{key}: {other:?}"),
+        };
+        let code = code(&answer.decision);
+        assert!(["committed", "sold_out"].contains(&code), "{key}: {code}");
+        committed += u32::from(code == "committed");
+    }
+    assert_eq!(committed, SCARCE);
+    assert_eq!(nodes[0].1.stock_left(&stand.shop, stand.item).await, 0);
+    stand.item = plenty;
+    stand.assert_bought(&nodes[0].1, 0).await;
     database.drop().await;
 }
 
