@@ -72,6 +72,13 @@ impl Stand {
         node.commit(&self.shop, key, self.request(key, lane)).await
     }
 
+    /// A request that is refused for its price; the refusal's code.
+    async fn buy_too_dear(&self, node: &Node) -> &'static str {
+        let mut request = self.request("miser", 0);
+        request.max_price = common::usd(1);
+        node.buy(&self.shop, request).await
+    }
+
     /// That there is exactly this much, besides the first purchase.
     async fn assert_bought(&self, node: &Node, purchases: u32) {
         let left = i64::from(UNITS - 1 - purchases);
@@ -230,6 +237,98 @@ async fn lost_commits_of_whole_batches_on_two_nodes_lose_nothing() {
     }
     let purchases = u32::try_from(keys.len()).expect("few") + 1;
     stand.assert_bought(&nodes[0].1, purchases).await;
+    database.drop().await;
+}
+
+/// A rush on scarce stock while every third COMMIT is lost or loses.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rush_under_lost_commits_sells_what_there_is() {
+    const SCARCE: u32 = 60;
+    const AGENTS: usize = 600;
+    let database = Database::create().await;
+    let nodes = [gated(&database).await, gated(&database).await];
+    let mut stand = Stand::build(&nodes[0].1).await;
+    let plenty = stand.item;
+    stand.item = nodes[0].1.item(&stand.shop, PRICE_MINOR, SCARCE).await;
+    for (gate, node) in &nodes {
+        // The item is known before the faults begin.
+        assert_eq!(stand.buy_too_dear(node).await, "price_moved");
+        for _ in 0..4 {
+            gate.cut_after_commit(1);
+            gate.cut_before_commit(1);
+            gate.fail_commit_with(1, "40001");
+        }
+    }
+    let keys: Vec<String> = (0..AGENTS).map(|number| format!("k-{number}")).collect();
+    let sending = keys
+        .iter()
+        .enumerate()
+        .map(|(place, key)| stand.commit(&nodes[place % 2].1, key, place / 2));
+    let answers = join_all(sending).await;
+    let seen = nodes.each_ref().map(|(gate, _)| gate.counters());
+    assert!(
+        seen.iter()
+            .all(|c| c.applied_then_cut > 0 && c.cut_before_commit > 0 && c.failed_commits > 0),
+        "invalid: {seen:?}"
+    );
+    for (gate, _) in &nodes {
+        gate.disarm();
+    }
+    let mut committed = 0;
+    for (place, (key, answer)) in keys.iter().zip(answers).enumerate() {
+        let node = &nodes[place % 2].1;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(Undecided::Failed(_)) => {
+                let again = stand.commit(node, key, place / 2).await;
+                again.expect("answers")
+            }
+            Err(other) => panic!("{key}: {other:?}"),
+        };
+        let code = code(&answer.decision);
+        assert!(["committed", "sold_out"].contains(&code), "{key}: {code}");
+        committed += u32::from(code == "committed");
+    }
+    assert_eq!(committed, SCARCE);
+    assert_eq!(nodes[0].1.stock_left(&stand.shop, stand.item).await, 0);
+    stand.item = plenty;
+    stand.assert_bought(&nodes[0].1, 0).await;
+    database.drop().await;
+}
+
+/// A batch of several whose COMMIT is lost, and which then loses races: each request is decided
+/// nevertheless, and nobody's own purchase is called a replay.
+// One thread: what is sent at once is one batch.
+#[tokio::test]
+async fn a_batch_that_loses_races_after_a_lost_commit_is_decided() {
+    const SIZE: u32 = 8;
+    let database = Database::create().await;
+    let (gate, node) = gated(&database).await;
+    let stand = Stand::build(&node).await;
+    for (name, tries) in [("after", 1), ("before", 4)] {
+        // One key is old; it must be called so.
+        let old = stand.commit(&node, &format!("{name}-0"), 0).await;
+        fresh(&old.expect("answers"));
+        match name {
+            "after" => gate.cut_after_commit(1),
+            _ => gate.cut_before_commit(1),
+        }
+        gate.fail_commit_with(2, "40001");
+        let halved = node.ledger.kernel().counters().halved;
+        let keys: Vec<String> = (0..SIZE).map(|number| format!("{name}-{number}")).collect();
+        let sending = keys.iter().map(|key| stand.commit(&node, key, 0));
+        for (number, answer) in join_all(sending).await.into_iter().enumerate() {
+            let answer = answer.expect("decided");
+            if number == 0 {
+                assert!(answer.replayed && code(&answer.decision) == "committed");
+            } else {
+                assert_eq!(fresh(&answer), tries, "{name}-{number}");
+            }
+        }
+        let halved = node.ledger.kernel().counters().halved - halved;
+        assert_eq!(halved, 1, "invalid: no batch of several was given up");
+    }
+    stand.assert_bought(&node, 2 * SIZE).await;
     database.drop().await;
 }
 
@@ -425,6 +524,42 @@ async fn while_the_database_hangs_a_key_is_in_progress() {
     database.drop().await;
 }
 
+/// A batch that is being halved when the database hangs: its parts do not wait one after another.
+// One thread: what is sent at once is one batch.
+#[tokio::test]
+async fn the_parts_of_a_batch_share_its_time() {
+    const SIZE: u32 = 32;
+    let database = Database::create().await;
+    let (gate, node) = gated(&database).await;
+    let stand = Stand::build(&node).await;
+    gate.fail_commit_with(1_000, "40001");
+    let hangs = async {
+        common::eventually("a part of a part is tried", async || {
+            gate.counters().failed_commits >= 7
+        })
+        .await;
+        gate.hang(true);
+    };
+    let keys: Vec<String> = (0..SIZE).map(|number| format!("k-{number}")).collect();
+    let sending = keys.iter().map(|key| stand.commit(&node, key, 0));
+    let began = Instant::now();
+    let (answers, ()) = tokio::join!(join_all(sending), hangs);
+    let took = began.elapsed();
+    gate.disarm();
+    assert!(node.ledger.kernel().counters().halved >= 3, "invalid");
+    let unavailable = Err(Undecided::Failed(Failure::Unavailable));
+    assert!(answers.iter().all(|answer| *answer == unavailable));
+    // The last part that was tried may have begun just before the time was over.
+    let bound = 2 * Bounds::COMMAND.elapsed + Duration::from_secs(1);
+    assert!(took < bound, "took {took:?}");
+    let sending = keys.iter().map(|key| stand.commit(&node, key, 0));
+    for answer in join_all(sending).await {
+        fresh(&answer.expect("answers"));
+    }
+    stand.assert_bought(&node, SIZE).await;
+    database.drop().await;
+}
+
 /// A COMMIT that hangs and is done at last, long after its caller was told that nobody knows.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_takes_effect_after_it_was_given_up_is_the_keys_one_answer() {
@@ -481,7 +616,8 @@ async fn poisoned(node: &Node, stand: &Stand, name: &str, size: usize) -> Vec<u3
     tries
 }
 
-#[tokio::test(flavor = "multi_thread")]
+// One thread: what is sent at once is one batch.
+#[tokio::test]
 async fn a_poisoned_request_fails_alone() {
     let database = Database::create().await;
     let node = database.node().await;

@@ -396,12 +396,13 @@ async fn refund_against_refund() {
     }
 }
 
-/// Money that comes back while its mandate ends is in the wallet once, whichever is first.
+/// Money that comes back while its mandate ends is in the wallet once, whichever is first; also if
+/// all of the mandate had been spent.
 #[tokio::test(flavor = "multi_thread")]
 async fn refund_against_revoke() {
-    for place in [PURCHASES, BUDGETS] {
+    for (place, cap) in [(PURCHASES, 10_000), (BUDGETS, 10_000), (BUDGETS, PRICE)] {
         let mut pair = Pair::open().await;
-        let (item, mandate) = (pair.item(5).await, pair.mandate(10_000).await);
+        let (item, mandate) = (pair.item(5).await, pair.mandate(cap).await);
         let bought = pair.bought(item, mandate, "a").await;
         let Pair {
             halts,
@@ -417,42 +418,51 @@ async fn refund_against_revoke() {
                 fast.revoke(shop, mandate),
             )
             .await;
-        revoke.expect("revoked");
-        let refund = refund.expect("refunded");
-        assert!(refund.contains("\"to\":\"wallet\""), "{refund}");
-        assert_eq!(pair.available().await, WALLET - PRICE + 300);
-        let view = pair.fast.mandate_of(&pair.shop, mandate).await;
-        assert_eq!((view.remaining_minor, view.returned_minor), (0, 9_800));
+        assert_money_lands_once(&pair, mandate, cap, (refund, "wallet"), revoke).await;
         pair.close(true).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn revoke_against_refund() {
-    let mut pair = Pair::open().await;
-    let (item, mandate) = (pair.item(5).await, pair.mandate(10_000).await);
-    let bought = pair.bought(item, mandate, "a").await;
-    let Pair {
-        halts,
-        slow,
-        fast,
-        shop,
-        ..
-    } = &mut pair;
-    let (revoke, refund) = halts
-        .interleave(
-            BUDGETS,
-            slow.revoke(shop, mandate),
-            fast.refund(shop, bought, Some(300), 0),
-        )
-        .await;
+    for cap in [10_000, PRICE] {
+        let mut pair = Pair::open().await;
+        let (item, mandate) = (pair.item(5).await, pair.mandate(cap).await);
+        let bought = pair.bought(item, mandate, "a").await;
+        let Pair {
+            halts,
+            slow,
+            fast,
+            shop,
+            ..
+        } = &mut pair;
+        let (revoke, refund) = halts
+            .interleave(
+                BUDGETS,
+                slow.revoke(shop, mandate),
+                fast.refund(shop, bought, Some(300), 0),
+            )
+            .await;
+        assert_money_lands_once(&pair, mandate, cap, (refund, "mandate"), revoke).await;
+        pair.close(true).await;
+    }
+}
+
+async fn assert_money_lands_once(
+    pair: &Pair,
+    mandate: MandateId,
+    cap: i64,
+    (refund, to): (Result<String, &'static str>, &str),
+    revoke: Result<String, &'static str>,
+) {
     revoke.expect("revoked");
     let refund = refund.expect("refunded");
-    assert!(refund.contains("\"to\":\"mandate\""), "{refund}");
-    assert_eq!(pair.available().await, WALLET - PRICE + 300);
+    assert!(refund.contains(&format!("\"to\":\"{to}\"")), "{refund}");
+    let spent = PRICE - 300;
+    assert_eq!(pair.available().await, WALLET - spent);
     let view = pair.fast.mandate_of(&pair.shop, mandate).await;
-    assert_eq!((view.remaining_minor, view.returned_minor), (0, 9_800));
-    pair.close(true).await;
+    assert_eq!((view.remaining_minor, view.spent_minor), (0, spent));
+    assert_eq!(view.returned_minor, cap - spent);
 }
 
 /// Two revokes of one mandate bring its money back once.

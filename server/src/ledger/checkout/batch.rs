@@ -88,34 +88,42 @@ pub struct Answers {
     pub sold_out: Option<i64>,
 }
 
+/// What became of a batch's requests in larger batches before.
+#[derive(Clone, Debug, Default)]
+pub struct Earlier {
+    /// Tries.
+    pub attempts: u32,
+    /// Whether one of them may have been committed.
+    pub unknown: bool,
+    /// The keys that had an answer before any of them wrote; set by the first one that reads.
+    pub old_keys: Arc<OnceLock<HashSet<PurchaseId>>>,
+}
+
 /// A batch.
 pub struct CommitBatch {
     card: ItemCard,
     asked: Arc<[Asked]>,
     range: Range<usize>,
     lane: Lane,
-    earlier_attempts: u32,
-    /// The keys that had an answer before this batch ever wrote.
-    old_keys: OnceLock<HashSet<PurchaseId>>,
+    earlier: Earlier,
 }
 
 impl CommitBatch {
-    /// A batch of some of the requests; `earlier_attempts` were made for them in larger batches.
+    /// A batch of some of the requests.
     #[must_use]
-    pub fn new(
+    pub const fn new(
         card: ItemCard,
         asked: Arc<[Asked]>,
         range: Range<usize>,
         lane: Lane,
-        earlier_attempts: u32,
+        earlier: Earlier,
     ) -> Self {
         Self {
             card,
             asked,
             range,
             lane,
-            earlier_attempts,
-            old_keys: OnceLock::new(),
+            earlier,
         }
     }
 
@@ -148,8 +156,10 @@ impl Command for CommitBatch {
             intents,
         } = snapshot;
         // What is found later may be this batch's own, from a try whose outcome was unknown.
-        let old_keys = self.old_keys.get_or_init(|| kept.keys().copied().collect());
-        let attempts = self.earlier_attempts.saturating_add(tx.attempt());
+        let old_keys = &self.earlier.old_keys;
+        let old_keys = old_keys.get_or_init(|| kept.keys().copied().collect());
+        let after_unknown = self.earlier.unknown || tx.after_unknown();
+        let attempts = self.earlier.attempts.saturating_add(tx.attempt());
         let mut plan = Plan::new(now, self.card.terms, stock, mandates, intents);
         let mut outcomes = Vec::with_capacity(self.range.len());
         let mut made: Vec<Made<'_>> = Vec::with_capacity(self.range.len());
@@ -169,7 +179,7 @@ impl Command for CommitBatch {
                 outcomes.push(if *fingerprint == asked.fingerprint {
                     Outcome::Decided {
                         decision: decision.clone(),
-                        replayed: twin.is_some() || !tx.after_unknown() || old_keys.contains(&key),
+                        replayed: twin.is_some() || !after_unknown || old_keys.contains(&key),
                     }
                 } else {
                     Outcome::KeyReused

@@ -12,7 +12,7 @@
 
 use super::super::error::Class;
 use super::super::transaction::{Bounds, GivenUp, Ran, Runner};
-use super::batch::{Answers, Asked, CommitBatch, Decision, ItemCard, MAX_ASKS, Outcome};
+use super::batch::{Answers, Asked, CommitBatch, Decision, Earlier, ItemCard, MAX_ASKS, Outcome};
 use super::items;
 use super::snapshot::{Kept, read_sold_out};
 use crate::ids;
@@ -21,7 +21,6 @@ use sha2::{Digest, Sha256};
 use shared::purchase::{CommitRequest, Lane, Named, Refusal};
 use shared::{IdempotencyKey, ItemId, PrincipalId, PurchaseId};
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::ops::Range;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -349,22 +348,32 @@ impl Kernel {
         let started = Instant::now();
         let mut answers: Vec<Option<Decided>> = Vec::new();
         answers.resize_with(asked.len(), || None);
-        let mut parts: Vec<(Range<usize>, u32)> = vec![(0..asked.len(), 0)];
-        while let Some((range, attempts)) = parts.pop() {
+        let mut parts = vec![(0..asked.len(), Earlier::default())];
+        while let Some((range, earlier)) = parts.pop() {
             let shared = Arc::clone(asked);
-            let batch = CommitBatch::new(queue.card, shared, range.clone(), lane, attempts);
-            match self.runner.try_run(batch).await {
+            let batch = CommitBatch::new(queue.card, shared, range.clone(), lane, earlier.clone());
+            let ran = if earlier.attempts > 0 && is_over(started) {
+                Err(OVER)
+            } else {
+                self.runner.try_run(batch).await
+            };
+            match ran {
                 Ok(ran) => note(queue, &mut answers[range], ran),
                 Err(given_up) if range.len() > 1 && may_be_one_of_many(given_up, started) => {
                     self.counts.halved.fetch_add(1, Ordering::Relaxed);
                     let middle = range.start + range.len() / 2;
-                    let attempts = attempts.saturating_add(given_up.attempts);
-                    parts.push((middle..range.end, attempts));
-                    parts.push((range.start..middle, attempts));
+                    for half in [middle..range.end, range.start..middle] {
+                        parts.push((half, after(&earlier, given_up)));
+                    }
                 }
                 Err(given_up) => {
+                    let failure = match given_up.failure {
+                        // A larger batch may have been committed.
+                        Failure::Unavailable if earlier.unknown => Failure::Unknown,
+                        failure => failure,
+                    };
                     for answer in &mut answers[range] {
-                        *answer = Some(Err(Undecided::Failed(given_up.failure)));
+                        *answer = Some(Err(Undecided::Failed(failure)));
                     }
                 }
             }
@@ -409,9 +418,33 @@ impl Kernel {
 /// Whether a batch that was given up may go through in parts: it lost races, or one of its requests
 /// is at fault; and there is time left.
 fn may_be_one_of_many(given_up: GivenUp, started: Instant) -> bool {
-    matches!(given_up.class, Some(Class::Conflict | Class::Final))
-        && given_up.failure == Failure::Unavailable
-        && started.elapsed() < Bounds::COMMAND.elapsed
+    matches!(given_up.class, Some(Class::Conflict | Class::Final)) && !is_over(started)
+}
+
+/// Whether callers have waited long enough: what is left of a batch is not tried any more.
+fn is_over(started: Instant) -> bool {
+    started.elapsed() >= Bounds::COMMAND.elapsed
+}
+
+/// The end of a part that is not tried.
+const OVER: GivenUp = GivenUp {
+    failure: Failure::Unavailable,
+    class: Some(Class::Conflict),
+    attempts: 0,
+};
+
+/// What a half of a batch that was given up must know.
+fn after(earlier: &Earlier, given_up: GivenUp) -> Earlier {
+    Earlier {
+        attempts: earlier.attempts.saturating_add(given_up.attempts),
+        unknown: earlier.unknown || given_up.failure == Failure::Unknown,
+        old_keys: if earlier.old_keys.get().is_some() {
+            Arc::clone(&earlier.old_keys)
+        } else {
+            // Nothing was read yet: what one half will read says nothing about the other's keys.
+            Arc::default()
+        },
+    }
 }
 
 fn replay(kept: &Kept, asked: &Asked) -> Decided {
