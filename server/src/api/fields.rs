@@ -166,7 +166,7 @@ impl Fields {
         })
     }
 
-    /// An id. A text that is none is `malformed`, which callers test before anything else.
+    /// An id.
     pub fn id<T: FromStr>(&mut self, name: &str, prefix: &str) -> Option<T> {
         let wanted = format!("an id: {prefix} and 32 hexadecimal digits");
         self.text(name, &wanted, |text| text.parse().ok())

@@ -33,7 +33,7 @@ pub use sandbox::Sandbox;
 use crate::ledger::Ledger;
 use crate::webhooks::guard::Policy;
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use credentials::Credentials;
 use std::sync::Arc;
 
@@ -106,6 +106,9 @@ pub fn routes(api: Api) -> Router {
         .route("/v1/sandbox/commit", post(sandbox::commit))
         .method_not_allowed_fallback(layers::method_not_allowed)
         .with_state(api);
-    let api = routes.route("/v1/{*rest}", axum::routing::any(layers::not_found));
+    let api = routes
+        .route("/v1", any(layers::not_found))
+        .route("/v1/", any(layers::not_found))
+        .route("/v1/{*rest}", any(layers::not_found));
     layers::around(api).merge(pages::routes())
 }

@@ -367,10 +367,12 @@ impl Kernel {
                     }
                 }
                 Err(given_up) => {
-                    let failure = match given_up.failure {
-                        // A larger batch may have been committed.
-                        Failure::Unavailable if earlier.unknown => Failure::Unknown,
-                        failure => failure,
+                    // A larger batch may have been committed.
+                    let may_be_done = earlier.unknown && given_up.failure == Failure::Unavailable;
+                    let failure = if may_be_done {
+                        Failure::Unknown
+                    } else {
+                        given_up.failure
                     };
                     for answer in &mut answers[range] {
                         *answer = Some(Err(Undecided::Failed(failure)));
