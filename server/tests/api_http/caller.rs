@@ -154,14 +154,13 @@ impl Caller {
 }
 
 pub fn json(answer: &Answer) -> Value {
-    serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{error}: {answer:?}"))
+    serde_json::from_str(&answer.body).expect(&answer.body)
 }
 
 /// A text of a resource, such as its id.
 pub fn text(value: &Value, name: &str) -> String {
     let text = value[name].as_str();
-    text.unwrap_or_else(|| panic!("{name} in {value}"))
-        .to_owned()
+    text.expect(name).to_owned()
 }
 
 /// What is wrong with an answer that must be a problem with this status and code.

@@ -127,7 +127,7 @@ fn unfit(post: &Post) -> Vec<Case> {
             Value::Array(_) => {
                 raws.extend(["\"ZQX7\"", "[\"ZQX7\"]", "[null]", "[1]", "{\"0\":1}"])
             }
-            _ => {
+            Value::Null | Value::String(_) | Value::Object(_) => {
                 raws.extend([
                     "1",
                     "true",
