@@ -217,6 +217,10 @@ pub const AUDITS: [Audit; 17] = [
                       <> m.cap_minor
                    OR coalesce(g.rest, 0) <> coalesce(b.remaining, 0)
                 UNION ALL
+                SELECT m.mandate_id::text FROM mandates m
+                JOIN mandate_buckets b ON b.mandate_id = m.mandate_id
+                WHERE b.revoked <> (m.revoked_at_ms IS NOT NULL)
+                UNION ALL
                 SELECT p.purchase_id::text FROM purchases p
                 JOIN mandates m ON m.mandate_id = p.mandate_id
                 WHERE p.refusal IS NULL

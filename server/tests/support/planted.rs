@@ -3,7 +3,7 @@
 //! it also where a check was forgotten.
 
 /// What breaks an invariant: the audit that must find it, and the statements.
-pub const PLANTED: [(&str, &str); 84] = [
+pub const PLANTED: [(&str, &str); 85] = [
     (
         "A1",
         "UPDATE legs SET amount_minor = amount_minor + 1 WHERE leg = 0 AND kind = 'hold'",
@@ -172,6 +172,10 @@ pub const PLANTED: [(&str, &str); 84] = [
         "A11",
         "UPDATE mandates m SET revoked_at_ms = p.created_at_ms - 10001
                 FROM purchases p WHERE p.mandate_id = m.mandate_id AND p.refusal IS NULL",
+    ),
+    (
+        "A11",
+        "UPDATE mandate_buckets SET revoked = false WHERE revoked",
     ),
     ("A11", "UPDATE mandates SET purchase_cap_minor = 499"),
     (

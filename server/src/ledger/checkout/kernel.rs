@@ -106,6 +106,24 @@ impl ItemQueue {
     }
 }
 
+/// A worker at its lane. One that panics leaves the lane to the next one, and its callers without an
+/// answer: they hear that the outcome is unknown.
+struct Worker {
+    queue: Arc<ItemQueue>,
+    index: usize,
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let mut state = self.queue.lane(self.index);
+            state.running.clear();
+            state.waiting.clear();
+            state.has_worker = false;
+        }
+    }
+}
+
 /// How often each thing happened; counters only grow.
 #[derive(Debug, Default)]
 struct Counts {
@@ -259,6 +277,10 @@ impl Kernel {
 
     /// Works until nothing waits in the lane.
     async fn work(self: Arc<Self>, queue: Arc<ItemQueue>, index: usize) {
+        let _worker = Worker {
+            queue: Arc::clone(&queue),
+            index,
+        };
         loop {
             let Some(batch) = self.next_batch(&queue, index).await else {
                 return;
