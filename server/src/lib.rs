@@ -12,6 +12,7 @@ pub mod config;
 pub mod demo;
 pub mod events;
 pub mod firehose;
+mod hexadecimal;
 pub mod ids;
 pub mod ledger;
 pub mod live;

@@ -1,6 +1,7 @@
 //! Who may act: the browser's cookie holds one secret, the ledger knows its hash and the people
 //! it may act as. `?as=` selects among them and can name nobody else.
 
+use crate::hexadecimal::hexadecimal;
 use crate::ledger::Ledger;
 use app::ports::{Failure, StepIn, Viewer};
 use async_trait::async_trait;
@@ -10,7 +11,6 @@ use sha2::{Digest, Sha256};
 use shared::Region;
 use shared::view::Person;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -106,14 +106,6 @@ fn fresh_secret() -> String {
 /// What the ledger keeps of a secret.
 fn hash(secret: &str) -> String {
     hexadecimal(&Sha256::digest(secret))
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _written = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[async_trait]

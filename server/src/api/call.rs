@@ -119,10 +119,7 @@ pub async fn keyed<W: Work>(
     let parsed = parse(&mut fields);
     fields.finish()?;
     let Some((work, meaning)) = parsed else {
-        return Err(Problem::new(
-            "invalid",
-            "Some fields are not as they must be.",
-        ));
+        return Err(Problem::invalid_fields());
     };
     let keyed = {
         let parts = meaning.iter().map(|part| part as &dyn std::fmt::Display);

@@ -2,6 +2,7 @@
 //! known without asking the ledger and a leaked one can be found by a scanner.
 
 use super::problem::Problem;
+use crate::hexadecimal::hexadecimal;
 use crate::ledger::Ledger;
 use crate::ledger::checkout::api_keys;
 use app::ports::Failure;
@@ -10,7 +11,6 @@ use http::header::AUTHORIZATION;
 use sha2::{Digest, Sha256};
 use shared::PrincipalId;
 use std::collections::HashMap;
-use std::fmt::Write;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -89,14 +89,6 @@ fn checksum(text: &str) -> String {
     digits
         .map(|byte| char::from(DIGITS[usize::from(byte % 32)]))
         .collect()
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _written = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Whether a text has the form of a key, with its checksum.

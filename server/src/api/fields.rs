@@ -95,8 +95,7 @@ impl Fields {
 
     fn refuse(&mut self, name: &str, wanted: &str) {
         let problem = self.problem.take();
-        let problem = problem
-            .unwrap_or_else(|| Problem::new("invalid", "Some fields are not as they must be."));
+        let problem = problem.unwrap_or_else(Problem::invalid_fields);
         self.problem = Some(problem.field(name, wanted));
     }
 

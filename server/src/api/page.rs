@@ -27,7 +27,7 @@ impl Query {
     /// # Errors
     /// `invalid` for a parameter that is unknown or occurs twice.
     pub fn read(query: Option<&str>, known: &[&str]) -> Result<Self, Problem> {
-        let refused = || Problem::new("invalid", "Some parameters are not as they must be.");
+        let refused = || Problem::invalid_query();
         let pairs: Vec<(String, String)> = serde_urlencoded::from_str(query.unwrap_or_default())
             .map_err(|_unreadable| refused())?;
         let mut read = BTreeMap::new();
@@ -55,9 +55,7 @@ impl Query {
         let Some(text) = self.0.get(name) else {
             return Ok(None);
         };
-        let refused = || {
-            Problem::new("invalid", "Some parameters are not as they must be.").field(name, wanted)
-        };
+        let refused = || Problem::invalid_query().field(name, wanted);
         read(text).map(Some).ok_or_else(refused)
     }
 

@@ -60,6 +60,18 @@ impl Problem {
         }
     }
 
+    /// Some fields of the body are not as they must be; [`Problem::field`] names them.
+    #[must_use]
+    pub fn invalid_fields() -> Self {
+        Self::new("invalid", "Some fields are not as they must be.")
+    }
+
+    /// Some parameters of the query are not as they must be; [`Problem::field`] names them.
+    #[must_use]
+    pub fn invalid_query() -> Self {
+        Self::new("invalid", "Some parameters are not as they must be.")
+    }
+
     /// Where it happened: a resource, or the request.
     #[must_use]
     pub fn at(mut self, instance: String) -> Self {

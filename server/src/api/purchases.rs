@@ -81,7 +81,7 @@ pub fn read_request(body: &[u8]) -> Result<CommitRequest, Problem> {
         max_price: terms.max_price,
         allow_repeat: terms.allow_repeat,
     });
-    request.ok_or_else(|| Problem::new("invalid", "Some fields are not as they must be."))
+    request.ok_or_else(Problem::invalid_fields)
 }
 
 /// What a commit says besides what it names.

@@ -323,7 +323,7 @@ pub async fn entries(
         MerchantId::from_str(text).ok()
     })?;
     if mandate.is_some() && merchant.is_some() {
-        let problem = Problem::new("invalid", "Some parameters are not as they must be.");
+        let problem = Problem::invalid_query();
         return Err(problem.field("merchant_id", "not together with mandate_id"));
     }
     let filter = EntryFilter {
@@ -372,7 +372,7 @@ pub async fn usage(
     let from = query.get("from_ms", a_time, instant)?;
     let from = from.unwrap_or(to.saturating_sub(MAX_USAGE_MS));
     if from > to || to - from > MAX_USAGE_MS {
-        let problem = Problem::new("invalid", "Some parameters are not as they must be.");
+        let problem = Problem::invalid_query();
         return Err(problem.field("from_ms", "at most 31 days before to_ms"));
     }
     let (start, end) = (Timestamp(from), Timestamp(to));

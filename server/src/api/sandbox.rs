@@ -273,7 +273,7 @@ pub async fn commit(
     let mut fields = Fields::read(&body)?;
     let terms = read_terms(&mut fields);
     fields.finish()?;
-    let invalid = || Problem::new("invalid", "Some fields are not as they must be.");
+    let invalid = || Problem::invalid_fields();
     let terms = terms.ok_or_else(invalid)?;
     let stand = api.sandbox.stand().await.map_err(undecided::failed)?;
     let request = CommitRequest {

@@ -7,7 +7,7 @@
 //! | `snapshot`, `batch_rows` | its one read, and its one write |
 //! | `merchants`, `items`, `mandates`, `refunds` | the other commands |
 //! | `api_keys` | who may call |
-//! | `lists` | what the API reads |
+//! | `lists`, `views` | what the API reads, and as what |
 
 pub mod api_keys;
 mod batch;
@@ -20,6 +20,7 @@ pub mod merchants;
 pub mod refunds;
 mod replies;
 mod snapshot;
+mod views;
 
 pub use batch::{Decision, MAX_ASKS, MAX_ROWS};
 pub use kernel::{Answer, Kernel, Undecided};
