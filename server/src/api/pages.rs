@@ -50,7 +50,7 @@ async fn one(Path(code): Path<String>) -> Response {
     let repeat = if entry.may_be_repeated {
         "Yes, with the same key: it answers what was decided, or decides now."
     } else {
-        "No: the same request with the same key is answered the same."
+        "Only after something has changed, and with another key: what was decided under a key stays."
     };
     let Entry {
         code,
