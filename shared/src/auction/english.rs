@@ -1,6 +1,7 @@
 //! English: the price rises by bids, and the leader's money is held.
 
 use super::{Bid, BidAccepted, Closing, Lot, Refusal};
+use crate::ledger::FundSource;
 use crate::{BidId, HoldId, Money, PrincipalId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -74,12 +75,20 @@ pub struct Extension {
 pub struct HighBid {
     /// The bid's id.
     pub bid: BidId,
-    /// Who leads.
-    pub bidder: PrincipalId,
-    /// The money set aside for it.
+    /// Whose money is set aside for it, and from which purse.
+    pub funds: FundSource,
+    /// The money set aside.
     pub hold: HoldId,
     /// The bid's amount, which is also the hold's.
     pub amount: Money,
+}
+
+impl HighBid {
+    /// Who leads.
+    #[must_use]
+    pub const fn bidder(&self) -> PrincipalId {
+        self.funds.owner()
+    }
 }
 
 /// Terms and state of an English lot.
@@ -148,7 +157,8 @@ impl English {
             return Err(Refusal::TooLow { minimum });
         }
         // Raising one's own bid costs only the difference: the own hold is voided in this commit.
-        let own_hold = self.high.filter(|high| high.bidder == bid.bidder);
+        // A hold of another purse of the same owner brings this one nothing.
+        let own_hold = self.high.filter(|high| high.funds == bid.funds);
         let cost = own_hold.map_or(Ok(bid.amount), |high| bid.amount.checked_sub(high.amount));
         let cost = cost.map_err(|_other_currency| Refusal::CurrencyMismatch {
             expected: lot.currency,

@@ -17,6 +17,7 @@
 pub mod drop;
 pub mod dutch;
 pub mod english;
+pub mod plan;
 mod refusal;
 #[cfg(test)]
 mod tests;
@@ -24,8 +25,10 @@ mod tests;
 pub use drop::{Bucket, Drop, Take, allocate, bucket_count, split_stock};
 pub use dutch::Dutch;
 pub use english::{English, Extension, HighBid, Increments};
+pub use plan::{Declined, LotPlan, Purse};
 pub use refusal::Refusal;
 
+use crate::ledger::FundSource;
 use crate::{Currency, LotId, Money, PrincipalId, Region, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -128,8 +131,8 @@ impl Book {
 /// An offer of a price on an English lot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bid {
-    /// Who bids.
-    pub bidder: PrincipalId,
+    /// Who bids, and with which money.
+    pub funds: FundSource,
     /// Where they act.
     pub region: Region,
     /// What they offer.
@@ -231,7 +234,7 @@ impl Lot {
         }
     }
 
-    /// Decides a bid. `available` is what the bidder's wallet has free, in the lot's currency.
+    /// Decides a bid. `available` is what the bid's source has free, in the lot's currency.
     ///
     /// # Errors
     /// The first refusal in the module's order.
@@ -241,7 +244,7 @@ impl Lot {
                 mechanism: self.book.mechanism(),
             });
         };
-        self.admit(bid.bidder, bid.amount, available)?;
+        self.admit(bid.funds.owner(), bid.amount, available)?;
         let next_minimum = english.minimum_after(bid.amount)?;
         self.live(now)?;
         english.accept(self, bid, next_minimum, available, now)

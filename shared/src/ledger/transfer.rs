@@ -1,5 +1,6 @@
 //! Transfers and their legs.
 
+use super::FundSource;
 use crate::{MandateId, MerchantId, Money, PrincipalId};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -12,7 +13,7 @@ pub enum AccountKind {
     Funding,
     /// A wallet's free money.
     Available,
-    /// A wallet's money that is set aside for leading bids.
+    /// Money of a wallet or a mandate that is set aside for leading bids.
     Held,
     /// What the house owes a seller.
     Payable,
@@ -60,6 +61,26 @@ impl Account {
             owner,
             kind: AccountKind::Budget,
             subaccount: Some(mandate.uuid()),
+        }
+    }
+
+    /// What a source has free.
+    const fn free(source: FundSource) -> Self {
+        match source {
+            FundSource::Wallet(owner) => Self::own(owner, AccountKind::Available),
+            FundSource::Mandate { owner, mandate } => Self::budget(owner, mandate),
+        }
+    }
+
+    /// What a source has set aside for leading bids.
+    const fn held(source: FundSource) -> Self {
+        Self {
+            owner: source.owner(),
+            kind: AccountKind::Held,
+            subaccount: match source {
+                FundSource::Wallet(_) => None,
+                FundSource::Mandate { mandate, .. } => Some(mandate.uuid()),
+            },
         }
     }
 
@@ -150,32 +171,40 @@ impl Transfer {
 
     /// Money is set aside for a leading bid. `None` unless the amount is positive.
     #[must_use]
-    pub fn hold(owner: PrincipalId, amount: Money) -> Option<Self> {
-        let (from, to) = (AccountKind::Available, AccountKind::Held);
-        let (from, to) = (Account::own(owner, from), Account::own(owner, to));
+    pub fn hold(source: FundSource, amount: Money) -> Option<Self> {
+        let (from, to) = (Account::free(source), Account::held(source));
         Self::move_between(TransferKind::Hold, from, to, amount)
     }
 
-    /// A hold ends and its money is free again. `None` unless the amount is positive.
+    /// A hold ends and its money is free again, where it came from. `None` unless the amount is
+    /// positive.
     #[must_use]
-    pub fn void(owner: PrincipalId, amount: Money) -> Option<Self> {
-        let (from, to) = (AccountKind::Held, AccountKind::Available);
-        let (from, to) = (Account::own(owner, from), Account::own(owner, to));
+    pub fn void(source: FundSource, amount: Money) -> Option<Self> {
+        let (from, to) = (Account::held(source), Account::free(source));
         Self::move_between(TransferKind::Void, from, to, amount)
+    }
+
+    /// The hold of a mandate that was revoked meanwhile ends: its money returns to the owner's
+    /// wallet, as the rest of the mandate did. `None` unless the amount is positive.
+    #[must_use]
+    pub fn return_held(owner: PrincipalId, mandate: MandateId, amount: Money) -> Option<Self> {
+        let from = Account::held(FundSource::Mandate { owner, mandate });
+        let to = Account::own(owner, AccountKind::Available);
+        Self::move_between(TransferKind::Return, from, to, amount)
     }
 
     /// A hold becomes the payment to the seller. `None` unless the amount is positive.
     #[must_use]
-    pub fn capture(buyer: PrincipalId, seller: PrincipalId, amount: Money) -> Option<Self> {
-        let from = Account::own(buyer, AccountKind::Held);
+    pub fn capture(source: FundSource, seller: PrincipalId, amount: Money) -> Option<Self> {
+        let from = Account::held(source);
         let to = Account::own(seller, AccountKind::Payable);
         Self::move_between(TransferKind::Capture, from, to, amount)
     }
 
     /// A claim is paid at once. `None` unless the amount is positive.
     #[must_use]
-    pub fn purchase(buyer: PrincipalId, seller: PrincipalId, amount: Money) -> Option<Self> {
-        let from = Account::own(buyer, AccountKind::Available);
+    pub fn purchase(source: FundSource, seller: PrincipalId, amount: Money) -> Option<Self> {
+        let from = Account::free(source);
         let to = Account::own(seller, AccountKind::Payable);
         Self::move_between(TransferKind::Purchase, from, to, amount)
     }
@@ -265,7 +294,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn legs_sum_to_zero_whatever_moves(minor in 1..=crate::money::MAX_MINOR, which in 0..9) {
+        fn legs_sum_to_zero_whatever_moves(minor in 1..=crate::money::MAX_MINOR, which in 0..10) {
             let (a, b) = (
                 PrincipalId::from_uuid(Uuid::from_u128(1)),
                 PrincipalId::from_uuid(Uuid::from_u128(2)),
@@ -273,14 +302,16 @@ mod tests {
             let mandate = MandateId::from_uuid(Uuid::from_u128(3));
             let merchant = MerchantId::from_uuid(Uuid::from_u128(4));
             let amount = Money::new(minor, Currency::Usd).expect("in range");
+            let source = FundSource::new(a, Some(mandate).filter(|_| minor % 2 == 0));
             let transfer = match which {
                 0 => Transfer::top_up(a, amount),
-                1 => Transfer::hold(a, amount),
-                2 => Transfer::void(a, amount),
-                3 => Transfer::capture(a, b, amount),
-                4 => Transfer::purchase(a, b, amount),
+                1 => Transfer::hold(source, amount),
+                2 => Transfer::void(source, amount),
+                3 => Transfer::capture(source, b, amount),
+                4 => Transfer::purchase(source, b, amount),
                 5 => Transfer::fund(a, mandate, amount),
                 6 => Transfer::return_rest(a, mandate, amount),
+                8 => Transfer::return_held(a, mandate, amount),
                 7 => Transfer::spend(a, mandate, merchant, amount),
                 _ => Transfer::refund(a, merchant, Some(mandate).filter(|_| minor % 2 == 0), amount),
             };
@@ -292,7 +323,7 @@ mod tests {
 
     #[test]
     fn nothing_and_less_than_nothing_cannot_move() {
-        let owner = PrincipalId::from_uuid(Uuid::from_u128(1));
+        let owner = FundSource::Wallet(PrincipalId::from_uuid(Uuid::from_u128(1)));
         for minor in [0, -1] {
             let amount = Money::new(minor, Currency::Usd).expect("in range");
             assert_eq!(Transfer::hold(owner, amount), None);

@@ -51,6 +51,22 @@ impl Mandate {
         Ok(())
     }
 
+    /// Whether a bid or a claim of this size may be made. A mandate that names merchants is for
+    /// them alone: sellers of lots are none of them.
+    ///
+    /// # Errors
+    /// As [`Mandate::usable`]; then [`Refusal::MerchantNotAllowed`], [`Refusal::OverPurchaseCap`].
+    pub fn admits(&self, cost: Money, now: Timestamp) -> Result<(), Refusal> {
+        self.usable(now)?;
+        if !self.scope.is_empty() {
+            return Err(Refusal::MerchantNotAllowed);
+        }
+        match self.purchase_cap {
+            Some(cap) if cost.minor() > cap.minor() => Err(Refusal::OverPurchaseCap { cap }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Whether a merchant may be paid.
     #[must_use]
     pub fn allows(&self, merchant: MerchantId) -> bool {

@@ -48,7 +48,7 @@ pub struct Change {
     pub number: i32,
     /// The row's version as read.
     pub version: i64,
-    /// What is taken, at least 1.
+    /// What is taken; below 0 if more was given back.
     pub taken: i64,
     /// What is left afterwards.
     pub left: i64,
@@ -94,7 +94,18 @@ impl Pool {
         self.total
     }
 
-    /// Rows from which something was taken.
+    /// Gives back to a row that changes anyway, else to the first one.
+    pub fn give(&mut self, amount: i64) {
+        let place = self.slots.iter().position(|(_, taken)| *taken != 0);
+        if let Some(row) = self.slots.get_mut(place.unwrap_or(0)) {
+            self.touched += usize::from(row.1 == 0);
+            row.0.left = row.0.left.saturating_add(amount);
+            row.1 = row.1.saturating_sub(amount);
+            self.total = self.total.saturating_add(amount);
+        }
+    }
+
+    /// Rows that changed; one whose change was undone again may be counted twice.
     #[must_use]
     pub const fn touched(&self) -> usize {
         self.touched
@@ -135,7 +146,7 @@ impl Pool {
     /// What was taken, net, by bucket number.
     #[must_use]
     pub fn changes(&self) -> Vec<Change> {
-        let taken = self.slots.iter().filter(|(_, taken)| *taken > 0);
+        let taken = self.slots.iter().filter(|(_, taken)| *taken != 0);
         let mut changes: Vec<Change> = taken
             .map(|&(slot, taken)| Change {
                 number: slot.number,
@@ -191,6 +202,18 @@ mod tests {
         assert_eq!(numbers(&stock), [(1, 3), (2, 2)]);
         assert!(stock.take(2));
         assert_eq!(numbers(&stock), [(0, 1), (1, 3), (2, 2), (3, 1)]);
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_taken_again_and_costs_no_further_row() {
+        let mut budget = pool(&[5, 5], Lane::ONLY);
+        budget.give(4);
+        assert_eq!((budget.total(), numbers(&budget)), (14, vec![(0, -4)]));
+        assert!(budget.take(9), "more than the first row had");
+        budget.give(2);
+        assert_eq!((budget.total(), numbers(&budget)), (7, vec![(0, 3)]));
+        budget.give(3);
+        assert_eq!(numbers(&budget), [], "as it was");
     }
 
     #[test]

@@ -109,7 +109,7 @@ impl Model {
 /// Applies an accepted bid to the wallets as the ledger does: void, then hold.
 fn move_money(wallets: &mut [Wallet], who: usize, accepted: &BidAccepted) {
     if let Some(displaced) = accepted.displaced {
-        let loser = usize::try_from(displaced.bidder.uuid().as_u128()).expect("small");
+        let loser = usize::try_from(displaced.bidder().uuid().as_u128()).expect("small");
         let before = wallets[loser].available();
         wallets[loser] = wallets[loser].void(displaced.amount).expect("was held");
         let freed = wallets[loser].available().checked_sub(before);
@@ -127,7 +127,7 @@ fn lead(lot: &mut Lot, who: usize, accepted: &BidAccepted) {
     lot.version = accepted.version;
     if let Book::English(english) = &mut lot.book {
         english.high = Some(HighBid {
-            bidder: person(u128::try_from(who).expect("small")),
+            funds: FundSource::Wallet(person(u128::try_from(who).expect("small"))),
             ..led_by(BUYER, accepted.amount.minor())
         });
     }

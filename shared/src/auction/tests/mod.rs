@@ -6,6 +6,7 @@ mod drop;
 mod dutch;
 mod english;
 mod order;
+mod plan;
 
 use super::english::Band;
 use super::*;
@@ -67,7 +68,7 @@ fn english() -> English {
 fn led_by(bidder: PrincipalId, minor: i64) -> HighBid {
     HighBid {
         bid: BidId::from_uuid(Uuid::from_u128(50)),
-        bidder,
+        funds: FundSource::Wallet(bidder),
         hold: HoldId::from_uuid(Uuid::from_u128(51)),
         amount: usd(minor),
     }
@@ -95,7 +96,7 @@ fn ten_units() -> Drop {
 
 fn bid(bidder: PrincipalId, amount: Money) -> Bid {
     Bid {
-        bidder,
+        funds: FundSource::Wallet(bidder),
         region: Region::Tokyo,
         amount,
     }

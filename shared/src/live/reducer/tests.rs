@@ -5,6 +5,7 @@ use super::*;
 use crate::auction::{
     Bid, Book, Closing, Dutch, English, Extension, HighBid, Increments, Lot, Status,
 };
+use crate::ledger::FundSource;
 use crate::view::{LotView, Person, Reserve};
 use crate::{
     BidId, Currency, HoldId, LotId, Money, PrincipalId, Region, Timestamp, money::MAX_MINOR,
@@ -136,7 +137,7 @@ struct History {
 
 fn take_bid(lot: &mut Lot, line: &LadderLine) -> Option<LotEvent> {
     let bid = Bid {
-        bidder: line.who.id,
+        funds: FundSource::Wallet(line.who.id),
         region: line.region,
         amount: line.amount,
     };
@@ -146,7 +147,7 @@ fn take_bid(lot: &mut Lot, line: &LadderLine) -> Option<LotEvent> {
     if let Book::English(english) = &mut lot.book {
         english.high = Some(HighBid {
             bid: BidId::from_uuid(Uuid::from_u128(1)),
-            bidder: bid.bidder,
+            funds: bid.funds,
             hold: HoldId::from_uuid(Uuid::from_u128(1)),
             amount: bid.amount,
         });
