@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use shared::live::{Channel, LotEvent, Position, Push};
 use shared::view::{Activity, LadderLine, LotView, Notice, WalletView};
 use shared::{
-    Currency, EventId, ItemId, LotId, MandateId, MerchantId, PrincipalId, PurchaseId, Timestamp,
+    BidId, ClaimId, Currency, EventId, ItemId, LotId, MandateId, MerchantId, PrincipalId, PurchaseId, Timestamp,
     TransferId,
 };
 
@@ -139,6 +139,60 @@ pub enum CheckoutNews {
         mandate: MandateId,
         /// What came back to the wallet, in minor units.
         returned_minor: i64,
+    },
+    /// An agent's bid leads; its amount is held of the mandate.
+    BidPlaced {
+        /// The mandate.
+        mandate: MandateId,
+        /// The lot.
+        lot: LotId,
+        /// The bid.
+        bid: BidId,
+        /// The agent.
+        agent: String,
+        /// What is held, in minor units.
+        amount_minor: i64,
+    },
+    /// An agent's bid leads no longer; what was held is free again.
+    BidFreed {
+        /// The mandate.
+        mandate: MandateId,
+        /// The lot.
+        lot: LotId,
+        /// The bid.
+        bid: BidId,
+        /// What is free again, in minor units.
+        freed_minor: i64,
+        /// The bid that leads now, in minor units; `None` if the lot passed.
+        price_minor: Option<i64>,
+        /// Whether it went to the owner's wallet, since the mandate had been revoked.
+        to_wallet: bool,
+    },
+    /// An agent's bid won, and was paid with what was held.
+    BidWon {
+        /// The mandate.
+        mandate: MandateId,
+        /// The lot.
+        lot: LotId,
+        /// The bid.
+        bid: BidId,
+        /// What was paid, in minor units.
+        paid_minor: i64,
+    },
+    /// An agent claimed units of a lot, and they were paid by the mandate.
+    Claimed {
+        /// The mandate.
+        mandate: MandateId,
+        /// The lot.
+        lot: LotId,
+        /// The claim.
+        claim: ClaimId,
+        /// The agent.
+        agent: String,
+        /// Units.
+        units: u32,
+        /// What they cost, in minor units.
+        amount_minor: i64,
     },
     /// A purchase, or a part of it, was paid back.
     Refunded {
@@ -346,9 +400,12 @@ impl CheckoutEvent {
             CheckoutNews::Committed { item, .. }
             | CheckoutNews::Stocked { item, .. }
             | CheckoutNews::Refunded { item, .. } => Aggregate::Item(*item),
-            CheckoutNews::Granted { mandate } | CheckoutNews::Revoked { mandate, .. } => {
-                Aggregate::Mandate(*mandate)
-            }
+            CheckoutNews::Granted { mandate }
+            | CheckoutNews::Revoked { mandate, .. }
+            | CheckoutNews::BidPlaced { mandate, .. }
+            | CheckoutNews::BidFreed { mandate, .. }
+            | CheckoutNews::BidWon { mandate, .. }
+            | CheckoutNews::Claimed { mandate, .. } => Aggregate::Mandate(*mandate),
         }
     }
 }

@@ -120,6 +120,13 @@ pub fn webhook_endpoint_of(tenant: PrincipalId, key: &IdempotencyKey) -> Webhook
     WebhookEndpointId::from_uuid(hashed(&[b"webhook endpoint", tenant.as_bytes(), key]))
 }
 
+/// A key with whose it is and what it is for.
+#[must_use]
+pub fn keyed(owner: PrincipalId, route: &str, key: &IdempotencyKey) -> Uuid {
+    let (owner, key) = (owner.uuid(), key.as_str().as_bytes());
+    hashed(&[b"key", owner.as_bytes(), route.as_bytes(), key])
+}
+
 /// The row of an intent, by its tenant-independent text.
 #[must_use]
 pub fn intent(text: &str) -> Uuid {

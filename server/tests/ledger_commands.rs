@@ -8,7 +8,7 @@ use app::ports::{Decided, Failure, KeptOutcome, Ledger as _};
 use common::{Database, drop_of, dutch, english, no_lot, usd};
 use server::events::Audience;
 use server::ids;
-use server::ledger::settle::Settle;
+use server::ledger::auction::settle::Settle;
 use shared::auction::{Refusal, Status};
 use shared::live::Channel;
 use shared::view::{Outcome, Terms};

@@ -5,6 +5,7 @@
 //! undecided ones never.
 
 use super::transaction::{Tx, TxError};
+use crate::ids;
 use app::ports::KeptOutcome;
 use sha2::{Digest, Sha256};
 use shared::{IdempotencyKey, PrincipalId, Timestamp};
@@ -17,6 +18,10 @@ pub enum Route {
     Bid,
     /// A claim.
     Claim,
+    /// A bid of an agent.
+    AgentBid,
+    /// A claim of an agent.
+    AgentClaim,
     /// A settlement that somebody asked for.
     Settle,
     /// A top-up.
@@ -40,6 +45,8 @@ impl Route {
         match self {
             Self::Bid => "bid",
             Self::Claim => "claim",
+            Self::AgentBid => "agent_bid",
+            Self::AgentClaim => "agent_claim",
             Self::Settle => "settle",
             Self::TopUp => "top_up",
             Self::Merchant => "merchant",
@@ -86,6 +93,12 @@ impl Keyed {
             route,
             fingerprint: hash.finalize().to_vec(),
         }
+    }
+
+    /// One number for owner, route and key: equal for requests that are the same one.
+    #[must_use]
+    pub fn number(&self) -> Uuid {
+        ids::keyed(self.owner, self.route.word(), &self.key)
     }
 
     /// The route as stored.
@@ -153,20 +166,40 @@ impl Keyed {
         effect: Option<Uuid>,
         at: Timestamp,
     ) -> Result<(), TxError> {
-        let query = sqlx::query(
-            "INSERT INTO idempotency_keys
-                (principal_id, route, key, fingerprint, outcome, effect_id, created_at_ms)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        )
-        .bind(self.owner.uuid())
-        .bind(self.route.word())
-        .bind(self.key.as_str().to_owned())
-        .bind(self.fingerprint.clone())
-        .bind(text)
-        .bind(effect)
-        .bind(at.0);
-        tx.must_write(1, "idempotency key", query).await
+        keep_all(tx, vec![(self.clone(), text, effect)], at).await
     }
+}
+
+/// Writes the answers of several keys, each with the id of the row that its command makes. A twin
+/// of one of them that is under way makes this a conflict.
+///
+/// # Errors
+/// What the database says.
+pub async fn keep_all(
+    tx: &mut Tx,
+    answers: Vec<(Keyed, String, Option<Uuid>)>,
+    at: Timestamp,
+) -> Result<(), TxError> {
+    let column = |get: fn(&Keyed) -> String| -> Vec<String> {
+        answers.iter().map(|(keyed, ..)| get(keyed)).collect()
+    };
+    let owners: Vec<Uuid> = answers.iter().map(|(keyed, ..)| keyed.owner.uuid()).collect();
+    let fingerprints = answers.iter().map(|(keyed, ..)| keyed.fingerprint.clone());
+    let query = sqlx::query(
+        "INSERT INTO idempotency_keys
+            (principal_id, route, key, fingerprint, outcome, effect_id, created_at_ms)
+         SELECT p, r, k, f, o, e, $7
+         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::uuid[])
+              AS d(p, r, k, f, o, e)",
+    )
+    .bind(owners)
+    .bind(column(|keyed| keyed.route.word().to_owned()))
+    .bind(column(|keyed| keyed.key.as_str().to_owned()))
+    .bind(fingerprints.collect::<Vec<_>>())
+    .bind(answers.iter().map(|(_, text, _)| text.clone()).collect::<Vec<_>>())
+    .bind(answers.iter().map(|(.., effect)| *effect).collect::<Vec<_>>())
+    .bind(at.0);
+    tx.must_write(answers.len(), "idempotency key", query).await
 }
 
 /// Reads an answer that was kept.

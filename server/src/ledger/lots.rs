@@ -1,6 +1,6 @@
 //! Putting up a lot. The lot's id, made by the caller, is the key: a repeat changes nothing.
 
-use super::decision::activity;
+use super::auction::news::activity;
 use super::posting::publish;
 use super::rows::{LotRow, lot_columns, lot_joins, now_ms};
 use super::transaction::{Command, Tx, TxError};

@@ -5,8 +5,9 @@
 //! | `endpoint` | where the database is, and the one dialect switch |
 //! | `error`, `transaction` | failures sorted into four classes; the one way to run a transaction |
 //! | `schema` | tables, indexes, readiness |
-//! | `decision` | the one read a command decides from |
-//! | `bid`, `claim`, `settle`, `top_up`, `lots`, `people` | the commands |
+//! | `queue` | queues in front of rows that many want: what waits together is decided together |
+//! | `auction` | bids and claims on lots, and how lots end |
+//! | `top_up`, `lots`, `people` | the other commands of people |
 //! | `checkout` | agents' purchases: the commit kernel, merchants, items, mandates, refunds |
 //! | `keys`, `posting` | idempotency keys; wallets, legs and outbox |
 //! | `read` | what pages read |
@@ -14,11 +15,9 @@
 //! | `outbox`, `sweeper`, `lease` | the relay, settlement at the due time, who does what |
 //! | `audit` | the queries that prove it |
 
+pub mod auction;
 pub mod audit;
-pub mod bid;
 pub mod checkout;
-pub mod claim;
-mod decision;
 pub mod endpoint;
 pub mod error;
 mod keys;
@@ -27,10 +26,10 @@ pub mod lots;
 pub mod outbox;
 pub mod people;
 mod posting;
+pub mod queue;
 mod read;
 mod rows;
 pub mod schema;
-pub mod settle;
 pub mod sweeper;
 pub mod top_up;
 pub mod transaction;
@@ -42,10 +41,13 @@ use app::ports::{
     Actor, BidReceipt, ClaimReceipt, Decided, Failure, KeptOutcome, SettleReceipt, TopUpReceipt,
 };
 use async_trait::async_trait;
+use auction::settle::Settle;
+use auction::{LotQueues, Offer, Reply, Wish};
 use audit::{Finding, RunAudits};
 use checkout::Kernel;
 use endpoint::Endpoints;
 pub use keys::{Keyed, Route};
+use queue::{Twins, Undecided};
 use lots::{NewLot, PutUp};
 pub use read::Tally;
 use shared::live::{LotEvent, Position};
@@ -68,6 +70,7 @@ pub struct Ledger {
     node: Uuid,
     committed: Arc<Notify>,
     kernel: Arc<Kernel>,
+    lots: LotQueues,
     webhooks_queued: Notify,
 }
 
@@ -89,6 +92,7 @@ impl Ledger {
         let node = crate::ids::event().uuid();
         Arc::new(Self {
             kernel: Arc::new(Kernel::new(Arc::clone(&runner))),
+            lots: LotQueues::new(Arc::clone(&runner)),
             runner,
             clock,
             node,
@@ -107,6 +111,24 @@ impl Ledger {
     #[must_use]
     pub const fn kernel(&self) -> &Arc<Kernel> {
         &self.kernel
+    }
+
+    /// The queues of lots.
+    #[must_use]
+    pub const fn lot_queues(&self) -> &LotQueues {
+        &self.lots
+    }
+
+    /// Bids or claims in a person's name. The same request sent twice at once waits for the answer
+    /// of the first.
+    async fn offer(&self, offer: Offer) -> Result<auction::Answer, Failure> {
+        let answer = self.lots.offer(offer, Twins::Wait).await;
+        answer.map_err(|undecided| match undecided {
+            // Nothing was begun: the same key may be sent again.
+            Undecided::InProgress | Undecided::Overloaded => Failure::Unavailable,
+            Undecided::KeyReused => Failure::KeyReused,
+            Undecided::Failed(failure) => failure,
+        })
     }
 
     /// Runs a command of the API under a key: the reply, and whether the key had it already.
@@ -283,7 +305,7 @@ impl Ledger {
 
 /// Turns what a key decided into the command's own answer.
 fn decided<T>(
-    ran: Ran<bid::Answer>,
+    ran: Ran<(KeptOutcome, bool)>,
     own: impl FnOnce(KeptOutcome) -> Option<T>,
 ) -> Result<Decided<T>, Failure> {
     let (outcome, kept) = ran.answer;
@@ -302,6 +324,24 @@ fn decided<T>(
     })
 }
 
+/// Turns what a person's offer was answered into the command's own answer.
+fn offered<T>(
+    answer: auction::Answer,
+    own: impl FnOnce(Reply) -> Option<T>,
+) -> Result<Decided<T>, Failure> {
+    let outcome = match answer.reply {
+        Reply::Refused(refusal) => Err(refusal),
+        other @ (Reply::Bid(_) | Reply::Claim(_) | Reply::MandateRefused(_)) => {
+            Ok(own(other).ok_or(Failure::KeyReused)?)
+        }
+    };
+    Ok(Decided {
+        outcome,
+        replayed: answer.replayed,
+        attempts: answer.attempts,
+    })
+}
+
 #[async_trait]
 impl app::ports::Ledger for Ledger {
     async fn bid(
@@ -311,13 +351,11 @@ impl app::ports::Ledger for Ledger {
         lot: LotId,
         amount: Money,
     ) -> Result<Decided<BidReceipt>, Failure> {
-        let command = bid::PlaceBid::new(actor.clone(), key, lot, amount);
-        decided(self.runner.run(command).await?, |outcome| match outcome {
-            KeptOutcome::Bid(receipt) => Some(receipt),
-            KeptOutcome::Claim(_)
-            | KeptOutcome::Settle(_)
-            | KeptOutcome::TopUp(_)
-            | KeptOutcome::Refused(_) => None,
+        let wish = Wish::Bid { amount };
+        let offer = Offer::by_person(actor.clone(), key, lot, wish);
+        offered(self.offer(offer).await?, |reply| match reply {
+            Reply::Bid(receipt) => Some(receipt),
+            Reply::Claim(_) | Reply::Refused(_) | Reply::MandateRefused(_) => None,
         })
     }
 
@@ -329,13 +367,11 @@ impl app::ports::Ledger for Ledger {
         units: u32,
         max_price: Money,
     ) -> Result<Decided<ClaimReceipt>, Failure> {
-        let command = claim::PlaceClaim::new(actor.clone(), key, lot, units, max_price);
-        decided(self.runner.run(command).await?, |outcome| match outcome {
-            KeptOutcome::Claim(receipt) => Some(receipt),
-            KeptOutcome::Bid(_)
-            | KeptOutcome::Settle(_)
-            | KeptOutcome::TopUp(_)
-            | KeptOutcome::Refused(_) => None,
+        let wish = Wish::Claim { units, max_price };
+        let offer = Offer::by_person(actor.clone(), key, lot, wish);
+        offered(self.offer(offer).await?, |reply| match reply {
+            Reply::Claim(receipt) => Some(receipt),
+            Reply::Bid(_) | Reply::Refused(_) | Reply::MandateRefused(_) => None,
         })
     }
 
@@ -345,7 +381,7 @@ impl app::ports::Ledger for Ledger {
         key: IdempotencyKey,
         lot: LotId,
     ) -> Result<Decided<SettleReceipt>, Failure> {
-        let command = settle::Settle::asked(actor.person.id, key, lot);
+        let command = Settle::asked(actor.person.id, key, lot);
         decided(self.runner.run(command).await?, |outcome| match outcome {
             KeptOutcome::Settle(receipt) => Some(receipt),
             KeptOutcome::Bid(_)

@@ -18,7 +18,24 @@ struct Change {
     spent_minor: i64,
 }
 
+/// The wallet of one owner among those that a commit wrote.
+///
+/// # Errors
+/// [`TxError::Corrupt`] if it is not among them, which the caller's own write rules out.
+pub fn wallet_of(rows: &[WalletRow], owner: PrincipalId) -> Result<&WalletRow, TxError> {
+    let of_owner = |row: &&WalletRow| row.principal_id == owner.uuid();
+    rows.iter()
+        .find(of_owner)
+        .ok_or(TxError::Corrupt("a wallet that was written"))
+}
+
 impl WalletChanges {
+    /// Whether nothing changes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Adds to what is held and spent; negative amounts take away.
     pub fn add(&mut self, owner: PrincipalId, held_minor: i64, spent_minor: i64) {
         let change = self.0.entry(owner).or_default();

@@ -4,9 +4,9 @@ use super::transaction::TxError;
 use shared::auction::{
     Book, Drop, Dutch, English, Extension, HighBid, Increments, Lot, Status, english::Band,
 };
-use shared::ledger::Wallet;
+use shared::ledger::{FundSource, Wallet};
 use shared::view::{LadderLine, LotView, Outcome, Person, Reserve, Terms, WalletView};
-use shared::{BidId, ClaimId, Currency, HoldId, LotId, Money, PrincipalId, Region, Timestamp};
+use shared::{BidId, ClaimId, Currency, HoldId, LotId, MandateId, Money, PrincipalId, Region, Timestamp};
 use uuid::Uuid;
 
 /// The database's time of the transaction, in milliseconds.
@@ -23,7 +23,7 @@ macro_rules! lot_columns {
         "l.lot_id, l.seller_id, l.title, l.description, l.art, l.mechanism, l.currency,
          l.opens_at_ms, l.closes_at_ms, l.settled_at_ms, l.status, l.version, l.epoch, l.listed,
          l.opening_minor, l.reserve_minor, l.extension_window_ms, l.hard_end_ms,
-         l.high_bid_id, l.high_bidder_id, l.high_hold_id, l.high_minor,
+         l.high_bid_id, l.high_bidder_id, l.high_mandate_id, l.high_hold_id, l.high_minor,
          l.start_minor, l.floor_minor, l.tick_decrease_minor, l.tick_ms,
          l.price_minor, l.units, l.limit_units,
          s.handle AS seller_handle, s.name AS seller_name, s.simulated AS seller_simulated,
@@ -76,6 +76,7 @@ pub struct LotRow {
     hard_end_ms: Option<i64>,
     high_bid_id: Option<Uuid>,
     high_bidder_id: Option<Uuid>,
+    high_mandate_id: Option<Uuid>,
     high_hold_id: Option<Uuid>,
     high_minor: Option<i64>,
     start_minor: Option<i64>,
@@ -265,7 +266,10 @@ impl LotRow {
         let high = match (self.high_bid_id, self.high_bidder_id, self.high_hold_id) {
             (Some(bid), Some(bidder), Some(hold)) => Some(HighBid {
                 bid: BidId::from_uuid(bid),
-                bidder: PrincipalId::from_uuid(bidder),
+                funds: FundSource::new(
+                    PrincipalId::from_uuid(bidder),
+                    self.high_mandate_id.map(MandateId::from_uuid),
+                ),
                 hold: HoldId::from_uuid(hold),
                 amount: money(need(self.high_minor, "high")?, currency)?,
             }),
@@ -308,7 +312,7 @@ impl LotRow {
     fn bid_line(&self, high: HighBid) -> Result<LadderLine, TxError> {
         Ok(LadderLine {
             id: high.bid.to_string(),
-            who: self.line_person(high.bidder),
+            who: self.line_person(high.bidder()),
             region: region(self.line_region_bid.as_deref())?,
             amount: high.amount,
             units: 1,

@@ -69,6 +69,7 @@ pub const TABLES: [&str; 28] = [
         hard_end_ms bigint,
         high_bid_id uuid,
         high_bidder_id uuid,
+        high_mandate_id uuid,
         high_hold_id uuid,
         high_minor bigint,
         start_minor bigint,
@@ -83,7 +84,8 @@ pub const TABLES: [&str; 28] = [
         CONSTRAINT lot_status CHECK (status IN ('open', 'sold', 'passed', 'cancelled')),
         CONSTRAINT lot_span CHECK (opens_at_ms < closes_at_ms),
         CONSTRAINT lot_hard_end CHECK (hard_end_ms IS NULL OR closes_at_ms <= hard_end_ms),
-        CONSTRAINT lot_leader CHECK ((high_bid_id IS NULL) = (high_minor IS NULL)),
+        CONSTRAINT lot_leader CHECK ((high_bid_id IS NULL) = (high_minor IS NULL)
+            AND (high_bid_id IS NOT NULL OR high_mandate_id IS NULL)),
         CONSTRAINT lot_english CHECK ((mechanism = 'english') =
             (opening_minor IS NOT NULL AND extension_window_ms IS NOT NULL
              AND hard_end_ms IS NOT NULL)),
@@ -124,16 +126,21 @@ pub const TABLES: [&str; 28] = [
         lot_id uuid NOT NULL,
         lot_version bigint NOT NULL,
         bidder_id uuid NOT NULL,
+        mandate_id uuid,
+        agent_id text,
         hold_id uuid NOT NULL,
         region text NOT NULL,
         currency text NOT NULL,
         amount_minor bigint NOT NULL,
         at_ms bigint NOT NULL,
-        CONSTRAINT bid_amount CHECK (amount_minor > 0))",
+        CONSTRAINT bid_amount CHECK (amount_minor > 0),
+        CONSTRAINT bid_agent CHECK ((mandate_id IS NULL) = (agent_id IS NULL)))",
     "CREATE TABLE IF NOT EXISTS claims (
         claim_id uuid PRIMARY KEY,
         lot_id uuid NOT NULL,
         buyer_id uuid NOT NULL,
+        mandate_id uuid,
+        agent_id text,
         transfer_id uuid NOT NULL,
         region text NOT NULL,
         currency text NOT NULL,
@@ -141,6 +148,7 @@ pub const TABLES: [&str; 28] = [
         price_minor bigint NOT NULL,
         max_price_minor bigint NOT NULL,
         at_ms bigint NOT NULL,
+        CONSTRAINT claim_agent CHECK ((mandate_id IS NULL) = (agent_id IS NULL)),
         CONSTRAINT claim_units CHECK (units > 0),
         CONSTRAINT claim_price CHECK (price_minor > 0 AND price_minor <= max_price_minor))",
     "CREATE TABLE IF NOT EXISTS holds (
@@ -148,6 +156,7 @@ pub const TABLES: [&str; 28] = [
         lot_id uuid NOT NULL,
         bid_id uuid NOT NULL,
         owner_id uuid NOT NULL,
+        mandate_id uuid,
         currency text NOT NULL,
         amount_minor bigint NOT NULL,
         state text NOT NULL,
@@ -345,13 +354,28 @@ pub const TABLES: [&str; 28] = [
 ];
 
 /// An index: its name, whether it is unique, and what it is on.
-pub const INDEXES: [(&str, bool, &str); 21] = [
+pub const INDEXES: [(&str, bool, &str); 24] = [
     ("principals_by_handle", true, "principals (handle)"),
     ("lots_by_status", false, "lots (status, closes_at_ms)"),
     ("lots_by_settlement", false, "lots (listed, settled_at_ms)"),
     ("bids_by_lot", true, "bids (lot_id, lot_version)"),
     ("claims_by_lot", false, "claims (lot_id, at_ms)"),
     ("holds_by_owner", false, "holds (owner_id, state)"),
+    (
+        "holds_by_mandate",
+        false,
+        "holds (mandate_id) WHERE mandate_id IS NOT NULL",
+    ),
+    (
+        "bids_by_mandate",
+        false,
+        "bids (bidder_id, at_ms, bid_id) WHERE mandate_id IS NOT NULL",
+    ),
+    (
+        "claims_by_mandate",
+        false,
+        "claims (buyer_id, at_ms, claim_id) WHERE mandate_id IS NOT NULL",
+    ),
     ("legs_by_owner", false, "legs (owner_id, currency, at_ms)"),
     (
         "outbox_listed",

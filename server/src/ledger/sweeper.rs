@@ -3,7 +3,7 @@
 
 use super::Ledger;
 use super::read::due_lots;
-use super::settle::Settle;
+use super::auction::settle::Settle;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;

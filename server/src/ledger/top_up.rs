@@ -1,6 +1,5 @@
 //! Demo money into a wallet: bounded, keyed, and a transfer like any other.
 
-use super::bid::Answer;
 use super::keys::{Keyed, Route};
 use super::posting::{post, publish};
 use super::rows::{WalletRow, now_ms};
@@ -126,10 +125,11 @@ impl TopUp {
 
 #[async_trait]
 impl Command for TopUp {
-    type Answer = Answer;
+    /// The answer, and whether its key had it already.
+    type Answer = (KeptOutcome, bool);
     const NAME: &'static str = "top_up";
 
-    async fn attempt(&self, tx: &mut Tx) -> Result<Answer, TxError> {
+    async fn attempt(&self, tx: &mut Tx) -> Result<(KeptOutcome, bool), TxError> {
         let row = self.read(tx).await?;
         if let Some(kept) = self
             .keyed

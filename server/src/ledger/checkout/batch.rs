@@ -4,15 +4,16 @@
 //! key is the hash of tenant and key, written in the same statement as everything that it rests
 //! on. A twin under way on another node makes the batch lose a race; it then finds the twin's row.
 
+use super::super::queue::Earlier;
 use super::super::transaction::{Command, MAX_RACES, Tx, TxError};
 use super::batch_rows::{self, Made};
 use super::snapshot::Snapshot;
 use async_trait::async_trait;
 use shared::purchase::{Ask, CommitRequest, ItemTerms, Lane, MAX_ROWS_PER_PURCHASE, Plan, Refusal};
 use shared::{ItemId, Money, PrincipalId, PurchaseId};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// Rows that a batch may change: DSQL allows 3,000 a transaction, and what runs beside the batch's
@@ -88,17 +89,6 @@ pub struct Answers {
     pub sold_out: Option<i64>,
 }
 
-/// What became of a batch's requests in larger batches before.
-#[derive(Clone, Debug, Default)]
-pub struct Earlier {
-    /// Tries.
-    pub attempts: u32,
-    /// Whether one of them may have been committed.
-    pub unknown: bool,
-    /// The keys that had an answer before any of them wrote; set by the first one that reads.
-    pub old_keys: Arc<OnceLock<HashSet<PurchaseId>>>,
-}
-
 /// A batch.
 pub struct CommitBatch {
     card: ItemCard,
@@ -157,7 +147,7 @@ impl Command for CommitBatch {
         } = snapshot;
         // What is found later may be this batch's own, from a try whose outcome was unknown.
         let old_keys = &self.earlier.old_keys;
-        let old_keys = old_keys.get_or_init(|| kept.keys().copied().collect());
+        let old_keys = old_keys.get_or_init(|| kept.keys().map(|key| key.uuid()).collect());
         let after_unknown = self.earlier.unknown || tx.after_unknown();
         let attempts = self.earlier.attempts.saturating_add(tx.attempt());
         let mut plan = Plan::new(now, self.card.terms, stock, mandates, intents);
@@ -179,7 +169,7 @@ impl Command for CommitBatch {
                 outcomes.push(if *fingerprint == asked.fingerprint {
                     Outcome::Decided {
                         decision: decision.clone(),
-                        replayed: twin.is_some() || !after_unknown || old_keys.contains(&key),
+                        replayed: twin.is_some() || !after_unknown || old_keys.contains(&key.uuid()),
                     }
                 } else {
                     Outcome::KeyReused

@@ -2,8 +2,7 @@
 //! when the mandate is given, so no purchase touches the wallet's row; a revoke drains every bucket
 //! in one transaction and brings back what is left.
 
-use super::super::decision::wallet_of;
-use super::super::posting::{WalletChanges, post, publish};
+use super::super::posting::{WalletChanges, post, publish, wallet_of};
 use super::super::rows::{WalletRow, money};
 use super::super::transaction::{Tx, TxError};
 use super::lists::{MandateStatus, MandateView, mandate as read_mandate};
@@ -15,6 +14,7 @@ use async_trait::async_trait;
 use shared::ledger::{Transfer, Wallet};
 use shared::purchase::{Named, Refusal, split_budget};
 use shared::{Currency, MandateId, MerchantId, Money, PrincipalId, Timestamp};
+use std::collections::BTreeMap;
 
 /// A new mandate.
 pub struct NewMandate {
@@ -277,4 +277,26 @@ impl Revoke {
         };
         Ok(rows.into_iter().map(state).collect())
     }
+}
+
+/// Notes what came back to wallets past mandates that have been revoked, in minor units. The
+/// wallets are the caller's to write.
+///
+/// # Errors
+/// [`TxError::Lost`] if one of them has not been revoked.
+pub async fn return_to_wallets(
+    tx: &mut Tx,
+    returned: &BTreeMap<MandateId, i64>,
+) -> Result<(), TxError> {
+    if returned.is_empty() {
+        return Ok(());
+    }
+    let query = sqlx::query(
+        "UPDATE mandates m SET returned_minor = m.returned_minor + d.minor
+         FROM unnest($1::uuid[], $2::bigint[]) AS d(mandate, minor)
+         WHERE m.mandate_id = d.mandate AND m.revoked_at_ms IS NOT NULL",
+    )
+    .bind(returned.keys().map(|id| id.uuid()).collect::<Vec<_>>())
+    .bind(returned.values().copied().collect::<Vec<_>>());
+    tx.must_write(returned.len(), "mandate", query).await
 }

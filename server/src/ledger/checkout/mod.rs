@@ -19,11 +19,12 @@ pub mod mandates;
 pub mod merchants;
 pub mod refunds;
 mod replies;
-mod snapshot;
+pub(super) mod snapshot;
 mod views;
 
 pub use batch::{Decision, MAX_ASKS, MAX_ROWS};
-pub use kernel::{Answer, Kernel, Undecided};
+pub use super::queue::Undecided;
+pub use kernel::{Answer, Kernel};
 pub use replies::{KeyedWork, Reply, Work};
 
 /// Every statement that the kernel sends, by name, for tests of their plans.

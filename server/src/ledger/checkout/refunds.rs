@@ -1,11 +1,11 @@
 //! Refunds: a merchant gives money back, all of it or a part, with or without units that go back
 //! into stock. A refund is a transfer of its own; the purchase's legs stay as they are.
 
-use super::super::decision::wallet_of;
-use super::super::posting::{WalletChanges, post, publish};
+use super::super::posting::{WalletChanges, post, publish, wallet_of};
 use super::super::rows::money;
 use super::super::transaction::{Tx, TxError};
 use super::items::put_back;
+use super::mandates::return_to_wallets;
 use super::lists::{RefundView, purchase as read_purchase};
 use super::replies::Work;
 use crate::events::{BucketState, CheckoutEvent, CheckoutNews, EventBody, HouseEvent};
@@ -59,7 +59,7 @@ impl Work for Refund {
             .await?;
         self.write_refund(tx, transfer, amount, now).await?;
         let stock = self.write_stock(tx, bought.item_id).await?;
-        let (budgets, wallet) = self.credit(tx, bought.mandate_id, amount, now).await?;
+        let (budgets, wallet) = self.credit(tx, bought.mandate_id, amount).await?;
         let mandate = wallet.is_none().then_some(bought.mandate_id);
         let moved = Transfer::refund(self.tenant, bought.merchant_id, mandate, amount);
         let moved = moved.ok_or(TxError::Corrupt("amount of a refund"))?;
@@ -182,7 +182,6 @@ impl Refund {
         tx: &mut Tx,
         mandate: MandateId,
         amount: Money,
-        now: Timestamp,
     ) -> Result<(Vec<BucketState>, Option<EventBody>), TxError> {
         let read = sqlx::query_as(
             "SELECT revoked, version FROM mandate_buckets WHERE mandate_id = $1 AND bucket = 0",
@@ -210,14 +209,7 @@ impl Refund {
             };
             return Ok((vec![state], None));
         }
-        let query = sqlx::query(
-            "UPDATE mandates SET returned_minor = returned_minor + $2
-             WHERE mandate_id = $1 AND revoked_at_ms IS NOT NULL AND revoked_at_ms <= $3",
-        )
-        .bind(mandate.uuid())
-        .bind(amount.minor())
-        .bind(now.0);
-        tx.must_write(1, "mandate", query).await?;
+        return_to_wallets(tx, &[(mandate, amount.minor())].into()).await?;
         let mut changes = WalletChanges::default();
         changes.add_funds(self.tenant, amount.minor());
         let wallets = changes.write(tx, amount.currency()).await?;

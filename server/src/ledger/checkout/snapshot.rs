@@ -33,31 +33,65 @@ pub struct Snapshot {
     pub intents: HashMap<Uuid, First>,
 }
 
-/// One row of the read: an item (0), a mandate (1), a purchase (2) or an intent (3).
+/// One row of a read that brings several kinds of rows in one statement: which kind it is, and its
+/// columns under names that fit all of them. Here: an item (0), a mandate (1), a purchase (2) or an
+/// intent (3).
 #[derive(sqlx::FromRow)]
-struct Row {
-    part: i32,
-    id: Uuid,
-    other_id: Option<Uuid>,
-    first: Option<i64>,
-    second: Option<i64>,
-    third: Option<i64>,
-    word: Option<String>,
-    text: Option<String>,
-    bytes: Option<Vec<u8>>,
-    revoked: Option<bool>,
+pub struct Row {
+    /// The kind.
+    pub part: i32,
+    /// Its id.
+    pub id: Uuid,
+    /// Another id.
+    pub other_id: Option<Uuid>,
+    /// A number.
+    pub first: Option<i64>,
+    /// Another.
+    pub second: Option<i64>,
+    /// A third one.
+    pub third: Option<i64>,
+    /// A word, such as a currency.
+    pub word: Option<String>,
+    /// A longer text.
+    pub text: Option<String>,
+    /// A hash.
+    pub bytes: Option<Vec<u8>>,
+    /// A yes or no.
+    pub flag: Option<bool>,
     numbers: Option<Vec<i32>>,
     versions: Option<Vec<i64>>,
     amounts: Option<Vec<i64>>,
     ids: Option<Vec<Uuid>>,
 }
 
+/// A mandate as part 1 of a read, after which comes a condition on `m`.
+macro_rules! mandate_part {
+    ($condition:literal) => {
+        concat!(
+            "SELECT 1, m.mandate_id, m.tenant_id, m.purchase_cap_minor, m.expires_at_ms,
+                    NULL::bigint, m.currency, NULL::text, NULL::bytea, b.revoked, b.numbers,
+                    b.versions, b.amounts,
+                    (SELECT array_agg(c.merchant_id) FROM mandate_scope c
+                     WHERE c.mandate_id = m.mandate_id)
+             FROM mandates m
+             CROSS JOIN LATERAL (
+                SELECT array_agg(s.bucket) AS numbers, array_agg(s.version) AS versions,
+                       array_agg(s.remaining_minor) AS amounts, bool_or(s.revoked) AS revoked
+                FROM mandate_buckets s WHERE s.mandate_id = m.mandate_id) AS b
+             WHERE ",
+            $condition
+        )
+    };
+}
+
+pub(in super::super) use mandate_part;
+
 /// Each part is found by its primary key; NULLs fill what a part does not have.
 pub const READ: &str = concat!(
     "SELECT 0 AS part, i.item_id AS id, NULL::uuid AS other_id, ",
     now_ms!(),
     " AS first, i.stock_epoch AS second, NULL::bigint AS third, NULL::text AS word,
-            NULL::text AS text, NULL::bytea AS bytes, NULL::boolean AS revoked,
+            NULL::text AS text, NULL::bytea AS bytes, NULL::boolean AS flag,
             b.numbers, b.versions, b.amounts, NULL::uuid[] AS ids
      FROM items i
      CROSS JOIN LATERAL (
@@ -65,17 +99,9 @@ pub const READ: &str = concat!(
                array_agg(s.available) AS amounts
         FROM stock_buckets s WHERE s.item_id = i.item_id) AS b
      WHERE i.item_id = $1
-     UNION ALL
-     SELECT 1, m.mandate_id, NULL, m.purchase_cap_minor, m.expires_at_ms, NULL, m.currency,
-            NULL, NULL, b.revoked, b.numbers, b.versions, b.amounts,
-            (SELECT array_agg(c.merchant_id) FROM mandate_scope c
-             WHERE c.mandate_id = m.mandate_id)
-     FROM mandates m
-     CROSS JOIN LATERAL (
-        SELECT array_agg(s.bucket) AS numbers, array_agg(s.version) AS versions,
-               array_agg(s.remaining_minor) AS amounts, bool_or(s.revoked) AS revoked
-        FROM mandate_buckets s WHERE s.mandate_id = m.mandate_id) AS b
-     WHERE m.mandate_id = ANY($2) AND m.tenant_id = $3
+     UNION ALL ",
+    mandate_part!("m.mandate_id = ANY($2) AND m.tenant_id = $3"),
+    "
      UNION ALL
      SELECT 2, p.purchase_id, NULL, p.price_minor, p.quantity, p.attempts, p.currency,
             p.refusal, p.fingerprint, NULL, NULL, NULL, NULL, NULL
@@ -182,14 +208,18 @@ impl Row {
         Pool::new(slots.collect(), lane)
     }
 
-    fn mandate(&self, lane: Lane) -> Result<Mandate, TxError> {
+    /// The mandate that part 1 holds.
+    ///
+    /// # Errors
+    /// A row that cannot be read.
+    pub fn mandate(&self, lane: Lane) -> Result<Mandate, TxError> {
         let currency = currency(self.word.as_deref().unwrap_or_default())?;
         let scope = self.ids.iter().flatten().copied();
         Ok(Mandate {
             currency,
             purchase_cap: self.first.map(|minor| money(minor, currency)).transpose()?,
             expires_at: Timestamp(need(self.second, "expiry of a mandate")?),
-            revoked: need(self.revoked, "buckets of a mandate")?,
+            revoked: need(self.flag, "buckets of a mandate")?,
             scope: scope.map(MerchantId::from_uuid).collect(),
             budget: self.pool(lane),
         })

@@ -1,0 +1,22 @@
+//! Bids and claims on lots, and how lots end.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `offer` | what somebody, or an agent, asks for, and what they hear |
+//! | `queues` | a queue for each lot: offers that wait together are decided together |
+//! | `batch` | the one transaction of a batch |
+//! | `snapshot`, `write`, `news` | what it reads, what it writes, what it tells |
+//! | `settle` | a lot's end |
+//! | `read` | what agents read of lots |
+
+mod batch;
+pub mod news;
+mod offer;
+mod queues;
+pub mod read;
+pub mod settle;
+mod snapshot;
+mod write;
+
+pub use offer::{Offer, Reply, Wish};
+pub use queues::{Answer, LotQueues};

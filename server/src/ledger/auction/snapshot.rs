@@ -1,0 +1,216 @@
+//! What the decisions of a batch rest on: the lot and its stock, then keys, purses, limits and
+//! people, in two statements of one snapshot.
+
+use super::super::checkout::snapshot::{Row, mandate_part};
+use super::super::keys::Keyed;
+use super::super::rows::{LotRead, LotRow, count, lot_columns, lot_joins, money, now_ms};
+use super::super::transaction::{Tx, TxError};
+use shared::auction::{Book, Bucket, Purse};
+use shared::ledger::{FundSource, Wallet};
+use shared::purchase::Lane;
+use shared::view::Person;
+use shared::{Currency, LotId, MandateId, PrincipalId, Timestamp};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+#[derive(sqlx::FromRow)]
+struct LotAndStock {
+    now_ms: i64,
+    #[sqlx(flatten)]
+    lot: LotRow,
+    bucket_numbers: Option<Vec<i32>>,
+    bucket_available: Option<Vec<i32>>,
+}
+
+/// The lot, with the database's time.
+pub const READ_LOT: &str = concat!(
+    "SELECT ",
+    now_ms!(),
+    " AS now_ms, ",
+    lot_columns!(),
+    ", (SELECT array_agg(b.bucket ORDER BY b.bucket) FROM inventory_buckets b
+         WHERE b.lot_id = l.lot_id AND b.open) AS bucket_numbers,
+       (SELECT array_agg(b.available ORDER BY b.bucket) FROM inventory_buckets b
+         WHERE b.lot_id = l.lot_id AND b.open) AS bucket_available
+     FROM (SELECT 1) AS one
+     LEFT JOIN lots l ON l.lot_id = $1 ",
+    lot_joins!()
+);
+
+/// Everything else: a key with the buyer's limit (0), a mandate (1), a wallet (2), a person (3).
+pub const READ_OFFERS: &str = concat!(
+    "SELECT 0 AS part, d.owner AS id, NULL::uuid AS other_id, d.place AS first,
+            pl.units::bigint AS second, NULL::bigint AS third, NULL::text AS word,
+            k.outcome AS text, k.fingerprint AS bytes, NULL::boolean AS flag,
+            NULL::integer[] AS numbers, NULL::bigint[] AS versions, NULL::bigint[] AS amounts,
+            NULL::uuid[] AS ids
+     FROM unnest($1::uuid[], $2::text[], $3::text[]) WITH ORDINALITY AS d(owner, route, key, place)
+     LEFT JOIN idempotency_keys k
+        ON k.principal_id = d.owner AND k.key = d.key AND k.route = d.route
+     LEFT JOIN purchase_limits pl ON pl.lot_id = $4 AND pl.buyer_id = d.owner
+     UNION ALL ",
+    mandate_part!("m.mandate_id = ANY($5)"),
+    "
+     UNION ALL
+     SELECT 2, w.principal_id, NULL, w.funded_minor, w.held_minor, w.spent_minor, w.currency,
+            NULL, NULL, NULL, NULL, NULL, NULL, NULL
+     FROM wallets w WHERE w.principal_id = ANY($6) AND w.currency = $7
+     UNION ALL
+     SELECT 3, p.principal_id, NULL, NULL, NULL, NULL, p.name,
+            p.handle, NULL, p.simulated, NULL, NULL, NULL, NULL
+     FROM principals p WHERE p.principal_id = ANY($8)"
+);
+
+/// What a key was answered before.
+pub struct Kept {
+    /// Hash of the offer's meaning.
+    pub fingerprint: Vec<u8>,
+    /// The answer, as it was written.
+    pub outcome: String,
+}
+
+/// One snapshot.
+pub struct Snapshot {
+    /// Database time of the transaction: prices, closes and expiries rest on it.
+    pub now: Timestamp,
+    /// The lot, `None` if there is no such row.
+    pub lot: Option<LotRead>,
+    /// Open buckets of a drop.
+    pub buckets: Vec<Bucket>,
+    /// What keys were answered before, by their places in what was asked.
+    pub kept: HashMap<usize, Kept>,
+    /// The money of those who ask, and of a leader whose money is a mandate's.
+    pub purses: BTreeMap<FundSource, Purse>,
+    /// Units of the lot that those who ask have already.
+    pub bought: HashMap<PrincipalId, u32>,
+    /// The people who were asked for.
+    pub people: HashMap<PrincipalId, Person>,
+}
+
+/// What else than the lot is read.
+#[derive(Default)]
+pub struct Wanted<'a> {
+    /// Keys.
+    pub keys: Vec<&'a Keyed>,
+    /// Money.
+    pub funds: BTreeSet<FundSource>,
+    /// People.
+    pub people: BTreeSet<PrincipalId>,
+}
+
+impl Snapshot {
+    /// Reads everything.
+    ///
+    /// # Errors
+    /// What the database says, or a corrupt row.
+    pub async fn read(tx: &mut Tx, lot: LotId, wanted: Wanted<'_>) -> Result<Self, TxError> {
+        let query = sqlx::query_as(READ_LOT).bind(lot.uuid());
+        let first: LotAndStock = tx.fetch_one(query).await?;
+        let numbers = first.bucket_numbers.into_iter().flatten();
+        let available = first.bucket_available.into_iter().flatten();
+        let bucket = |(number, available): (i32, i32)| {
+            Ok(Bucket {
+                number,
+                available: count(available.into())?,
+            })
+        };
+        let buckets = numbers.zip(available).map(bucket);
+        let mut snapshot = Self {
+            now: Timestamp(first.now_ms),
+            lot: first.lot.read()?,
+            buckets: buckets.collect::<Result<_, TxError>>()?,
+            kept: HashMap::new(),
+            purses: BTreeMap::new(),
+            bought: HashMap::new(),
+            people: HashMap::new(),
+        };
+        snapshot.read_others(tx, lot, wanted).await?;
+        Ok(snapshot)
+    }
+
+    /// The mandate that the leader's money is of.
+    fn leaders_mandate(&self) -> Option<MandateId> {
+        match &self.lot.as_ref()?.lot.book {
+            Book::English(english) => english.high.and_then(|high| high.funds.mandate()),
+            Book::Dutch(_) | Book::Drop(_) => None,
+        }
+    }
+
+    async fn read_others(
+        &mut self,
+        tx: &mut Tx,
+        lot: LotId,
+        wanted: Wanted<'_>,
+    ) -> Result<(), TxError> {
+        let currency = self.lot.as_ref().map(|read| read.lot.currency);
+        let keys = &wanted.keys;
+        let mandates = wanted.funds.iter().filter_map(|funds| funds.mandate());
+        let mandates: BTreeSet<MandateId> = mandates.chain(self.leaders_mandate()).collect();
+        let wallets = wanted.funds.iter().filter_map(|funds| match funds {
+            FundSource::Wallet(owner) => Some(owner.uuid()),
+            FundSource::Mandate { .. } => None,
+        });
+        let query = sqlx::query_as(READ_OFFERS)
+            .bind(keys.iter().map(|k| k.owner.uuid()).collect::<Vec<_>>())
+            .bind(keys.iter().map(|k| k.route_word()).collect::<Vec<_>>())
+            .bind(keys.iter().map(|k| k.key.as_str().to_owned()).collect::<Vec<_>>())
+            .bind(lot.uuid())
+            .bind(mandates.iter().map(|id| id.uuid()).collect::<Vec<_>>())
+            .bind(wallets.collect::<Vec<_>>())
+            .bind(currency.map(Currency::code))
+            .bind(wanted.people.iter().map(|id| id.uuid()).collect::<Vec<_>>());
+        let rows: Vec<Row> = tx.fetch_all(query).await?;
+        for row in rows {
+            self.take_in(row, currency)?;
+        }
+        Ok(())
+    }
+
+    fn take_in(&mut self, row: Row, currency: Option<Currency>) -> Result<(), TxError> {
+        let owner = PrincipalId::from_uuid(row.id);
+        match row.part {
+            0 => {
+                let bought = count(row.second.unwrap_or(0))?;
+                self.bought.insert(owner, bought);
+                if let (Some(fingerprint), Some(outcome)) = (row.bytes, row.text) {
+                    let place = row.first.and_then(|place| usize::try_from(place - 1).ok());
+                    let place = place.ok_or(TxError::Corrupt("place of a key"))?;
+                    self.kept.insert(
+                        place,
+                        Kept {
+                            fingerprint,
+                            outcome,
+                        },
+                    );
+                }
+            }
+            1 => {
+                let of = row.other_id.ok_or(TxError::Corrupt("owner of a mandate"))?;
+                let id = MandateId::from_uuid(row.id);
+                let funds = FundSource::new(PrincipalId::from_uuid(of), Some(id));
+                let purse = Purse::Mandate(row.mandate(Lane::ONLY)?);
+                self.purses.insert(funds, purse);
+            }
+            2 => {
+                let currency = currency.ok_or(TxError::Corrupt("a wallet for no lot"))?;
+                let amount = |minor: Option<i64>| money(minor.unwrap_or_default(), currency);
+                let wallet = Wallet {
+                    funded: amount(row.first)?,
+                    held: amount(row.second)?,
+                    spent: amount(row.third)?,
+                };
+                self.purses
+                    .insert(FundSource::Wallet(owner), Purse::Wallet(wallet));
+            }
+            _ => {
+                let person = Person {
+                    id: owner,
+                    handle: row.text.unwrap_or_default(),
+                    name: row.word.unwrap_or_default(),
+                    simulated: row.flag.unwrap_or_default(),
+                };
+                self.people.insert(owner, person);
+            }
+        }
+        Ok(())
+    }
+}
