@@ -6,7 +6,8 @@ mod common;
 #[path = "support/planted.rs"]
 mod planted;
 
-use app::ports::Ledger as _;
+use app::ports::{Actor, Ledger as _};
+use common::auction::{agent_bid, agent_claim};
 use common::{Database, Node, drop_of, dutch, english, usd};
 use planted::PLANTED;
 use server::ids;
@@ -83,6 +84,20 @@ async fn agents_buy(node: &Node) {
     let other = node.shop("other", 100).await;
     node.item(&other, 700, 1).await;
     node.mandate(&other, 1_000).await;
+}
+
+/// A bid of an agent that leads, one that was outbid, and a claim.
+async fn agents_bid(node: &Node, seller: &Actor) {
+    let shop = node.shop("bidders", 500).await;
+    let mandate = node.mandate(&shop, 20_000).await;
+    let rising = node.put_up(seller, english()).await.id;
+    for minor in [1_000, 1_200] {
+        let bid = agent_bid(node, &shop, mandate, rising, minor).await;
+        assert_eq!(bid, "ok");
+    }
+    let units = node.put_up(seller, drop_of(5, None)).await.id;
+    let claim = agent_claim(node, &shop, mandate, units, 1).await;
+    assert_eq!(claim, "ok");
 }
 
 #[expect(clippy::too_many_lines, reason = "the table is the test")]
@@ -163,7 +178,13 @@ async fn every_check_refuses() {
             "bucket_available",
         ),
         ("UPDATE purchase_limits SET units = 0", "limit_units"),
+        (
+            "UPDATE lots SET high_mandate_id = lot_id WHERE high_bid_id IS NULL",
+            "lot_leader",
+        ),
         ("UPDATE bids SET amount_minor = 0", "bid_amount"),
+        ("UPDATE bids SET agent_id = 'scout'", "bid_agent"),
+        ("UPDATE claims SET mandate_id = claim_id", "claim_agent"),
         ("UPDATE claims SET units = 0", "claim_units"),
         (
             "UPDATE claims SET price_minor = max_price_minor + 1",
@@ -327,6 +348,7 @@ async fn every_audit_finds_what_it_is_for() {
         .await;
     claim.expect("answers").outcome.expect("ok");
     agents_buy(&node).await;
+    agents_bid(&node, &seller).await;
     node.assert_clean().await;
     let mut raw = database.connect().await;
     let mut unseen: BTreeSet<(&str, usize)> = AUDITS

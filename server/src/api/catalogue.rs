@@ -83,8 +83,15 @@ pub const ENTRIES: &[Entry] = &[
         "merchant_not_allowed",
         StatusCode::FORBIDDEN,
         "The mandate does not allow this merchant",
-        "The mandate names the merchants it is for, and this one is not among them.",
+        "The mandate names the merchants it is for, and this one is not among them. Sellers of lots never are.",
         "Use another mandate.",
+    ),
+    entry_of(
+        "own_lot",
+        StatusCode::FORBIDDEN,
+        "It is your own lot",
+        "Sellers cannot buy their own lots, nor can their agents.",
+        "Look for another lot.",
     ),
     entry_of(
         "mandate_expired",
@@ -117,7 +124,7 @@ pub const ENTRIES: &[Entry] = &[
     entry_of(
         "insufficient",
         StatusCode::PAYMENT_REQUIRED,
-        "The wallet does not cover the mandate",
+        "The money does not suffice",
         "A mandate's money is taken out of the wallet when the mandate is given.",
         "Top up the wallet, or give a smaller mandate.",
     ),
@@ -127,6 +134,13 @@ pub const ENTRIES: &[Entry] = &[
         "There is no such thing",
         "The id names nothing, or something of another tenant: the two are not told apart.",
         "Check the id, and that it belongs to the key's tenant.",
+    ),
+    entry_of(
+        "ended",
+        StatusCode::GONE,
+        "Bidding is over",
+        "The lot takes no more bids or claims: its time is over, or it was sold.",
+        "Look for another lot.",
     ),
     entry_of(
         "method_not_allowed",
@@ -155,6 +169,27 @@ pub const ENTRIES: &[Entry] = &[
         "A unit costs more than agreed",
         "The item's price is above max_price_minor.",
         "Decide whether the price is acceptable, and ask again with another key.",
+    ),
+    entry_of(
+        "not_live",
+        StatusCode::CONFLICT,
+        "Bidding has not begun",
+        "The lot takes bids or claims from the time that is named.",
+        "Ask again then, with another key.",
+    ),
+    entry_of(
+        "too_low",
+        StatusCode::CONFLICT,
+        "The bid is too low",
+        "A bid must exceed the leading one by the lot's increment.",
+        "Bid at least what is named, with another key.",
+    ),
+    entry_of(
+        "limit_reached",
+        StatusCode::CONFLICT,
+        "The buyer has as many units as one may have",
+        "The lot limits how many units one buyer may have, over all of their agents.",
+        "Claim fewer.",
     ),
     entry_of(
         "duplicate_suspected",
@@ -255,10 +290,17 @@ pub const ENTRIES: &[Entry] = &[
         "Use a mandate in the item's currency.",
     ),
     entry_of(
+        "wrong_mechanism",
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "The lot is sold in another way",
+        "English lots take bids; Dutch lots and drops take claims.",
+        "Use the other call.",
+    ),
+    entry_of(
         "total_out_of_range",
         StatusCode::UNPROCESSABLE_ENTITY,
         "The total is out of range",
-        "Price times quantity exceeds 2^53 − 1 minor units.",
+        "Price times quantity exceeds 2^53 − 1 minor units, or a Dutch lot is asked for more than its one unit.",
         "Buy less at once.",
     ),
     entry_of(
@@ -272,7 +314,7 @@ pub const ENTRIES: &[Entry] = &[
         "rate_limited",
         StatusCode::TOO_MANY_REQUESTS,
         "Too many requests",
-        "The key, or the item it asks for, has more requests than it may have at a time.",
+        "The key, or the item or lot it asks for, has more requests than it may have at a time.",
         "Repeat the request after Retry-After.",
     )),
     entry_of(

@@ -165,6 +165,19 @@ impl Fields {
         })
     }
 
+    /// A text that can be read as a `T`, or nothing.
+    pub fn optional_text<T>(
+        &mut self,
+        name: &str,
+        wanted: &str,
+        read: impl Fn(String) -> Option<T>,
+    ) -> Option<Option<T>> {
+        if self.is_absent(name) {
+            return Some(None);
+        }
+        self.text(name, wanted, read).map(Some)
+    }
+
     /// An id.
     pub fn id<T: FromStr>(&mut self, name: &str, prefix: &str) -> Option<T> {
         let wanted = format!("an id: {prefix} and 32 hexadecimal digits");

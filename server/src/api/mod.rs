@@ -7,6 +7,7 @@
 //! | `fields`, `page` | bodies and queries, read strictly; lists with cursors |
 //! | `decisions`, `undecided` | what the ledger decided or did not, as replies |
 //! | `call` | what every call has in common: tenant, key, body |
+//! | `lots` | lots, and bids and claims that a mandate pays |
 //! | `purchases`, `resources`, `webhooks`, `sandbox` | the routes |
 //! | `pages` | the pages that errors point at |
 //! | `layers` | what stands around all routes: limits, request ids |
@@ -17,6 +18,7 @@ pub mod credentials;
 pub mod decisions;
 mod fields;
 mod layers;
+mod lots;
 mod page;
 mod pages;
 mod problem;
@@ -83,6 +85,11 @@ pub fn routes(api: Api) -> Router {
         )
         .route("/v1/mandates/{id}", get(resources::mandate))
         .route("/v1/mandates/{id}/revoke", post(resources::revoke))
+        .route("/v1/lots", get(lots::lots))
+        .route("/v1/lots/{id}", get(lots::lot))
+        .route("/v1/bids", post(lots::place_bid).get(lots::bids))
+        .route("/v1/bids/{id}", get(lots::bid))
+        .route("/v1/claims", post(lots::claim).get(lots::claims))
         .route("/v1/wallet", get(resources::wallet))
         .route("/v1/wallet/top-up", post(resources::top_up))
         .route("/v1/ledger/entries", get(resources::entries))

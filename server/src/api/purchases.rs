@@ -84,6 +84,13 @@ pub fn read_request(body: &[u8]) -> Result<CommitRequest, Problem> {
     request.ok_or_else(Problem::invalid_fields)
 }
 
+/// Reads the agent's name.
+pub fn agent(fields: &mut Fields) -> Option<AgentId> {
+    fields.text("agent_id", "1 to 64 printable ASCII characters", |text| {
+        AgentId::try_from(text).ok()
+    })
+}
+
 /// What a commit says besides what it names.
 pub struct TermsRead {
     /// The agent.
@@ -99,9 +106,7 @@ pub struct TermsRead {
 /// Reads what a commit says besides what it names; `None` if something is wrong, which the fields
 /// remember.
 pub fn read_terms(fields: &mut Fields) -> Option<TermsRead> {
-    let agent = fields.text("agent_id", "1 to 64 printable ASCII characters", |text| {
-        AgentId::try_from(text).ok()
-    });
+    let agent = agent(fields);
     let quantity = fields.units("quantity", 1..=MAX_QUANTITY);
     let price = fields.integer("max_price_minor", 1..=MAX_MINOR);
     let currency = fields.currency("currency");

@@ -39,7 +39,7 @@ pub fn problem(undecided: Undecided) -> Problem {
         )
         .retry_after(SOON_S),
         Undecided::Overloaded => {
-            Problem::new("rate_limited", "Too many requests wait for this item.")
+            Problem::new("rate_limited", "Too many requests wait for the same item or lot.")
                 .retry_after(SOON_S)
         }
         Undecided::KeyReused => failed(Failure::KeyReused),

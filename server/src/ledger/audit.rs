@@ -48,7 +48,8 @@ pub const AUDITS: [Audit; 17] = [
                 FULL JOIN (
                     SELECT owner_id, currency,
                            sum(CASE WHEN account = 'available' THEN amount_minor ELSE 0 END) AS a,
-                           sum(CASE WHEN account = 'held' THEN amount_minor ELSE 0 END) AS h,
+                           sum(CASE WHEN account = 'held' AND subaccount_id IS NULL
+                                    THEN amount_minor ELSE 0 END) AS h,
                            sum(CASE WHEN account = 'funding' THEN -amount_minor
                                     WHEN account = 'available'
                                          AND kind IN ('fund', 'return', 'refund')
@@ -117,6 +118,7 @@ pub const AUDITS: [Audit; 17] = [
                 WHERE (l.mechanism = 'english' AND (l.high_minor IS DISTINCT FROM b.top
                        OR h.amount_minor IS DISTINCT FROM l.high_minor
                        OR h.bidder_id IS DISTINCT FROM l.high_bidder_id
+                       OR h.mandate_id IS DISTINCT FROM l.high_mandate_id
                        OR (h.bid_id IS NOT NULL AND h.lot_id <> l.lot_id)))
                    OR (l.mechanism = 'dutch' AND coalesce(c.n, 0) <>
                        CASE WHEN l.status = 'sold' THEN 1 ELSE 0 END)",
@@ -144,7 +146,8 @@ pub const AUDITS: [Audit; 17] = [
                 WHERE h.state = 'live'
                   AND (l.status <> 'open' OR l.high_hold_id IS DISTINCT FROM h.hold_id
                        OR l.high_minor IS DISTINCT FROM h.amount_minor
-                       OR l.high_bidder_id IS DISTINCT FROM h.owner_id)
+                       OR l.high_bidder_id IS DISTINCT FROM h.owner_id
+                       OR l.high_mandate_id IS DISTINCT FROM h.mandate_id)
                 UNION ALL
                 SELECT l.lot_id::text FROM lots l
                 LEFT JOIN holds h ON h.hold_id = l.high_hold_id
@@ -153,7 +156,8 @@ pub const AUDITS: [Audit; 17] = [
                 UNION ALL
                 SELECT w.principal_id::text FROM wallets w
                 LEFT JOIN (SELECT owner_id, currency, sum(amount_minor) AS held FROM holds
-                           WHERE state = 'live' GROUP BY owner_id, currency) AS h
+                           WHERE state = 'live' AND mandate_id IS NULL
+                           GROUP BY owner_id, currency) AS h
                   ON h.owner_id = w.principal_id AND h.currency = w.currency
                 WHERE w.held_minor <> coalesce(h.held, 0)",
     },
@@ -166,8 +170,12 @@ pub const AUDITS: [Audit; 17] = [
                 LEFT JOIN legs t ON t.transfer_id = k.effect_id AND t.owner_id = k.principal_id
                                 AND t.kind = 'top_up' AND t.account = 'funding'
                 WHERE k.effect_id IS NOT NULL
-                  AND CASE k.route WHEN 'bid' THEN b.bid_id WHEN 'claim' THEN c.claim_id
-                                   WHEN 'top_up' THEN t.transfer_id END IS NULL
+                  AND CASE WHEN k.route = 'top_up' THEN t.transfer_id
+                           WHEN k.route = CASE WHEN b.mandate_id IS NULL THEN 'bid'
+                                               ELSE 'agent_bid' END THEN b.bid_id
+                           WHEN k.route = CASE WHEN c.mandate_id IS NULL THEN 'claim'
+                                               ELSE 'agent_claim' END THEN c.claim_id
+                      END IS NULL
                 UNION ALL
                 SELECT e.effect_id::text
                 FROM (SELECT bid_id AS effect_id FROM bids
@@ -184,6 +192,7 @@ pub const AUDITS: [Audit; 17] = [
                       WHERE refusal IS NULL) AS p
                 FULL JOIN (SELECT transfer_id, sum(abs(amount_minor)) AS moved, count(*) AS n
                            FROM legs WHERE kind = 'purchase' AND subaccount_id IS NOT NULL
+                                       AND lot_id IS NULL
                            GROUP BY transfer_id) AS g ON g.transfer_id = p.purchase_id
                 WHERE g.n IS DISTINCT FROM 2 OR g.moved IS DISTINCT FROM 2 * p.amount
                 UNION ALL
@@ -200,7 +209,7 @@ pub const AUDITS: [Audit; 17] = [
     },
     Audit {
         id: "A11",
-        invariant: "a mandate's rest, spending and returns are its cap, its legs agree, and nothing was spent after its end",
+        invariant: "a mandate's rest, holds, spending and returns are its cap, its legs agree, and nothing was spent or bid after its end or past its rules",
         // A revoke's time is that of its BEGIN, and a purchase may be committed between that and
         // the snapshot: hence the 10 s. The sums have no such room.
         query: "SELECT m.mandate_id::text AS what FROM mandates m
@@ -210,12 +219,29 @@ pub const AUDITS: [Audit; 17] = [
                 LEFT JOIN (SELECT mandate_id, sum(price_minor * quantity - refunded_minor) AS spent
                            FROM purchases WHERE refusal IS NULL GROUP BY mandate_id) AS p
                   ON p.mandate_id = m.mandate_id
-                LEFT JOIN (SELECT subaccount_id, sum(amount_minor) AS rest FROM legs
-                           WHERE account = 'budget' GROUP BY subaccount_id) AS g
+                LEFT JOIN (SELECT mandate_id, sum(price_minor * units) AS spent FROM claims
+                           WHERE mandate_id IS NOT NULL GROUP BY mandate_id) AS c
+                  ON c.mandate_id = m.mandate_id
+                LEFT JOIN (SELECT mandate_id,
+                                  sum(CASE WHEN state = 'live' THEN amount_minor ELSE 0 END)
+                                    AS held,
+                                  sum(CASE WHEN state = 'captured' THEN amount_minor ELSE 0 END)
+                                    AS captured
+                           FROM holds WHERE mandate_id IS NOT NULL GROUP BY mandate_id) AS h
+                  ON h.mandate_id = m.mandate_id
+                LEFT JOIN (SELECT subaccount_id,
+                                  sum(CASE WHEN account = 'budget' THEN amount_minor ELSE 0 END)
+                                    AS rest,
+                                  sum(CASE WHEN account = 'held' THEN amount_minor ELSE 0 END)
+                                    AS held
+                           FROM legs WHERE account IN ('budget', 'held')
+                             AND subaccount_id IS NOT NULL GROUP BY subaccount_id) AS g
                   ON g.subaccount_id = m.mandate_id
-                WHERE coalesce(b.remaining, 0) + coalesce(p.spent, 0) + m.returned_minor
+                WHERE coalesce(b.remaining, 0) + coalesce(h.held, 0) + coalesce(h.captured, 0)
+                      + coalesce(p.spent, 0) + coalesce(c.spent, 0) + m.returned_minor
                       <> m.cap_minor
                    OR coalesce(g.rest, 0) <> coalesce(b.remaining, 0)
+                   OR coalesce(g.held, 0) <> coalesce(h.held, 0)
                 UNION ALL
                 SELECT m.mandate_id::text FROM mandates m
                 JOIN mandate_buckets b ON b.mandate_id = m.mandate_id
@@ -227,6 +253,17 @@ pub const AUDITS: [Audit; 17] = [
                   AND (p.created_at_ms >= m.expires_at_ms
                        OR p.created_at_ms > m.revoked_at_ms + 10000
                        OR p.price_minor * p.quantity > m.purchase_cap_minor)
+                UNION ALL
+                SELECT o.id::text
+                FROM (SELECT bid_id AS id, mandate_id, at_ms, amount_minor AS minor FROM bids
+                      WHERE mandate_id IS NOT NULL
+                      UNION ALL
+                      SELECT claim_id, mandate_id, at_ms, price_minor * units FROM claims
+                      WHERE mandate_id IS NOT NULL) AS o
+                JOIN mandates m ON m.mandate_id = o.mandate_id
+                WHERE o.at_ms >= m.expires_at_ms OR o.at_ms > m.revoked_at_ms + 10000
+                   OR o.minor > m.purchase_cap_minor
+                   OR EXISTS (SELECT 1 FROM mandate_scope s WHERE s.mandate_id = o.mandate_id)
                 UNION ALL
                 SELECT p.purchase_id::text FROM purchases p JOIN items i ON i.item_id = p.item_id
                 WHERE p.refusal IS NULL
@@ -291,7 +328,9 @@ pub const AUDITS: [Audit; 17] = [
                 WHERE NOT EXISTS (SELECT 1 FROM legs g WHERE g.transfer_id = c.transfer_id)
                 UNION ALL
                 SELECT h.hold_id::text FROM holds h LEFT JOIN bids b ON b.bid_id = h.bid_id
-                WHERE b.bid_id IS NULL
+                WHERE b.bid_id IS NULL OR b.hold_id <> h.hold_id
+                   OR b.amount_minor <> h.amount_minor OR b.bidder_id <> h.owner_id
+                   OR b.mandate_id IS DISTINCT FROM h.mandate_id
                 UNION ALL
                 SELECT l.lot_id::text FROM lots l
                 LEFT JOIN principals p ON p.principal_id = l.seller_id
@@ -332,12 +371,20 @@ pub const AUDITS: [Audit; 17] = [
                 JOIN purchases p ON p.purchase_id = r.purchase_id
                 WHERE p.tenant_id <> r.tenant_id
                 UNION ALL
+                SELECT b.bid_id::text FROM bids b
+                LEFT JOIN mandates d ON d.mandate_id = b.mandate_id
+                WHERE b.mandate_id IS NOT NULL AND d.tenant_id IS DISTINCT FROM b.bidder_id
+                UNION ALL
+                SELECT c.claim_id::text FROM claims c
+                LEFT JOIN mandates d ON d.mandate_id = c.mandate_id
+                WHERE c.mandate_id IS NOT NULL AND d.tenant_id IS DISTINCT FROM c.buyer_id
+                UNION ALL
                 SELECT g.transfer_id::text FROM legs g
                 LEFT JOIN mandates d ON d.mandate_id = g.subaccount_id
                 LEFT JOIN merchants m ON m.merchant_id = g.subaccount_id
                 WHERE g.subaccount_id IS NOT NULL
-                  AND g.owner_id IS DISTINCT FROM CASE g.account WHEN 'budget' THEN d.tenant_id
-                                                                 ELSE m.tenant_id END",
+                  AND g.owner_id IS DISTINCT FROM CASE WHEN g.account IN ('budget', 'held')
+                                                            THEN d.tenant_id ELSE m.tenant_id END",
     },
     Audit {
         id: "A17",

@@ -11,19 +11,26 @@ pub const PURCHASES: &str = "purchases";
 pub const BUDGETS: &str = "mandate_buckets";
 pub const STOCK: &str = "stock_buckets";
 pub const WALLETS: &str = "wallets";
+pub const LOTS: &str = "lots";
+pub const UNITS: &str = "inventory_buckets";
+/// The same place for a second node that stops: see [`Halts::second_node`].
+pub const LOTS_TOO: &str = "lots_too";
 
-const TABLES: [&str; 4] = [PURCHASES, BUDGETS, STOCK, WALLETS];
+const TABLES: [&str; 6] = [PURCHASES, BUDGETS, STOCK, WALLETS, LOTS, UNITS];
 
 const FUNCTION: &str = "
     CREATE SEQUENCE halts;
     CREATE FUNCTION halt() RETURNS trigger LANGUAGE plpgsql AS $$
+    DECLARE
+        place integer := hashtext(TG_ARGV[0]
+            || CASE current_setting('application_name') WHEN 'halted_too' THEN '_too' ELSE '' END);
     BEGIN
-        IF current_setting('application_name') = 'halted'
-           AND NOT pg_try_advisory_xact_lock_shared(hashtext(TG_ARGV[0])) THEN
+        IF current_setting('application_name') LIKE 'halted%'
+           AND NOT pg_try_advisory_xact_lock_shared(place) THEN
             PERFORM nextval('halts');
             LOOP
                 PERFORM pg_sleep(0.002);
-                EXIT WHEN pg_try_advisory_xact_lock_shared(hashtext(TG_ARGV[0]));
+                EXIT WHEN pg_try_advisory_xact_lock_shared(place);
             END LOOP;
         END IF;
         RETURN NULL;
@@ -54,6 +61,12 @@ impl Halts {
             .await
             .expect("sets up");
         (Self { keeper }, node)
+    }
+
+    /// Another node that stops, at places of its own.
+    pub async fn second_node(&self, database: &Database) -> Node {
+        let url = format!("{}?application_name=halted_too", database.url);
+        Node::at(&url, 8).await
     }
 
     /// From now on transactions of the node stop there.

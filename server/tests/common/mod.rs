@@ -2,6 +2,7 @@
 //! the database is the test's own and is dropped with it.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod auction;
 pub mod checkout;
 pub mod halt;
 pub mod web;

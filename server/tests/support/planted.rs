@@ -3,7 +3,7 @@
 //! it also where a check was forgotten.
 
 /// What breaks an invariant: the audit that must find it, and the statements.
-pub const PLANTED: [(&str, &str); 85] = [
+pub const PLANTED: [(&str, &str); 104] = [
     (
         "A1",
         "UPDATE legs SET amount_minor = amount_minor + 1 WHERE leg = 0 AND kind = 'hold'",
@@ -33,6 +33,10 @@ pub const PLANTED: [(&str, &str); 85] = [
         "A4",
         "UPDATE legs SET amount_minor = amount_minor + 1
                 WHERE kind = 'refund' AND account = 'available'",
+    ),
+    (
+        "A4",
+        "UPDATE legs SET subaccount_id = NULL WHERE account = 'held' AND subaccount_id IS NOT NULL",
     ),
     (
         "A5",
@@ -88,6 +92,10 @@ pub const PLANTED: [(&str, &str); 85] = [
         "UPDATE lots SET high_bidder_id = gen_random_uuid() WHERE high_bidder_id IS NOT NULL",
     ),
     (
+        "A7",
+        "UPDATE lots SET high_mandate_id = NULL WHERE high_mandate_id IS NOT NULL",
+    ),
+    (
         "A8",
         "UPDATE bids SET amount_minor = 1501 WHERE lot_version = 2",
     ),
@@ -102,7 +110,16 @@ pub const PLANTED: [(&str, &str); 85] = [
     (
         "A9",
         "UPDATE lots SET high_bid_id = NULL, high_minor = NULL, high_hold_id = NULL,
-                high_bidder_id = NULL WHERE high_bid_id IS NOT NULL",
+                high_bidder_id = NULL, high_mandate_id = NULL WHERE high_bid_id IS NOT NULL",
+    ),
+    (
+        "A9",
+        "UPDATE holds SET mandate_id = NULL WHERE mandate_id IS NOT NULL AND state = 'live'",
+    ),
+    (
+        "A9",
+        "UPDATE holds SET mandate_id = gen_random_uuid()
+                WHERE mandate_id IS NULL AND state = 'live'",
     ),
     ("A10", "DELETE FROM claims"),
     (
@@ -110,6 +127,15 @@ pub const PLANTED: [(&str, &str); 85] = [
         "UPDATE idempotency_keys SET effect_id = gen_random_uuid() WHERE route = 'top_up'",
     ),
     ("A10", "DELETE FROM idempotency_keys WHERE route = 'bid'"),
+    (
+        "A10",
+        "UPDATE idempotency_keys SET route = 'bid' WHERE route = 'agent_bid'",
+    ),
+    (
+        "A10",
+        "UPDATE idempotency_keys SET route = 'agent_claim' WHERE route = 'claim'",
+    ),
+    ("A10", "DELETE FROM idempotency_keys WHERE route = 'agent_claim'"),
     (
         "A10",
         "DELETE FROM legs WHERE kind = 'purchase' AND subaccount_id IS NOT NULL",
@@ -177,6 +203,45 @@ pub const PLANTED: [(&str, &str); 85] = [
         "A11",
         "UPDATE mandate_buckets SET revoked = false WHERE revoked",
     ),
+    (
+        "A11",
+        "UPDATE holds SET amount_minor = amount_minor + 1
+                WHERE mandate_id IS NOT NULL AND state = 'live'",
+    ),
+    (
+        "A11",
+        "UPDATE holds SET state = 'captured', ended_at_ms = 1
+                WHERE mandate_id IS NOT NULL AND state = 'voided'",
+    ),
+    (
+        "A11",
+        "UPDATE claims SET price_minor = price_minor - 1 WHERE mandate_id IS NOT NULL",
+    ),
+    (
+        "A11",
+        "UPDATE legs SET amount_minor = amount_minor + 1
+                WHERE account = 'held' AND subaccount_id IS NOT NULL AND amount_minor > 0",
+    ),
+    (
+        "A11",
+        "UPDATE mandates m SET created_at_ms = 1, expires_at_ms = b.at_ms
+                FROM bids b WHERE b.mandate_id = m.mandate_id",
+    ),
+    (
+        "A11",
+        "UPDATE mandates m SET revoked_at_ms = c.at_ms - 10001
+                FROM claims c WHERE c.mandate_id = m.mandate_id",
+    ),
+    (
+        "A11",
+        "UPDATE mandates m SET purchase_cap_minor = 1199
+                FROM bids b WHERE b.mandate_id = m.mandate_id",
+    ),
+    (
+        "A11",
+        "INSERT INTO mandate_scope SELECT DISTINCT mandate_id, gen_random_uuid() FROM bids
+                WHERE mandate_id IS NOT NULL",
+    ),
     ("A11", "UPDATE mandates SET purchase_cap_minor = 499"),
     (
         "A11",
@@ -220,6 +285,10 @@ pub const PLANTED: [(&str, &str); 85] = [
     ("A14", "UPDATE claims SET lot_id = gen_random_uuid()"),
     ("A14", "UPDATE claims SET transfer_id = gen_random_uuid()"),
     ("A14", "UPDATE holds SET bid_id = gen_random_uuid()"),
+    (
+        "A14",
+        "UPDATE holds SET mandate_id = gen_random_uuid() WHERE mandate_id IS NOT NULL",
+    ),
     ("A14", "UPDATE lots SET seller_id = gen_random_uuid()"),
     ("A14", "UPDATE purchases SET item_id = gen_random_uuid()"),
     ("A14", "UPDATE purchases SET mandate_id = gen_random_uuid()"),
@@ -253,6 +322,19 @@ pub const PLANTED: [(&str, &str); 85] = [
         "A16",
         "UPDATE purchases p SET mandate_id = (SELECT d.mandate_id FROM mandates d
                 WHERE d.tenant_id <> p.tenant_id LIMIT 1) WHERE refusal IS NOT NULL",
+    ),
+    (
+        "A16",
+        "UPDATE bids SET mandate_id = gen_random_uuid() WHERE mandate_id IS NOT NULL",
+    ),
+    (
+        "A16",
+        "UPDATE claims SET buyer_id = gen_random_uuid() WHERE mandate_id IS NOT NULL",
+    ),
+    (
+        "A16",
+        "UPDATE legs SET owner_id = gen_random_uuid()
+                WHERE account = 'held' AND subaccount_id IS NOT NULL",
     ),
     ("A16", "UPDATE refunds SET tenant_id = gen_random_uuid()"),
     (

@@ -172,6 +172,7 @@ struct MandateRow {
     currency: String,
     cap_minor: i64,
     remaining_minor: i64,
+    held_minor: i64,
     returned_minor: i64,
     purchase_cap_minor: Option<i64>,
     scope: Vec<Uuid>,
@@ -192,6 +193,8 @@ macro_rules! mandates {
             " AS expired,
                     (SELECT coalesce(sum(b.remaining_minor), 0) FROM mandate_buckets b
                      WHERE b.mandate_id = m.mandate_id)::bigint AS remaining_minor,
+                    (SELECT coalesce(sum(h.amount_minor), 0) FROM holds h
+                     WHERE h.mandate_id = m.mandate_id AND h.state = 'live')::bigint AS held_minor,
                     array(SELECT s.merchant_id FROM mandate_scope s
                           WHERE s.mandate_id = m.mandate_id ORDER BY s.merchant_id) AS scope
              FROM mandates m WHERE ",
@@ -213,7 +216,11 @@ impl MandateRow {
             currency: currency(&self.currency)?,
             cap_minor: self.cap_minor,
             remaining_minor: self.remaining_minor,
-            spent_minor: self.cap_minor - self.remaining_minor - self.returned_minor,
+            held_minor: self.held_minor,
+            spent_minor: self.cap_minor
+                - self.remaining_minor
+                - self.held_minor
+                - self.returned_minor,
             returned_minor: self.returned_minor,
             purchase_cap_minor: self.purchase_cap_minor,
             merchant_ids: self.scope.into_iter().map(MerchantId::from_uuid).collect(),

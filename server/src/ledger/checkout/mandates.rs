@@ -80,6 +80,7 @@ impl Work for NewMandate {
             currency,
             cap_minor: self.cap.minor(),
             remaining_minor: self.cap.minor(),
+            held_minor: 0,
             spent_minor: 0,
             returned_minor: 0,
             purchase_cap_minor: self.purchase_cap.map(Money::minor),

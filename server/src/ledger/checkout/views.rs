@@ -58,10 +58,12 @@ pub struct MandateView {
     pub status: MandateStatus,
     /// The currency of all its amounts.
     pub currency: Currency,
-    /// The budget, in minor units: what remains, was spent and was returned adds up to it.
+    /// The budget, in minor units: what remains, is held, was spent and was returned adds up to it.
     pub cap_minor: i64,
     /// What can still be spent, in minor units.
     pub remaining_minor: i64,
+    /// What is held for bids that lead, in minor units.
+    pub held_minor: i64,
     /// What was spent and not paid back, in minor units.
     pub spent_minor: i64,
     /// What came back to the wallet, in minor units.

@@ -96,6 +96,7 @@ pub async fn wallet_page(
         "SELECT h.lot_id, l.title, h.bid_id, h.amount_minor, h.created_at_ms
          FROM holds h JOIN lots l ON l.lot_id = h.lot_id
          WHERE h.owner_id = $1 AND h.state = 'live' AND h.currency = $2
+           AND h.mandate_id IS NULL
          ORDER BY h.created_at_ms DESC, h.hold_id",
     )
     .bind(who.uuid())

@@ -1,0 +1,250 @@
+//! Bids and claims of agents.
+
+use super::super::Api;
+use super::super::call::{Id, found, json, key, mark};
+use super::super::credentials::Tenant;
+use super::super::decisions;
+use super::super::fields::Fields;
+use super::super::page::{List, Query};
+use super::super::problem::Problem;
+use super::super::purchases::agent;
+use super::super::undecided;
+use super::views::{BidAnswer, BidBody, ClaimAnswer, ClaimBody};
+use super::{no_such_lot, one_more};
+use crate::ledger::auction::{Offer, Reply, Wish, read};
+use crate::ledger::checkout::lists::Cursor;
+use crate::ledger::queue::Twins;
+use crate::sessions::DEFAULT_REGION;
+use axum::body::Bytes;
+use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, StatusCode};
+use shared::auction::Refusal;
+use shared::auction::drop::MAX_UNITS;
+use shared::money::MAX_MINOR;
+use shared::purchase::AgentId;
+use shared::{BidId, LotId, MandateId, Money, Region};
+
+/// `POST /v1/bids`
+///
+/// # Errors
+/// What is wrong with the request, or why nothing was decided.
+pub async fn place_bid(
+    State(api): State<Api>,
+    tenant: Tenant,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    offer(&api, tenant, &headers, &body, |fields| {
+        let amount = fields.integer("amount_minor", 1..=MAX_MINOR);
+        let currency = fields.currency("currency");
+        let amount = Money::new(amount?, currency?).ok()?;
+        Some(Wish::Bid { amount })
+    })
+    .await
+}
+
+/// `POST /v1/claims`
+///
+/// # Errors
+/// What is wrong with the request, or why nothing was decided.
+pub async fn claim(
+    State(api): State<Api>,
+    tenant: Tenant,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    offer(&api, tenant, &headers, &body, |fields| {
+        let units = fields.units("units", 1..=MAX_UNITS);
+        let most = fields.integer("max_price_minor", 1..=MAX_MINOR);
+        let currency = fields.currency("currency");
+        let (units, max_price) = (units?, Money::new(most?, currency?).ok()?);
+        Some(Wish::Claim { units, max_price })
+    })
+    .await
+}
+
+struct Who {
+    lot: LotId,
+    mandate: MandateId,
+    agent: AgentId,
+    region: Region,
+}
+
+fn read_who(fields: &mut Fields) -> Option<Who> {
+    let lot = fields.id::<LotId>("lot_id", LotId::PREFIX);
+    let mandate = fields.id::<MandateId>("mandate_id", MandateId::PREFIX);
+    let agent = agent(fields);
+    let codes = Region::ALL.map(Region::code).join(", ");
+    let wanted = format!("one of {codes}, or nothing");
+    let region = fields.optional_text("region", &wanted, |text| text.parse().ok());
+    Some(Who {
+        lot: lot?,
+        mandate: mandate?,
+        agent: agent?,
+        region: region?.unwrap_or(DEFAULT_REGION),
+    })
+}
+
+async fn offer(
+    api: &Api,
+    tenant: Tenant,
+    headers: &HeaderMap,
+    body: &[u8],
+    read_wish: impl FnOnce(&mut Fields) -> Option<Wish>,
+) -> Result<Response, Problem> {
+    let key = key(headers)?;
+    let mut fields = Fields::read(body)?;
+    let who = read_who(&mut fields);
+    let wish = read_wish(&mut fields);
+    fields.finish()?;
+    let Some((who, wish)) = who.zip(wish) else {
+        return Err(Problem::invalid_fields());
+    };
+    let Who {
+        lot,
+        mandate,
+        agent,
+        region,
+    } = who;
+    let funds = (tenant.id, mandate);
+    let offer = Offer::by_agent(funds, agent, region, key, lot, wish);
+    let answer = api.ledger.lot_queues().offer(offer, Twins::Refuse).await;
+    let answer = answer.map_err(undecided::problem)?;
+    let made = |body: String| json(StatusCode::CREATED, body, answer.replayed);
+    let refused = |problem: Problem| {
+        let mut response = problem.into_response();
+        mark(response.headers_mut(), answer.replayed);
+        response
+    };
+    // Receipts are texts and numbers, which can always be written.
+    Ok(match answer.reply {
+        Reply::Bid(receipt) => {
+            let body = BidAnswer::new(lot, mandate, receipt);
+            made(serde_json::to_string(&body).unwrap_or_default())
+        }
+        Reply::Claim(receipt) => {
+            let body = ClaimAnswer::new(lot, mandate, receipt);
+            made(serde_json::to_string(&body).unwrap_or_default())
+        }
+        Reply::Refused(refusal) => refused(by_lot(&refusal)),
+        Reply::MandateRefused(refusal) => refused(decisions::refused(&refusal)),
+    })
+}
+
+/// A refusal by the rules of the auction as a problem, with what the caller needs to decide again.
+fn by_lot(refusal: &Refusal) -> Problem {
+    let new = Problem::new;
+    match *refusal {
+        Refusal::NotFound => no_such_lot(),
+        Refusal::NotLive { opens_at } => new("not_live", "Bidding begins later.")
+            .with("opens_at_ms", opens_at.0),
+        Refusal::Ended => new("ended", "Bidding on this lot is over."),
+        Refusal::TooLow { minimum } => new("too_low", "The bid is below the least one.")
+            .with("next_minimum_minor", minimum.minor())
+            .with("currency", minimum.currency().code()),
+        Refusal::Insufficient { needed, available } => {
+            new("insufficient", "The money does not cover the offer.")
+                .with("needed_minor", needed.minor())
+                .with("available_minor", available.minor())
+                .with("currency", needed.currency().code())
+        }
+        Refusal::SoldOut { units_left } => {
+            new("sold_out", "Fewer units are left than were asked for.")
+                .with("units_left", units_left)
+        }
+        Refusal::PriceMoved { price } => new("price_moved", "A unit costs more than was agreed to.")
+            .with("price_minor", price.minor())
+            .with("currency", price.currency().code()),
+        Refusal::OwnLot => new("own_lot", "Sellers cannot buy their own lots."),
+        Refusal::LimitReached { limit, bought } => {
+            new("limit_reached", "One buyer may have only so many units of this lot.")
+                .with("limit_units", limit)
+                .with("bought_units", bought)
+        }
+        Refusal::WrongMechanism { mechanism } => {
+            new("wrong_mechanism", "English lots take bids, the others claims.")
+                .with("mechanism", mechanism.word())
+        }
+        Refusal::CurrencyMismatch { expected } => {
+            new("currency_mismatch", "Lot, mandate and offer must have one currency.")
+                .with("expected", expected.code())
+        }
+        Refusal::InvalidAmount => {
+            new("total_out_of_range", "No amount or number of units can be that.")
+        }
+        // Nobody settles or tops up here.
+        Refusal::NotDue { .. } | Refusal::TopUpLimit { .. } => {
+            new("internal", "Something broke on our side.")
+        }
+    }
+}
+
+/// `GET /v1/bids/{id}`
+///
+/// # Errors
+/// `malformed`, `not_found`, `unavailable`.
+pub async fn bid(
+    State(api): State<Api>,
+    tenant: Tenant,
+    Id(id): Id<BidId>,
+) -> Result<Response, Problem> {
+    let read = api
+        .ledger
+        .runner()
+        .read(move |tx| Box::pin(read::bid(tx, tenant.id, id)))
+        .await
+        .map_err(undecided::failed)?;
+    let missing = || Problem::new("not_found", "There is no such bid.").with("what", "bid");
+    Ok(found(&BidBody::from(read.ok_or_else(missing)?)))
+}
+
+/// `GET /v1/bids`
+///
+/// # Errors
+/// `invalid`, `unavailable`.
+pub async fn bids(
+    State(api): State<Api>,
+    tenant: Tenant,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let page = Query::read(query.as_deref(), &["limit", "cursor"])?.page()?;
+    let wanted = one_more(page);
+    let read = api
+        .ledger
+        .runner()
+        .read(move |tx| Box::pin(read::bids(tx, tenant.id, wanted)))
+        .await
+        .map_err(undecided::failed)?;
+    let bodies: Vec<BidBody> = read.into_iter().map(BidBody::from).collect();
+    Ok(found(&List::of(bodies, page.limit, |body| Cursor {
+        at_ms: body.created_at_ms,
+        id: body.bid_id.uuid(),
+        leg: 0,
+    })))
+}
+
+/// `GET /v1/claims`
+///
+/// # Errors
+/// `invalid`, `unavailable`.
+pub async fn claims(
+    State(api): State<Api>,
+    tenant: Tenant,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let page = Query::read(query.as_deref(), &["limit", "cursor"])?.page()?;
+    let wanted = one_more(page);
+    let read = api
+        .ledger
+        .runner()
+        .read(move |tx| Box::pin(read::claims(tx, tenant.id, wanted)))
+        .await
+        .map_err(undecided::failed)?;
+    let bodies: Vec<ClaimBody> = read.into_iter().map(ClaimBody::from).collect();
+    Ok(found(&List::of(bodies, page.limit, |body| Cursor {
+        at_ms: body.created_at_ms,
+        id: body.claim_id.uuid(),
+        leg: 0,
+    })))
+}
