@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use shared::live::{Channel, LotEvent, Position, Push};
 use shared::view::{Activity, LadderLine, LotView, Notice, WalletView};
 use shared::{
-    BidId, ClaimId, Currency, EventId, ItemId, LotId, MandateId, MerchantId, PrincipalId, PurchaseId, Timestamp,
-    TransferId,
+    BidId, ClaimId, Currency, EventId, ItemId, LotId, MandateId, MerchantId, PrincipalId,
+    PurchaseId, Timestamp, TransferId,
 };
 
 /// One event of the money plane, written to the outbox in the commit that it tells of.

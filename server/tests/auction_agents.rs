@@ -60,8 +60,13 @@ async fn bids_that_wait_together_are_committed_together() {
     let bids = (0..).zip(&bidders).map(|(number, who)| {
         let (node, who) = (Arc::clone(&node), who.clone());
         tokio::spawn(async move {
-            let bid = node.ledger.bid(&who, ids::key(), lot, usd(1_000 + 100 * number));
-            bid.await.expect("answers").outcome.map(|receipt| receipt.version)
+            let bid = node
+                .ledger
+                .bid(&who, ids::key(), lot, usd(1_000 + 100 * number));
+            bid.await
+                .expect("answers")
+                .outcome
+                .map(|receipt| receipt.version)
         })
     });
     let mut versions = Vec::new();
@@ -69,7 +74,10 @@ async fn bids_that_wait_together_are_committed_together() {
         versions.extend(bid.await.expect("runs"));
     }
     let committed = node.ledger.counters().committed - before;
-    assert!(committed <= 8, "{committed} transactions for {BIDDERS} bids");
+    assert!(
+        committed <= 8,
+        "{committed} transactions for {BIDDERS} bids"
+    );
     versions.sort_unstable();
     let accepted = i64::try_from(versions.len()).expect("few");
     assert!(accepted > 0);
@@ -78,15 +86,26 @@ async fn bids_that_wait_together_are_committed_together() {
     for who in &bidders {
         held += node.wallet(who).await.held.minor();
     }
-    assert_eq!(held, 1_000 + 100 * (BIDDERS - 1), "the highest bid, and no other");
+    assert_eq!(
+        held,
+        1_000 + 100 * (BIDDERS - 1),
+        "the highest bid, and no other"
+    );
     // In order, and everybody but the last leader was told once.
     let heard = node.heard.lock().expect("not poisoned").clone();
-    let offsets: Vec<i64> = heard.iter().filter_map(|e| e.position()).map(|p| p.offset).collect();
+    let offsets: Vec<i64> = heard
+        .iter()
+        .filter_map(|e| e.position())
+        .map(|p| p.offset)
+        .collect();
     assert_eq!(offsets, versions);
     let outbid = heard.iter().filter(|event| {
         matches!(
             &event.body,
-            EventBody::Wallet { notice: Some(Notice::Outbid { .. }), .. }
+            EventBody::Wallet {
+                notice: Some(Notice::Outbid { .. }),
+                ..
+            }
         )
     });
     assert_eq!(outbid.count(), versions.len() - 1);
@@ -105,9 +124,9 @@ async fn claims_that_wait_together_count_down() {
     for number in 0..40 {
         let who = node.person(&format!("p{number}"), 10).await;
         let node = Arc::clone(&node);
-        claims.push(async move {
-            outcome(node.ledger.claim(&who, ids::key(), lot, 1, usd(500)).await)
-        });
+        claims.push(
+            async move { outcome(node.ledger.claim(&who, ids::key(), lot, 1, usd(500)).await) },
+        );
     }
     let before = node.ledger.counters().committed;
     let answers = futures::future::join_all(claims).await;
@@ -124,7 +143,10 @@ async fn claims_that_wait_together_count_down() {
         | EventBody::Notice { .. }
         | EventBody::Checkout(_) => None,
     });
-    assert_eq!(left.collect::<Vec<u32>>(), (0..20).rev().collect::<Vec<_>>());
+    assert_eq!(
+        left.collect::<Vec<u32>>(),
+        (0..20).rev().collect::<Vec<_>>()
+    );
     node.assert_clean().await;
     database.drop().await;
 }
@@ -142,7 +164,10 @@ async fn a_mandate_holds_for_a_leading_bid_and_pays_for_a_won_one() {
     assert_eq!(amounts(&node, &shop, mandate).await, [8_000, 2_000, 0, 0]);
     let wallet = node.wallet(&shop.owner).await;
     assert_eq!((wallet.held, wallet.available), (usd(0), usd(10_000)));
-    assert_eq!(agent_bid(&node, &shop, mandate, lot, 2_050).await, "too_low");
+    assert_eq!(
+        agent_bid(&node, &shop, mandate, lot, 2_050).await,
+        "too_low"
+    );
     // Its own raise costs the difference.
     assert_eq!(agent_bid(&node, &shop, mandate, lot, 10_000).await, "ok");
     assert_eq!(amounts(&node, &shop, mandate).await, [0, 10_000, 0, 0]);
@@ -175,17 +200,30 @@ async fn a_mandate_holds_for_a_leading_bid_and_pays_for_a_won_one() {
             | EventBody::Notice { .. } => None,
         })
         .collect();
-    let placed = news.iter().filter(|n| matches!(n, CheckoutNews::BidPlaced { .. }));
+    let placed = news
+        .iter()
+        .filter(|n| matches!(n, CheckoutNews::BidPlaced { .. }));
     assert_eq!(placed.count(), 4);
     let freed = news.iter().filter(|news| {
         matches!(
             news,
-            CheckoutNews::BidFreed { freed_minor: 10_000, price_minor: Some(11_000), to_wallet: false, .. }
+            CheckoutNews::BidFreed {
+                freed_minor: 10_000,
+                price_minor: Some(11_000),
+                to_wallet: false,
+                ..
+            }
         )
     });
     assert_eq!(freed.count(), 1, "{news:#?}");
     let won = news.iter().filter(|news| {
-        matches!(news, CheckoutNews::BidWon { paid_minor: 11_000, .. })
+        matches!(
+            news,
+            CheckoutNews::BidWon {
+                paid_minor: 11_000,
+                ..
+            }
+        )
     });
     assert_eq!(won.count(), 1);
     database.drop().await;
@@ -218,11 +256,18 @@ async fn a_leading_bid_outlives_its_mandate() {
         database.end_lot(lot).await;
         let settled = node.ledger.runner().run(Settle::due(lot)).await;
         settled.expect("settles");
-        let expected = if wins { [0, 0, 2_000, 4_000] } else { [0, 0, 0, 6_000] };
+        let expected = if wins {
+            [0, 0, 2_000, 4_000]
+        } else {
+            [0, 0, 0, 6_000]
+        };
         assert_eq!(amounts(&node, &shop, mandate).await, expected);
         let wallet = node.wallet(&shop.owner).await;
         assert_eq!(wallet.available, usd(if wins { 8_000 } else { 10_000 }));
-        assert_eq!(wallet.funded, wallet.available, "nothing is held or spent there");
+        assert_eq!(
+            wallet.funded, wallet.available,
+            "nothing is held or spent there"
+        );
         node.assert_clean().await;
         database.drop().await;
     }
@@ -238,7 +283,10 @@ async fn what_a_passed_lot_held_is_free_again() {
         let seller = node.person("s", 0).await;
         let shop = node.shop("acme", 100).await;
         let mandate = node.mandate(&shop, 6_000).await;
-        let lot = node.put_up(&seller, english_to_the_second(Some(50_000))).await.id;
+        let lot = node
+            .put_up(&seller, english_to_the_second(Some(50_000)))
+            .await
+            .id;
         assert_eq!(agent_bid(&node, &shop, mandate, lot, 2_000).await, "ok");
         if revoked {
             node.revoke(&shop, mandate).await.expect("revokes");
@@ -246,7 +294,11 @@ async fn what_a_passed_lot_held_is_free_again() {
         database.end_lot(lot).await;
         let settled = node.ledger.runner().run(Settle::due(lot)).await;
         settled.expect("settles");
-        let expected = if revoked { [0, 0, 0, 6_000] } else { [6_000, 0, 0, 0] };
+        let expected = if revoked {
+            [0, 0, 0, 6_000]
+        } else {
+            [6_000, 0, 0, 0]
+        };
         assert_eq!(amounts(&node, &shop, mandate).await, expected);
         node.assert_clean().await;
         database.drop().await;
@@ -264,7 +316,10 @@ async fn an_agent_claims_with_its_mandate() {
     assert_eq!(agent_claim(&node, &shop, mandate, units, 2).await, "ok");
     assert_eq!(amounts(&node, &shop, mandate).await, [19_000, 0, 1_000, 0]);
     // The limit is the owner's, whoever acts for them.
-    let own = node.ledger.claim(&shop.owner, ids::key(), units, 2, usd(500)).await;
+    let own = node
+        .ledger
+        .claim(&shop.owner, ids::key(), units, 2, usd(500))
+        .await;
     assert_eq!(outcome(own), "limit_reached");
     assert_eq!(agent_claim(&node, &shop, mandate, units, 1).await, "ok");
     let falling = node.put_up(&seller, dutch()).await.id;
@@ -274,8 +329,14 @@ async fn an_agent_claims_with_its_mandate() {
     };
     assert_eq!(rest + spent, 20_000);
     assert!(spent > 10_000, "the Dutch price began at $100: {spent}");
-    assert_eq!(agent_claim(&node, &shop, mandate, falling, 1).await, "ended");
-    assert_eq!(agent_bid(&node, &shop, mandate, falling, 500).await, "wrong_mechanism");
+    assert_eq!(
+        agent_claim(&node, &shop, mandate, falling, 1).await,
+        "ended"
+    );
+    assert_eq!(
+        agent_bid(&node, &shop, mandate, falling, 500).await,
+        "wrong_mechanism"
+    );
     node.assert_clean().await;
     database.drop().await;
 }
@@ -301,7 +362,10 @@ async fn a_foreign_mandate_is_not_found_and_uses_up_no_key() {
         node.ledger.lot_queues().offer(offer, Twins::Refuse).await
     };
     let foreign = send(foreign, lot).await.expect("answers");
-    assert_eq!((code(&foreign.reply), foreign.replayed), ("not_found", false));
+    assert_eq!(
+        (code(&foreign.reply), foreign.replayed),
+        ("not_found", false)
+    );
     let nothing = send(own, common::no_lot()).await.expect("answers");
     assert_eq!(code(&nothing.reply), "not_found");
     let done = send(own, lot).await.expect("answers");
@@ -324,14 +388,22 @@ async fn one_bad_offer_harms_no_other() {
     let lot = node.put_up(&seller, english()).await.id;
     let mandate = node.mandate(&shop, 5_000).await;
     let bids = (0..30).map(|number| {
-        let minor = if number % 3 == 0 { 7_000 } else { 1_000 + 100 * number };
+        let minor = if number % 3 == 0 {
+            7_000
+        } else {
+            1_000 + 100 * number
+        };
         let wish = Wish::Bid { amount: usd(minor) };
         offered(&node, &shop, mandate, lot, wish)
     });
     let answers = futures::future::join_all(bids).await;
     for (number, answer) in answers.into_iter().enumerate() {
         let answer = answer.expect("answers");
-        let expected = if number % 3 == 0 { "mandate_exhausted" } else { "ok" };
+        let expected = if number % 3 == 0 {
+            "mandate_exhausted"
+        } else {
+            "ok"
+        };
         assert_eq!(code(&answer.reply), expected, "{number}");
     }
     assert_eq!(amounts(&node, &shop, mandate).await, [1_100, 3_900, 0, 0]);

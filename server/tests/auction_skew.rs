@@ -178,7 +178,9 @@ async fn claim_against_close() {
         until_due().await;
         fast.ledger.runner().run(Settle::due(lot)).await
     };
-    let (late, closed) = halts.interleave(UNITS, claim(slow, ann, lot, 1), close).await;
+    let (late, closed) = halts
+        .interleave(UNITS, claim(slow, ann, lot, 1), close)
+        .await;
     closed.expect("closes");
     assert_eq!(late, "ended");
     assert_eq!(pair.fast.wallet(&pair.ann).await.spent, usd(0));
@@ -219,7 +221,11 @@ async fn close_against_claim() {
 async fn limit_per_buyer() {
     for (late_units, early_units) in [(2, 2), (1, 3), (3, 1)] {
         let mut pair = Pair::open().await;
-        let lot = pair.slow.put_up(&pair.seller, drop_of(50, Some(3))).await.id;
+        let lot = pair
+            .slow
+            .put_up(&pair.seller, drop_of(50, Some(3)))
+            .await
+            .id;
         let Pair {
             halts,
             slow,

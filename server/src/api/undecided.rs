@@ -38,10 +38,11 @@ pub fn problem(undecided: Undecided) -> Problem {
             "A request with this key has not been decided yet.",
         )
         .retry_after(SOON_S),
-        Undecided::Overloaded => {
-            Problem::new("rate_limited", "Too many requests wait for the same item or lot.")
-                .retry_after(SOON_S)
-        }
+        Undecided::Overloaded => Problem::new(
+            "rate_limited",
+            "Too many requests wait for the same item or lot.",
+        )
+        .retry_after(SOON_S),
         Undecided::KeyReused => failed(Failure::KeyReused),
         Undecided::Failed(failure) => failed(failure),
     }

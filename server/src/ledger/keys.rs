@@ -183,7 +183,10 @@ pub async fn keep_all(
     let column = |get: fn(&Keyed) -> String| -> Vec<String> {
         answers.iter().map(|(keyed, ..)| get(keyed)).collect()
     };
-    let owners: Vec<Uuid> = answers.iter().map(|(keyed, ..)| keyed.owner.uuid()).collect();
+    let owners: Vec<Uuid> = answers
+        .iter()
+        .map(|(keyed, ..)| keyed.owner.uuid())
+        .collect();
     let fingerprints = answers.iter().map(|(keyed, ..)| keyed.fingerprint.clone());
     let query = sqlx::query(
         "INSERT INTO idempotency_keys
@@ -196,8 +199,18 @@ pub async fn keep_all(
     .bind(column(|keyed| keyed.route.word().to_owned()))
     .bind(column(|keyed| keyed.key.as_str().to_owned()))
     .bind(fingerprints.collect::<Vec<_>>())
-    .bind(answers.iter().map(|(_, text, _)| text.clone()).collect::<Vec<_>>())
-    .bind(answers.iter().map(|(.., effect)| *effect).collect::<Vec<_>>())
+    .bind(
+        answers
+            .iter()
+            .map(|(_, text, _)| text.clone())
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        answers
+            .iter()
+            .map(|(.., effect)| *effect)
+            .collect::<Vec<_>>(),
+    )
     .bind(at.0);
     tx.must_write(answers.len(), "idempotency key", query).await
 }

@@ -6,7 +6,9 @@ use shared::auction::{
 };
 use shared::ledger::{FundSource, Wallet};
 use shared::view::{LadderLine, LotView, Outcome, Person, Reserve, Terms, WalletView};
-use shared::{BidId, ClaimId, Currency, HoldId, LotId, MandateId, Money, PrincipalId, Region, Timestamp};
+use shared::{
+    BidId, ClaimId, Currency, HoldId, LotId, MandateId, Money, PrincipalId, Region, Timestamp,
+};
 use uuid::Uuid;
 
 /// The database's time of the transaction, in milliseconds.

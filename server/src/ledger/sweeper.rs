@@ -2,8 +2,8 @@
 //! row makes a second settlement harmless, so none needs to be alone.
 
 use super::Ledger;
-use super::read::due_lots;
 use super::auction::settle::Settle;
+use super::read::due_lots;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;

@@ -4,6 +4,7 @@ use crate::common::Node;
 use crate::common::web::{Answer, Served, request};
 use serde_json::Value;
 use server::ids;
+use server::ledger::lots::NewTerms;
 use server::local::attach_running;
 use sqlx::{Connection, PgConnection};
 use std::path::Path;
@@ -70,6 +71,16 @@ impl Site {
         self.folder.path()
     }
 
+    /// A lot of a seller of the house, by its id.
+    pub async fn lot(&self, terms: NewTerms) -> String {
+        let stores = attach_running(self.path()).await.expect("runs");
+        let node = Node::at(&stores.database_url, 2).await;
+        let seller = node.person("seller", 0).await;
+        let lot = node.put_up(&seller, terms).await;
+        node.ledger.close().await;
+        lot.id.to_string()
+    }
+
     pub async fn connect(&self) -> PgConnection {
         let stores = attach_running(self.path()).await.expect("runs");
         PgConnection::connect(&stores.database_url)
@@ -86,6 +97,8 @@ impl Site {
              UNION ALL SELECT count(*) FROM mandate_scope
              UNION ALL SELECT count(*) FROM merchants UNION ALL SELECT count(*) FROM refunds
              UNION ALL SELECT count(*) FROM idempotency_keys
+             UNION ALL SELECT coalesce(sum(version), 0)::bigint FROM lots
+             UNION ALL SELECT coalesce(sum(version), 0)::bigint FROM inventory_buckets
              UNION ALL SELECT coalesce(sum(version), 0)::bigint FROM wallets
              UNION ALL SELECT coalesce(sum(version), 0)::bigint FROM stock_buckets
              UNION ALL SELECT coalesce(sum(version), 0)::bigint FROM mandate_buckets",

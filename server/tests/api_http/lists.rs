@@ -39,7 +39,7 @@ async fn pages_follow_each_other_without_gap_or_repeat() {
     // A page that is just full is the last one.
     assert_eq!(pages(&acme, "/v1/merchants", 5).await.len(), 1);
     // The legs of one transfer have one time: their number tells them apart.
-    let shop = Shop::open(site.tenant("bolt")).await;
+    let shop = Shop::open(&site, site.tenant("bolt")).await;
     for agent in ["one", "two", "three"] {
         shop.bought(agent).await;
     }
@@ -55,14 +55,14 @@ async fn pages_follow_each_other_without_gap_or_repeat() {
             .await
             .concat()
             .len(),
-        12
+        14
     );
 }
 
 #[tokio::test]
 async fn a_list_is_asked_for_strictly() {
     let site = Site::start();
-    let shop = Shop::open(site.tenant("acme")).await;
+    let shop = Shop::open(&site, site.tenant("acme")).await;
     let mut mistakes = Vec::new();
     let mut table: Vec<String> = Vec::new();
     for list in LISTS {

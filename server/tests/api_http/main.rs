@@ -17,6 +17,7 @@ mod caller;
 #[path = "../common/mod.rs"]
 mod common;
 mod lists;
+mod lots;
 mod paths;
 mod refusals;
 mod right;

@@ -1,6 +1,7 @@
 //! Every POST route with a body that is right, and every GET route.
 
-use crate::caller::{Caller, text};
+use crate::caller::{Caller, Site, text};
+use crate::common::{drop_of, english};
 use serde_json::{Value, json};
 
 /// A tenant's own things.
@@ -10,11 +11,18 @@ pub struct Shop {
     pub item: String,
     pub mandate: String,
     pub purchase: String,
+    /// A mandate that only bids and claims.
+    pub bidder: String,
+    /// An English lot of the house.
+    pub rising: String,
+    /// A drop of the house.
+    pub units: String,
 }
 
 impl Shop {
-    /// A merchant, an item, a mandate, and a purchase of one unit.
-    pub async fn open(caller: Caller) -> Self {
+    /// A merchant, an item, a mandate, and a purchase of one unit; two lots of the house and a
+    /// mandate for them.
+    pub async fn open(site: &Site, caller: Caller) -> Self {
         let money = json!({"amount_minor": 100_000, "currency": "USD"});
         caller.make("/v1/wallet/top-up", &money, 201).await;
         let name = json!({"name": "Socks & Co"});
@@ -26,9 +34,13 @@ impl Shop {
             item: String::new(),
             mandate: String::new(),
             purchase: String::new(),
+            bidder: String::new(),
+            rising: site.lot(english()).await,
+            units: site.lot(drop_of(20, None)).await,
         };
         shop.item = shop.new_item(500, 10).await;
         shop.mandate = shop.new_mandate(&json!({"cap_minor": 10_000})).await;
+        shop.bidder = shop.new_mandate(&json!({"cap_minor": 9_000})).await;
         shop.purchase = shop.bought("scout").await;
         shop
     }
@@ -61,6 +73,20 @@ impl Shop {
         let order = self.order(agent, &json!({}));
         let receipt = self.caller.make("/v1/purchases/commit", &order, 201).await;
         text(&receipt, "purchase_id")
+    }
+
+    /// A bid on a lot, with more or other fields.
+    pub fn bid(&self, lot: &str, amount_minor: i64, more: &Value) -> Value {
+        let bid = json!({"lot_id": lot, "mandate_id": self.bidder, "agent_id": "bidder",
+                         "amount_minor": amount_minor, "currency": "USD"});
+        merged(bid, more)
+    }
+
+    /// A claim of a lot's units, with more or other fields.
+    pub fn claim(&self, lot: &str, units: u32, more: &Value) -> Value {
+        let claim = json!({"lot_id": lot, "mandate_id": self.bidder, "agent_id": "bidder",
+                           "units": units, "max_price_minor": 500, "currency": "USD"});
+        merged(claim, more)
     }
 
     /// Every POST route.
@@ -125,6 +151,18 @@ impl Shop {
                 "quantity",
                 merged(without_names, &json!({"agent_id": self.merchant})),
             ),
+            post(
+                "/v1/bids",
+                201,
+                "amount_minor",
+                self.bid(&self.rising, 1_000, &json!({"region": "eu-west-1"})),
+            ),
+            post(
+                "/v1/claims",
+                201,
+                "units",
+                self.claim(&self.units, 2, &json!({})),
+            ),
         ]
     }
 
@@ -138,19 +176,23 @@ impl Shop {
             format!("/v1/items/{}", self.item),
             format!("/v1/mandates/{}", self.mandate),
             format!("/v1/purchases/{}", self.purchase),
+            format!("/v1/lots/{}", self.rising),
         ]);
         paths
     }
 }
 
 /// The lists.
-pub const LISTS: [&str; 6] = [
+pub const LISTS: [&str; 9] = [
     "/v1/merchants",
     "/v1/items",
     "/v1/mandates",
     "/v1/purchases",
     "/v1/refunds",
     "/v1/ledger/entries",
+    "/v1/bids",
+    "/v1/claims",
+    "/v1/lots",
 ];
 
 /// A POST route.

@@ -13,7 +13,7 @@ const COMMIT: &str = "/v1/purchases/commit";
 #[tokio::test]
 async fn every_rule_of_a_mandate_has_its_status() {
     let site = Site::start();
-    let shop = Shop::open(site.tenant("acme")).await;
+    let shop = Shop::open(&site, site.tenant("acme")).await;
     let acme = &shop.caller;
     let other = acme
         .make("/v1/merchants", &json!({"name": "Elsewhere"}), 201)
@@ -134,7 +134,7 @@ async fn every_rule_of_a_mandate_has_its_status() {
 #[tokio::test]
 async fn every_other_refusal_has_its_status() {
     let site = Site::start();
-    let shop = Shop::open(site.tenant("acme")).await;
+    let shop = Shop::open(&site, site.tenant("acme")).await;
     let acme = &shop.caller;
     let refused = acme
         .send(COMMIT, &shop.order("poor", &json!({"quantity": 10})))
@@ -167,11 +167,11 @@ async fn every_other_refusal_has_its_status() {
     for (path, body, status, code, name, value) in [
         (
             "/v1/mandates",
-            mandate(90_001),
+            mandate(81_001),
             402,
             "insufficient",
             "available_minor",
-            90_000,
+            81_000,
         ),
         (
             "/v1/refunds",

@@ -24,8 +24,8 @@ fn differs(foreign: &Answer, absent: &Answer, what: &str) -> Option<String> {
 #[tokio::test]
 async fn every_route_answers_for_another_tenants_id_as_for_none() {
     let site = Site::start();
-    let a = Shop::open(site.tenant("acme")).await;
-    let b = Shop::open(site.tenant("bolt")).await;
+    let a = Shop::open(&site, site.tenant("acme")).await;
+    let b = Shop::open(&site, site.tenant("bolt")).await;
     let back = json!({"purchase_id": b.purchase, "amount_minor": 100});
     b.caller.make("/v1/refunds", &back, 201).await;
     let before = site.rows().await;
@@ -112,8 +112,8 @@ async fn every_route_answers_for_another_tenants_id_as_for_none() {
 #[tokio::test]
 async fn lists_and_sums_are_each_tenants_own() {
     let site = Site::start();
-    let a = Shop::open(site.tenant("acme")).await;
-    let b = Shop::open(site.tenant("bolt")).await;
+    let a = Shop::open(&site, site.tenant("acme")).await;
+    let b = Shop::open(&site, site.tenant("bolt")).await;
     let back = json!({"purchase_id": b.purchase, "amount_minor": 100});
     b.caller.make("/v1/refunds", &back, 201).await;
     let theirs = [&b.merchant, &b.item, &b.mandate, &b.purchase];

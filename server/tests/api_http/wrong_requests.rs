@@ -18,7 +18,7 @@ async fn bare(caller: &Caller, post: &Post, headers: &[(&str, &str)]) -> Answer 
 #[tokio::test]
 async fn every_wrong_size_and_key_has_its_code_and_writes_nothing() {
     let site = Site::start();
-    let shop = Shop::open(site.tenant("acme")).await;
+    let shop = Shop::open(&site, site.tenant("acme")).await;
     let acme = &shop.caller;
     acme.read("/v1/sandbox").await;
     let before = site.rows().await;
@@ -76,7 +76,7 @@ async fn every_wrong_size_and_key_has_its_code_and_writes_nothing() {
 #[tokio::test]
 async fn every_wrong_path_and_method_has_its_code() {
     let site = Site::start();
-    let shop = Shop::open(site.tenant("acme")).await;
+    let shop = Shop::open(&site, site.tenant("acme")).await;
     let acme = &shop.caller;
     let before = site.rows().await;
     let mut mistakes = Vec::new();
@@ -113,7 +113,14 @@ async fn every_wrong_path_and_method_has_its_code() {
     let bearer = format!("Bearer {}", acme.secret);
     let headers = [("Authorization", bearer.as_str()), ("Idempotency-Key", "k")];
     let mut methods: Vec<(&str, String)> = Vec::new();
-    let lists = ["/v1/merchants", "/v1/items", "/v1/mandates", "/v1/refunds"];
+    let lists = [
+        "/v1/merchants",
+        "/v1/items",
+        "/v1/mandates",
+        "/v1/refunds",
+        "/v1/bids",
+        "/v1/claims",
+    ];
     for post in shop.posts() {
         if !lists.contains(&post.path.as_str()) {
             methods.push(("GET", post.path.clone()));
@@ -150,7 +157,7 @@ async fn every_wrong_path_and_method_has_its_code() {
 #[tokio::test]
 async fn only_a_key_that_is_in_use_opens_a_route() {
     let site = Site::start();
-    let shop = Shop::open(site.tenant("acme")).await;
+    let shop = Shop::open(&site, site.tenant("acme")).await;
     let acme = &shop.caller;
     let before = site.rows().await;
     let mut mistakes = Vec::new();

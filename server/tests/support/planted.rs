@@ -135,7 +135,10 @@ pub const PLANTED: [(&str, &str); 104] = [
         "A10",
         "UPDATE idempotency_keys SET route = 'agent_claim' WHERE route = 'claim'",
     ),
-    ("A10", "DELETE FROM idempotency_keys WHERE route = 'agent_claim'"),
+    (
+        "A10",
+        "DELETE FROM idempotency_keys WHERE route = 'agent_claim'",
+    ),
     (
         "A10",
         "DELETE FROM legs WHERE kind = 'purchase' AND subaccount_id IS NOT NULL",

@@ -137,8 +137,9 @@ fn by_lot(refusal: &Refusal) -> Problem {
     let new = Problem::new;
     match *refusal {
         Refusal::NotFound => no_such_lot(),
-        Refusal::NotLive { opens_at } => new("not_live", "Bidding begins later.")
-            .with("opens_at_ms", opens_at.0),
+        Refusal::NotLive { opens_at } => {
+            new("not_live", "Bidding begins later.").with("opens_at_ms", opens_at.0)
+        }
         Refusal::Ended => new("ended", "Bidding on this lot is over."),
         Refusal::TooLow { minimum } => new("too_low", "The bid is below the least one.")
             .with("next_minimum_minor", minimum.minor())
@@ -153,26 +154,32 @@ fn by_lot(refusal: &Refusal) -> Problem {
             new("sold_out", "Fewer units are left than were asked for.")
                 .with("units_left", units_left)
         }
-        Refusal::PriceMoved { price } => new("price_moved", "A unit costs more than was agreed to.")
-            .with("price_minor", price.minor())
-            .with("currency", price.currency().code()),
+        Refusal::PriceMoved { price } => {
+            new("price_moved", "A unit costs more than was agreed to.")
+                .with("price_minor", price.minor())
+                .with("currency", price.currency().code())
+        }
         Refusal::OwnLot => new("own_lot", "Sellers cannot buy their own lots."),
-        Refusal::LimitReached { limit, bought } => {
-            new("limit_reached", "One buyer may have only so many units of this lot.")
-                .with("limit_units", limit)
-                .with("bought_units", bought)
-        }
-        Refusal::WrongMechanism { mechanism } => {
-            new("wrong_mechanism", "English lots take bids, the others claims.")
-                .with("mechanism", mechanism.word())
-        }
-        Refusal::CurrencyMismatch { expected } => {
-            new("currency_mismatch", "Lot, mandate and offer must have one currency.")
-                .with("expected", expected.code())
-        }
-        Refusal::InvalidAmount => {
-            new("total_out_of_range", "No amount or number of units can be that.")
-        }
+        Refusal::LimitReached { limit, bought } => new(
+            "limit_reached",
+            "One buyer may have only so many units of this lot.",
+        )
+        .with("limit_units", limit)
+        .with("bought_units", bought),
+        Refusal::WrongMechanism { mechanism } => new(
+            "wrong_mechanism",
+            "English lots take bids, the others claims.",
+        )
+        .with("mechanism", mechanism.word()),
+        Refusal::CurrencyMismatch { expected } => new(
+            "currency_mismatch",
+            "Lot, mandate and offer must have one currency.",
+        )
+        .with("expected", expected.code()),
+        Refusal::InvalidAmount => new(
+            "total_out_of_range",
+            "No amount or number of units can be that.",
+        ),
         // Nobody settles or tops up here.
         Refusal::NotDue { .. } | Refusal::TopUpLimit { .. } => {
             new("internal", "Something broke on our side.")

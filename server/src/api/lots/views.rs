@@ -5,9 +5,7 @@ use app::ports::{BidReceipt, ClaimReceipt};
 use serde::Serialize;
 use shared::auction::{Book, Mechanism, Phase, Status};
 use shared::view::Reserve;
-use shared::{
-    BidId, ClaimId, Currency, LotId, MandateId, Money, Timestamp, TransferId,
-};
+use shared::{BidId, ClaimId, Currency, LotId, MandateId, Money, Timestamp, TransferId};
 
 /// A lot.
 #[derive(Debug, Serialize)]

@@ -170,7 +170,11 @@ impl<'m> News<'m> {
 
     /// Everything, with every wallet that was written and is not told yet.
     fn finish(mut self) -> Result<Vec<HouseEvent>, TxError> {
-        let owners = self.money.wallets.iter().map(|row| PrincipalId::from_uuid(row.principal_id));
+        let owners = self
+            .money
+            .wallets
+            .iter()
+            .map(|row| PrincipalId::from_uuid(row.principal_id));
         let untold: Vec<_> = owners.filter(|owner| !self.told.contains(owner)).collect();
         for owner in untold {
             self.wallet(owner, None)?;
@@ -240,7 +244,8 @@ fn of_bid(
         next_minimum: accepted.next_minimum,
     };
     news.on_lot(card, event, ActivityKind::Bid, Some(&one.line));
-    if let (FundSource::Mandate { owner, mandate }, Some(agent)) = (bid.high.funds, &one.offer.agent)
+    if let (FundSource::Mandate { owner, mandate }, Some(agent)) =
+        (bid.high.funds, &one.offer.agent)
     {
         let what = CheckoutNews::BidPlaced {
             mandate,
@@ -299,7 +304,8 @@ fn of_claim(
         paid,
     };
     news.owner(one.offer.funds, won)?;
-    if let (FundSource::Mandate { owner, mandate }, Some(agent)) = (one.offer.funds, &one.offer.agent)
+    if let (FundSource::Mandate { owner, mandate }, Some(agent)) =
+        (one.offer.funds, &one.offer.agent)
     {
         let told = CheckoutNews::Claimed {
             mandate,

@@ -82,7 +82,13 @@ impl Offer {
         };
         let agent_name = agent.as_str().to_owned();
         Self {
-            keyed: keyed(owner, key, route, &[&lot, &mandate, &agent_name, &region], wish),
+            keyed: keyed(
+                owner,
+                key,
+                route,
+                &[&lot, &mandate, &agent_name, &region],
+                wish,
+            ),
             funds: FundSource::Mandate { owner, mandate },
             person: None,
             agent: Some(agent),

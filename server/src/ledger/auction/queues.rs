@@ -94,7 +94,9 @@ impl Decide for Desk {
             &self.runner,
             offers.len(),
             &self.halved,
-            |range, earlier| LotBatch::new(self.lot, Arc::clone(offers), range, self.start, earlier),
+            |range, earlier| {
+                LotBatch::new(self.lot, Arc::clone(offers), range, self.start, earlier)
+            },
         );
         let mut answers: Vec<Option<Result<Answer, Undecided>>> = Vec::new();
         answers.resize_with(offers.len(), || None);

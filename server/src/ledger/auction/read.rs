@@ -1,12 +1,10 @@
 //! What agents read: lots, and the bids and claims that were made with a tenant's mandates.
 
 use super::super::checkout::lists::Page;
-use super::super::rows::{LotRow, count, currency, lot_columns, lot_joins, now_ms};
 pub use super::super::rows::{LotRead, reserve};
+use super::super::rows::{LotRow, count, currency, lot_columns, lot_joins, now_ms};
 use super::super::transaction::{Tx, TxError};
-use shared::{
-    BidId, ClaimId, Currency, LotId, MandateId, PrincipalId, Timestamp, TransferId,
-};
+use shared::{BidId, ClaimId, Currency, LotId, MandateId, PrincipalId, Timestamp, TransferId};
 use uuid::Uuid;
 
 #[derive(sqlx::FromRow)]

@@ -62,7 +62,9 @@ impl Command for Settle {
         let snapshot = Snapshot::read(tx, self.lot, wanted).await?;
         let now = snapshot.now;
         if let Some(kept) = snapshot.kept.get(&0) {
-            let kept = self.keyed.kept(Some(&kept.fingerprint), Some(&kept.outcome))?;
+            let kept = self
+                .keyed
+                .kept(Some(&kept.fingerprint), Some(&kept.outcome))?;
             let kept = kept.ok_or(TxError::Corrupt("outcome of a key"))?;
             return Ok((kept, true));
         }

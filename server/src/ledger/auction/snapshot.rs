@@ -152,7 +152,11 @@ impl Snapshot {
         let query = sqlx::query_as(READ_OFFERS)
             .bind(keys.iter().map(|k| k.owner.uuid()).collect::<Vec<_>>())
             .bind(keys.iter().map(|k| k.route_word()).collect::<Vec<_>>())
-            .bind(keys.iter().map(|k| k.key.as_str().to_owned()).collect::<Vec<_>>())
+            .bind(
+                keys.iter()
+                    .map(|k| k.key.as_str().to_owned())
+                    .collect::<Vec<_>>(),
+            )
             .bind(lot.uuid())
             .bind(mandates.iter().map(|id| id.uuid()).collect::<Vec<_>>())
             .bind(wallets.collect::<Vec<_>>())

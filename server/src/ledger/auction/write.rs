@@ -49,7 +49,9 @@ pub async fn lot(
     let query = match (&after.book, claims_of(taken).next()) {
         (Book::Drop(_), _) => return Ok(()),
         (Book::English(english), _) => {
-            let high = english.high.ok_or(TxError::Corrupt("a bid without a leader"))?;
+            let high = english
+                .high
+                .ok_or(TxError::Corrupt("a bid without a leader"))?;
             sqlx::query(
                 "UPDATE lots
                  SET high_bid_id = $4, high_bidder_id = $5, high_mandate_id = $6,
@@ -159,8 +161,18 @@ pub async fn money(
                AND NOT b.revoked AND b.remaining_minor >= d.taken",
         )
         .bind(budgets.iter().map(|(id, _)| id.uuid()).collect::<Vec<_>>())
-        .bind(budgets.iter().map(|(_, row)| row.number).collect::<Vec<_>>())
-        .bind(budgets.iter().map(|(_, row)| row.version).collect::<Vec<_>>())
+        .bind(
+            budgets
+                .iter()
+                .map(|(_, row)| row.number)
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            budgets
+                .iter()
+                .map(|(_, row)| row.version)
+                .collect::<Vec<_>>(),
+        )
         .bind(budgets.iter().map(|(_, row)| row.taken).collect::<Vec<_>>());
         tx.must_write(budgets.len(), "budget", query).await?;
     }
@@ -201,7 +213,10 @@ pub async fn bids(
         .clone()
         .map(|(_, bid)| bid.high.funds.mandate().map(MandateId::uuid))
         .collect();
-    let amounts: Vec<i64> = bids.clone().map(|(_, bid)| bid.high.amount.minor()).collect();
+    let amounts: Vec<i64> = bids
+        .clone()
+        .map(|(_, bid)| bid.high.amount.minor())
+        .collect();
     let currency = first.high.amount.currency().code();
     let regions = bids.clone().map(|(one, _)| one.offer.region.code());
     let versions = bids.clone().map(|(_, bid)| bid.accepted.version);
@@ -229,7 +244,9 @@ pub async fn bids(
         .clone()
         .filter_map(|(_, bid)| bid.freed.map(|freed| freed.high.hold))
         .collect();
-    let live = bids.clone().map(|(_, bid)| !outbid.contains(&bid.high.hold));
+    let live = bids
+        .clone()
+        .map(|(_, bid)| !outbid.contains(&bid.high.hold));
     let query = sqlx::query(
         "INSERT INTO holds (hold_id, lot_id, bid_id, owner_id, mandate_id, currency, amount_minor,
                             state, created_at_ms, ended_at_ms)
@@ -255,7 +272,12 @@ pub async fn bids(
 }
 
 fn agents<'t>(taken: impl Iterator<Item = &'t Taken<'t>>) -> Vec<Option<String>> {
-    let name = |one: &Taken<'_>| one.offer.agent.as_ref().map(|agent| agent.as_str().to_owned());
+    let name = |one: &Taken<'_>| {
+        one.offer
+            .agent
+            .as_ref()
+            .map(|agent| agent.as_str().to_owned())
+    };
     taken.map(name).collect()
 }
 
@@ -294,7 +316,9 @@ pub async fn claims(
         return Ok(());
     };
     let funds = claims.clone().map(|(one, ..)| one.offer.funds);
-    let mandates = funds.clone().map(|funds| funds.mandate().map(MandateId::uuid));
+    let mandates = funds
+        .clone()
+        .map(|funds| funds.mandate().map(MandateId::uuid));
     let buyers = funds.map(FundSource::owner);
     let units = claims.clone().map(|(.., what)| what.accepted.units);
     let most = claims.clone().map(|(one, .., what)| match one.offer.wish {
@@ -312,14 +336,38 @@ pub async fn claims(
     .bind(lot.uuid())
     .bind(first.accepted.price.currency().code())
     .bind(now.0)
-    .bind(claims.clone().map(|(_, claim, ..)| claim.uuid()).collect::<Vec<_>>())
+    .bind(
+        claims
+            .clone()
+            .map(|(_, claim, ..)| claim.uuid())
+            .collect::<Vec<_>>(),
+    )
     .bind(buyers.map(|buyer| buyer.uuid()).collect::<Vec<_>>())
     .bind(mandates.collect::<Vec<_>>())
     .bind(agents(claims.clone().map(|(one, ..)| one)))
-    .bind(claims.clone().map(|(_, _, transfer, _)| transfer.uuid()).collect::<Vec<_>>())
-    .bind(claims.clone().map(|(one, ..)| one.offer.region.code()).collect::<Vec<_>>())
-    .bind(units.map(|units| i32::try_from(units).unwrap_or(i32::MAX)).collect::<Vec<_>>())
-    .bind(claims.clone().map(|(.., what)| what.accepted.price.minor()).collect::<Vec<_>>())
+    .bind(
+        claims
+            .clone()
+            .map(|(_, _, transfer, _)| transfer.uuid())
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        claims
+            .clone()
+            .map(|(one, ..)| one.offer.region.code())
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        units
+            .map(|units| i32::try_from(units).unwrap_or(i32::MAX))
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        claims
+            .clone()
+            .map(|(.., what)| what.accepted.price.minor())
+            .collect::<Vec<_>>(),
+    )
     .bind(most.collect::<Vec<_>>());
     tx.must_write(count, "claim", query).await
 }

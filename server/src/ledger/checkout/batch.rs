@@ -169,7 +169,9 @@ impl Command for CommitBatch {
                 outcomes.push(if *fingerprint == asked.fingerprint {
                     Outcome::Decided {
                         decision: decision.clone(),
-                        replayed: twin.is_some() || !after_unknown || old_keys.contains(&key.uuid()),
+                        replayed: twin.is_some()
+                            || !after_unknown
+                            || old_keys.contains(&key.uuid()),
                     }
                 } else {
                     Outcome::KeyReused

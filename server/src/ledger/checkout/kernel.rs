@@ -197,12 +197,9 @@ impl Decide for Desk {
                 return answers;
             }
             // Units came back; or the database does not answer, which the batch will find out too.
-            let unmarked = self.sold_out.compare_exchange(
-                mark,
-                IN_STOCK,
-                Ordering::AcqRel,
-                Ordering::Acquire,
-            );
+            let unmarked =
+                self.sold_out
+                    .compare_exchange(mark, IN_STOCK, Ordering::AcqRel, Ordering::Acquire);
             tracing::debug!(item = %self.card.item, ?unmarked, "no longer marked as sold out");
         }
         let lane = Lane {

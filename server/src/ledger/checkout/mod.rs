@@ -22,8 +22,8 @@ mod replies;
 pub(super) mod snapshot;
 mod views;
 
-pub use batch::{Decision, MAX_ASKS, MAX_ROWS};
 pub use super::queue::Undecided;
+pub use batch::{Decision, MAX_ASKS, MAX_ROWS};
 pub use kernel::{Answer, Kernel};
 pub use replies::{KeyedWork, Reply, Work};
 

@@ -324,7 +324,10 @@ fn a_hold_outlives_its_mandate_and_returns_to_the_wallet() {
     let owner = FundSource::Wallet(person(1));
     assert_eq!(freed.map(|freed| freed.to), Some(owner));
     let changes = plan.changes();
-    assert_eq!(changes.wallets.get(&person(1)).map(|w| w.funded), Some(9_000));
+    assert_eq!(
+        changes.wallets.get(&person(1)).map(|w| w.funded),
+        Some(9_000)
+    );
     assert_eq!(changes.returned, [(AGENT, 9_000)].into());
     assert_eq!(changes.budgets, []);
 }
