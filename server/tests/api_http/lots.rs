@@ -101,6 +101,7 @@ async fn an_agent_bids_is_outbid_and_claims() {
 }
 
 /// Each refusal of a lot or of a mandate, its status, and what it tells to decide again.
+#[expect(clippy::too_many_lines, reason = "the table is the test")]
 #[tokio::test]
 async fn every_refusal_of_an_offer_has_its_status() {
     let site = Site::start();

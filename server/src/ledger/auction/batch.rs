@@ -72,7 +72,7 @@ pub struct Taken<'o> {
 /// What an accepted offer changed.
 pub enum TakenAs {
     /// A bid.
-    Bid(BidTaken),
+    Bid(Box<BidTaken>),
     /// A claim, with its ids.
     Claim(ClaimId, TransferId, ClaimTaken),
 }
@@ -254,7 +254,7 @@ impl Desk {
                         closes_at: taken.accepted.closes_at,
                         next_minimum: taken.accepted.next_minimum,
                     };
-                    (Reply::Bid(receipt), line, TakenAs::Bid(taken))
+                    (Reply::Bid(receipt), line, TakenAs::Bid(Box::new(taken)))
                 })
             }
             Wish::Claim { units, max_price } => {

@@ -20,7 +20,7 @@ pub fn bids_of<'t>(
     taken: &'t [Taken<'t>],
 ) -> impl Iterator<Item = (&'t Taken<'t>, &'t BidTaken)> + Clone {
     taken.iter().filter_map(|one| match &one.what {
-        TakenAs::Bid(bid) => Some((one, bid)),
+        TakenAs::Bid(bid) => Some((one, bid.as_ref())),
         TakenAs::Claim(..) => None,
     })
 }
