@@ -6,6 +6,7 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use shared::Currency;
+use shared::purchase::Label;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -162,6 +163,13 @@ impl Fields {
     ) -> Option<T> {
         self.take(name, wanted, |raw| {
             serde_json::from_str::<String>(raw).ok().and_then(&read)
+        })
+    }
+
+    /// A name that people read.
+    pub fn label(&mut self, name: &str) -> Option<Label> {
+        self.text(name, "1 to 120 visible characters", |text| {
+            Label::try_from(text).ok()
         })
     }
 
