@@ -10,6 +10,10 @@ use std::path::{Path, PathBuf};
 /// The npm packages of the fonts; each has `files/NAME-latin-wght-normal.woff2` and a LICENSE.
 const FONTS: [&str; 3] = ["fraunces", "inter", "jetbrains-mono"];
 
+/// The file that draws the API reference. It holds all that it needs, which is why the lock file of
+/// npm names none of the 270 packages that its own is made of: remove them after `npm install`.
+const REFERENCE: &str = "@scalar/api-reference/dist/browser/standalone.js";
+
 /// Fills the site folder with what the server serves, and removes what it no longer has.
 pub fn build(workspace: &Workspace, bundle: &Path, profile: Profile) -> Result<()> {
     step::timed("filling the site folder", || {
@@ -46,6 +50,12 @@ fn collect(workspace: &Workspace, bundle: &Path) -> Result<BTreeMap<String, Vec<
     }
     let sheet = css::bundle(&workspace.root.join("style/main.css"))?;
     files.insert(format!("pkg/{}.css", wasm::NAME), sheet.into_bytes());
+
+    let reference = read_file(&workspace.root.join("style/reference.css"))?;
+    let reference = css::minified(&String::from_utf8(reference)?);
+    files.insert("pkg/reference.css".to_owned(), reference.into_bytes());
+    let scalar = workspace.tools().join("node_modules").join(REFERENCE);
+    files.insert("pkg/scalar.js".to_owned(), read_file(&scalar)?);
 
     let public = workspace.root.join("app/public");
     for path in files_below(&public)? {

@@ -21,7 +21,7 @@ const CHROMIUM_PATHS: [&str; 5] = [
 /// Chromium and fonts for it, or text and reactions are drawn as boxes.
 const CHROMIUM_PACKAGES: [&str; 3] = ["chromium", "fonts-liberation", "fonts-noto-color-emoji"];
 
-/// Installs what building needs: the wasm target, and from npm wasm-opt, PostgreSQL and the fonts.
+/// Installs what building needs: the wasm target, and from npm wasm-opt, PostgreSQL, the fonts and the reference's page.
 pub fn for_build(workspace: &Workspace) -> Result<()> {
     wasm_target(workspace)?;
     npm_packages(workspace)
@@ -130,7 +130,7 @@ fn npm_packages(workspace: &Workspace) -> Result<()> {
         workspace,
         &folder,
         "tools",
-        "wasm-opt, terser, PostgreSQL 16 and fonts from npm",
+        "wasm-opt, terser, PostgreSQL 16, fonts and the reference's page from npm",
     )? {
         link_postgres_libraries(workspace)?;
     }

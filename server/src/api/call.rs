@@ -4,10 +4,13 @@ use super::Api;
 use super::credentials::Tenant;
 use super::decisions;
 use super::fields::Fields;
+use super::page::List;
 use super::problem::Problem;
 use super::undecided;
+use crate::ledger::checkout::lists::{Cursor, Page};
 use crate::ledger::checkout::{Reply, Work};
 use crate::ledger::{Keyed, Route};
+use app::ports::Failure;
 use axum::body::Bytes;
 use axum::extract::{FromRequestParts, Path};
 use axum::response::{IntoResponse, Response};
@@ -16,6 +19,7 @@ use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use shared::IdempotencyKey;
+use shared::purchase::{Named, Refusal};
 use std::str::FromStr;
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -99,6 +103,32 @@ pub fn found<T: Serialize>(resource: &T) -> Response {
     // Resources are texts and numbers, which can always be written.
     let body = serde_json::to_string(resource).unwrap_or_default();
     json(StatusCode::OK, body, false)
+}
+
+/// A resource that was read, or that there is none.
+///
+/// # Errors
+/// `not_found`, or why nothing was read.
+pub fn one<T: Serialize>(
+    read: Result<Option<T>, Failure>,
+    what: Named,
+) -> Result<Response, Problem> {
+    let view = read.map_err(undecided::failed)?;
+    let view = view.ok_or_else(|| decisions::refused(&Refusal::NotFound { what }))?;
+    Ok(found(&view))
+}
+
+/// A page of what was read with one more than the page has.
+///
+/// # Errors
+/// Why nothing was read.
+pub fn listed<T: Serialize>(
+    read: Result<Vec<T>, Failure>,
+    page: Page,
+    place: impl Fn(&T) -> Cursor,
+) -> Result<Response, Problem> {
+    let read = read.map_err(undecided::failed)?;
+    Ok(found(&List::of(read, page.limit, place)))
 }
 
 /// Runs a keyed command: reads the body by `parse`, whose meaning is the body itself with its

@@ -2,25 +2,33 @@
 //! alone, which is stored, so that a repeat is the same bytes; a test pins them.
 
 use super::problem::Problem;
+use super::schemas::scalars;
 use crate::ledger::checkout::Decision;
 use serde::Serialize;
 use shared::purchase::Refusal;
 use shared::{Currency, PurchaseId, TransferId};
+use utoipa::ToSchema;
 
 /// The body of a committed purchase. Its fields stand in this order, for ever.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Receipt {
     /// Always `committed`.
+    #[schema(example = "committed")]
     pub outcome: &'static str,
     /// The purchase.
+    #[schema(value_type = scalars::PurchaseId)]
     pub purchase_id: PurchaseId,
     /// Its transfer in the ledger.
+    #[schema(value_type = scalars::TransferId)]
     pub transfer_id: TransferId,
     /// What it cost, in minor units: price × quantity.
+    #[schema(value_type = scalars::AmountMinor)]
     pub amount_minor: i64,
     /// The currency of the amount.
+    #[schema(value_type = scalars::Currency)]
     pub currency: Currency,
     /// Tries of the transaction that committed it; the first is 1.
+    #[schema(minimum = 1)]
     pub attempts: u32,
 }
 

@@ -6,6 +6,7 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use shared::Currency;
+use shared::purchase::Label;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -176,6 +177,13 @@ impl Fields {
             return Some(None);
         }
         self.text(name, wanted, read).map(Some)
+    }
+
+    /// A name that people read.
+    pub fn label(&mut self, name: &str) -> Option<Label> {
+        self.text(name, "1 to 120 visible characters", |text| {
+            Label::try_from(text).ok()
+        })
     }
 
     /// An id.

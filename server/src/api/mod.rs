@@ -7,25 +7,33 @@
 //! | `fields`, `page` | bodies and queries, read strictly; lists with cursors |
 //! | `decisions`, `undecided` | what the ledger decided or did not, as replies |
 //! | `call` | what every call has in common: tenant, key, body |
-//! | `lots` | lots, and bids and claims that a mandate pays |
-//! | `purchases`, `resources`, `webhooks`, `sandbox` | the routes |
-//! | `pages` | the pages that errors point at |
+//! | `sandbox`, `purchases`, `refunds`, `merchants`, `items`, `mandates`, `lots`, `wallet`, `books`, `webhooks` | the routes, each with its documentation |
+//! | `document`, `schemas` | the OpenAPI document; what bodies and replies look like in it |
+//! | `pages`, `reference` | the pages that errors point at; the reference that people read |
 //! | `layers` | what stands around all routes: limits, request ids |
 
+mod books;
 mod call;
 pub mod catalogue;
 pub mod credentials;
 pub mod decisions;
+mod document;
 mod fields;
+mod items;
 mod layers;
 mod lots;
+mod mandates;
+mod merchants;
 mod page;
 mod pages;
 mod problem;
 mod purchases;
-mod resources;
+mod reference;
+mod refunds;
 mod sandbox;
+pub mod schemas;
 mod undecided;
+mod wallet;
 mod webhooks;
 
 pub use layers::API_TIMEOUT;
@@ -35,9 +43,10 @@ pub use sandbox::Sandbox;
 use crate::ledger::Ledger;
 use crate::webhooks::guard::Policy;
 use axum::Router;
-use axum::routing::{any, get, post};
+use axum::routing::any;
 use credentials::Credentials;
 use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
 
 /// What the API needs.
 #[derive(Clone)]
@@ -61,61 +70,39 @@ impl Api {
     }
 }
 
+/// Every route with its documentation.
+fn documented() -> OpenApiRouter<Api> {
+    OpenApiRouter::with_openapi(document::frame())
+        .merge(sandbox::routes())
+        .merge(purchases::routes())
+        .merge(refunds::routes())
+        .merge(merchants::routes())
+        .merge(items::routes())
+        .merge(mandates::routes())
+        .merge(lots::routes())
+        .merge(wallet::routes())
+        .merge(books::routes())
+        .merge(webhooks::routes())
+}
+
+/// The OpenAPI document, as `/openapi.json` serves it.
+#[must_use]
+pub fn openapi() -> serde_json::Value {
+    document::of(documented()).1
+}
+
 /// Every route of the API.
 pub fn routes(api: Api) -> Router {
-    let routes = Router::new()
-        .route("/v1/purchases/commit", post(purchases::commit))
-        .route("/v1/purchases", get(purchases::list))
-        .route("/v1/purchases/{id}", get(purchases::read))
-        .route(
-            "/v1/refunds",
-            post(resources::refund).get(resources::refunds),
-        )
-        .route(
-            "/v1/merchants",
-            post(resources::new_merchant).get(resources::merchants),
-        )
-        .route("/v1/merchants/{id}", get(resources::merchant))
-        .route("/v1/items", post(resources::new_item).get(resources::items))
-        .route("/v1/items/{id}", get(resources::item))
-        .route("/v1/items/{id}/restock", post(resources::restock))
-        .route(
-            "/v1/mandates",
-            post(resources::new_mandate).get(resources::mandates),
-        )
-        .route("/v1/mandates/{id}", get(resources::mandate))
-        .route("/v1/mandates/{id}/revoke", post(resources::revoke))
-        .route("/v1/lots", get(lots::lots))
-        .route("/v1/lots/{id}", get(lots::lot))
-        .route("/v1/bids", post(lots::place_bid).get(lots::bids))
-        .route("/v1/bids/{id}", get(lots::bid))
-        .route("/v1/claims", post(lots::claim).get(lots::claims))
-        .route("/v1/wallet", get(resources::wallet))
-        .route("/v1/wallet/top-up", post(resources::top_up))
-        .route("/v1/ledger/entries", get(resources::entries))
-        .route("/v1/usage", get(resources::usage))
-        .route(
-            "/v1/webhooks/endpoints",
-            post(webhooks::create).get(webhooks::endpoints),
-        )
-        .route(
-            "/v1/webhooks/endpoints/{id}",
-            get(webhooks::endpoint).delete(webhooks::delete),
-        )
-        .route("/v1/webhooks/endpoints/{id}/rotate", post(webhooks::rotate))
-        .route("/v1/webhooks/deliveries", get(webhooks::deliveries))
-        .route("/v1/webhooks/deliveries/{id}", get(webhooks::delivery))
-        .route(
-            "/v1/webhooks/deliveries/{id}/replay",
-            post(webhooks::replay),
-        )
-        .route("/v1/sandbox", get(sandbox::read))
-        .route("/v1/sandbox/commit", post(sandbox::commit))
+    let (routes, document) = document::of(documented());
+    let routes = routes
         .method_not_allowed_fallback(layers::method_not_allowed)
         .with_state(api);
     let api = routes
         .route("/v1", any(layers::not_found))
         .route("/v1/", any(layers::not_found))
         .route("/v1/{*rest}", any(layers::not_found));
-    layers::around(api).merge(pages::routes())
+    layers::around(api)
+        .merge(document::routes(&document))
+        .merge(pages::routes())
+        .merge(reference::routes())
 }

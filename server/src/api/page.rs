@@ -1,21 +1,33 @@
 //! Lists: newest first, a limit, and an opaque cursor to the next page.
 
 use super::problem::Problem;
+use super::schemas::scalars;
 use crate::ledger::checkout::lists::{Cursor, MAX_PAGE, Page};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// Resources of a page if nobody says how many.
-const DEFAULT_PAGE: u32 = 20;
+pub const DEFAULT_PAGE: u32 = 20;
 
 /// A page of a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct List<T> {
     /// The resources, newest first.
     pub data: Vec<T>,
     /// Where the next page begins; none on the last one.
+    #[schema(value_type = Option<scalars::Cursor>, required)]
     pub next_cursor: Option<String>,
+}
+
+/// A page with one more resource, by which it is known whether more follow.
+#[must_use]
+pub const fn one_more(page: Page) -> Page {
+    Page {
+        limit: page.limit + 1,
+        ..page
+    }
 }
 
 /// The parameters of a query, each once, none unknown.

@@ -25,7 +25,8 @@ async fn all() -> Response {
     let mut list = String::from("<h1>Errors of the API</h1>");
     list.push_str(
         "<p>Every error is a problem as of RFC 9457. Programs test its <code>code</code>, which \
-         never changes its meaning; the <code>detail</code> is for people.</p><dl>",
+         never changes its meaning; the <code>detail</code> is for people. Which route answers which \
+         is in the <a href=\"/docs/api\">reference</a>.</p><dl>",
     );
     for entry in ENTRIES {
         let Entry { code, title, .. } = entry;

@@ -3,10 +3,11 @@
 use super::Api;
 use super::call::{Id, found, json, key, mark};
 use super::credentials::Tenant;
-use super::decisions::{self, receipt};
+use super::decisions::{self, Receipt, receipt};
 use super::fields::Fields;
-use super::page::{List, Query};
+use super::page::{List, Query, one_more};
 use super::problem::Problem;
+use super::schemas::{bodies, params, scalars};
 use super::undecided;
 use crate::ledger::checkout::lists::{self, Cursor, PurchaseView};
 use axum::body::Bytes;
@@ -21,8 +22,51 @@ use shared::{
     TransferId,
 };
 use std::sync::Arc;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-/// `POST /v1/purchases/commit`
+/// Why a commit may be refused or not be decided, beside what any call with a key may meet.
+pub const COMMIT_PROBLEMS: &[&str] = &[
+    "not_found",
+    "currency_mismatch",
+    "mandate_revoked",
+    "mandate_expired",
+    "merchant_not_allowed",
+    "price_moved",
+    "over_purchase_cap",
+    "duplicate_suspected",
+    "sold_out",
+    "mandate_exhausted",
+    "total_out_of_range",
+    "in_progress",
+];
+
+/// The routes, each with its documentation.
+pub fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(commit))
+        .routes(routes!(list))
+        .routes(routes!(read))
+}
+
+/// Buys.
+///
+/// Takes units out of stock and their price out of the mandate, in one transaction, or says why not.
+/// The item's price is paid, which is never more than `max_price_minor`.
+///
+/// A refusal is kept under its key like a receipt. If the reply is lost, or is `in_progress`,
+/// `unavailable` or `outcome_unknown`, send the same request with the same key.
+#[utoipa::path(
+    post,
+    path = "/v1/purchases/commit",
+    tag = "Purchases",
+    operation_id = "commit_purchase",
+    params(params::Key),
+    request_body = bodies::Commit,
+    responses((status = 201, description = "It is bought.", body = Receipt)),
+    extensions(("x-problem-codes" = json!(COMMIT_PROBLEMS))),
+)]
 pub async fn commit(
     State(api): State<Api>,
     tenant: Tenant,
@@ -119,23 +163,51 @@ pub fn read_terms(fields: &mut Fields) -> Option<TermsRead> {
     })
 }
 
-/// A purchase as it is read.
-#[derive(Serialize)]
+/// A purchase, committed or refused.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Purchase)]
 struct PurchaseBody {
+    /// Its id.
+    #[schema(value_type = scalars::PurchaseId)]
     purchase_id: PurchaseId,
+    /// `committed` or `refused`.
+    #[schema(example = "committed")]
     outcome: &'static str,
     /// Why it was refused, if so: a code.
+    #[schema(required, example = json!(null))]
     refusal: Option<&'static str>,
+    /// Its transfer in the ledger; none if it was refused.
+    #[schema(value_type = Option<scalars::TransferId>, required)]
     transfer_id: Option<TransferId>,
+    /// Who sold.
+    #[schema(value_type = scalars::MerchantId)]
     merchant_id: MerchantId,
+    /// Whose budget paid.
+    #[schema(value_type = scalars::MandateId)]
     mandate_id: MandateId,
+    /// What was bought.
+    #[schema(value_type = scalars::ItemId)]
     item_id: ItemId,
+    /// Who bought.
+    #[schema(value_type = scalars::AgentId)]
     agent_id: String,
+    /// How many units.
+    #[schema(value_type = scalars::Quantity)]
     quantity: u32,
+    /// What a unit cost, in minor units.
+    #[schema(value_type = scalars::AmountMinor)]
     price_minor: i64,
+    /// What all of it cost, in minor units; 0 if that is no amount that can be paid.
+    #[schema(value_type = scalars::SumMinor)]
     amount_minor: i64,
+    /// What was paid back, in minor units.
+    #[schema(value_type = scalars::SumMinor)]
     refunded_minor: i64,
+    /// The currency of the amounts.
+    #[schema(value_type = scalars::Currency)]
     currency: Currency,
+    /// When it was decided.
+    #[schema(value_type = scalars::InstantMs)]
     created_at_ms: i64,
 }
 
@@ -161,7 +233,16 @@ impl From<PurchaseView> for PurchaseBody {
     }
 }
 
-/// `GET /v1/purchases/{id}`
+/// Reads a purchase, committed or refused.
+#[utoipa::path(
+    get,
+    path = "/v1/purchases/{id}",
+    tag = "Purchases",
+    operation_id = "get_purchase",
+    params(("id" = inline(scalars::PurchaseId), Path, description = "Which.")),
+    responses((status = 200, description = "It is there.", body = PurchaseBody)),
+    extensions(("x-problem-codes" = json!(["not_found"]))),
+)]
 pub async fn read(
     State(api): State<Api>,
     tenant: Tenant,
@@ -178,17 +259,22 @@ pub async fn read(
     Ok(found(&PurchaseBody::from(view)))
 }
 
-/// `GET /v1/purchases`
+/// Lists purchases, committed and refused, newest first.
+#[utoipa::path(
+    get,
+    path = "/v1/purchases",
+    tag = "Purchases",
+    operation_id = "list_purchases",
+    params(params::Page),
+    responses((status = 200, description = "A page.", body = List<PurchaseBody>)),
+)]
 pub async fn list(
     State(api): State<Api>,
     tenant: Tenant,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let page = Query::read(query.as_deref(), &["limit", "cursor"])?.page()?;
-    let wanted = lists::Page {
-        limit: page.limit + 1,
-        ..page
-    };
+    let wanted = one_more(page);
     let read = api
         .ledger
         .runner()

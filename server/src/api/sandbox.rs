@@ -3,9 +3,11 @@
 
 use super::Api;
 use super::call::{found, key};
+use super::decisions::Receipt;
 use super::fields::Fields;
 use super::problem::Problem;
-use super::purchases::{read_terms, run};
+use super::purchases::{COMMIT_PROBLEMS, read_terms, run};
+use super::schemas::{bodies, params, resources};
 use super::undecided;
 use crate::ids;
 use crate::ledger::checkout::items::NewItem;
@@ -26,6 +28,9 @@ use shared::{Currency, IdempotencyKey, ItemId, MandateId, MerchantId, Money, Pri
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 /// The tenant's handle.
 const HANDLE: &str = "sandbox";
@@ -236,14 +241,39 @@ fn key_after(route: Route, replaces: &str) -> IdempotencyKey {
     text.parse().unwrap_or_else(|_never| ids::key())
 }
 
-#[derive(Serialize)]
+/// The routes, each with its documentation.
+pub fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(read))
+        .routes(routes!(commit))
+}
+
+/// The stand that the house keeps stocked.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Sandbox)]
 struct SandboxBody {
+    /// What it sells.
+    #[schema(value_type = resources::Item)]
     item: ItemView,
+    /// What pays for it.
+    #[schema(value_type = resources::Mandate)]
     mandate: MandateView,
+    /// How to buy.
+    #[schema(example = "POST /v1/sandbox/commit")]
     try_it: &'static str,
 }
 
-/// `GET /v1/sandbox`: what there is to buy.
+/// Shows the stand.
+///
+/// What there is to buy, and what is left of the budget that all visitors share.
+#[utoipa::path(
+    get,
+    path = "/v1/sandbox",
+    tag = "Sandbox",
+    operation_id = "get_sandbox",
+    security(()),
+    responses((status = 200, description = "The stand.", body = SandboxBody)),
+)]
 pub async fn read(State(api): State<Api>) -> Result<Response, Problem> {
     let stand = api.sandbox.stand().await.map_err(undecided::failed)?;
     let read = api.ledger.runner().read(move |tx| {
@@ -263,7 +293,21 @@ pub async fn read(State(api): State<Api>) -> Result<Response, Problem> {
     }))
 }
 
-/// `POST /v1/sandbox/commit`: as a commit, without API key, merchant, mandate and item.
+/// Buys from the stand.
+///
+/// As a commit, without API key, merchant, mandate and item: the same kernel, the same repeats, the same
+/// refusals.
+#[utoipa::path(
+    post,
+    path = "/v1/sandbox/commit",
+    tag = "Sandbox",
+    operation_id = "commit_sandbox",
+    security(()),
+    params(params::Key),
+    request_body = bodies::SandboxCommit,
+    responses((status = 201, description = "It is bought.", body = Receipt)),
+    extensions(("x-problem-codes" = json!(COMMIT_PROBLEMS))),
+)]
 pub async fn commit(
     State(api): State<Api>,
     headers: HeaderMap,

@@ -4,8 +4,9 @@ use super::Api;
 use super::call::{Id, found, json, key};
 use super::credentials::Tenant;
 use super::fields::Fields;
-use super::page::{List, Query};
+use super::page::{DEFAULT_PAGE, List, Query};
 use super::problem::Problem;
+use super::schemas::{bodies, params, scalars};
 use super::undecided;
 use crate::ids;
 use crate::ledger::webhooks::{Cursor, Delivery, Disabled, Replay, WebhookEndpoint};
@@ -19,18 +20,33 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use shared::{DeliveryId, EventId, Timestamp, WebhookEndpointId};
 use std::str::FromStr;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-/// Deliveries of a page if nobody says how many.
-const DEFAULT_PAGE: u32 = 20;
-
-#[derive(Serialize)]
+/// Where a tenant hears of what happens.
+#[derive(Serialize, ToSchema)]
+#[schema(as = WebhookEndpoint)]
 struct EndpointBody {
+    /// Its id.
+    #[schema(value_type = scalars::WebhookEndpointId)]
     endpoint_id: WebhookEndpointId,
+    /// Where messages go.
+    #[schema(value_type = scalars::WebhookUrl)]
     url: String,
+    /// Whether it hears of anything.
     enabled: bool,
+    /// Why it does not.
+    #[schema(required)]
     disabled_reason: Option<&'static str>,
+    /// Until when messages are signed with the secret before as well.
+    #[schema(value_type = Option<scalars::InstantMs>, required)]
     previous_secret_until_ms: Option<i64>,
+    /// When it was made.
+    #[schema(value_type = scalars::InstantMs)]
     created_at_ms: i64,
+    /// What messages are signed with. Not in lists.
+    #[schema(value_type = scalars::WebhookSecret, required = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
 }
@@ -49,18 +65,41 @@ impl EndpointBody {
     }
 }
 
-#[derive(Serialize)]
+/// A message to a webhook endpoint, and what became of it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = WebhookDelivery)]
 struct DeliveryBody {
+    /// Its id.
+    #[schema(value_type = scalars::DeliveryId)]
     delivery_id: DeliveryId,
+    /// Where it goes.
+    #[schema(value_type = scalars::WebhookEndpointId)]
     endpoint_id: WebhookEndpointId,
+    /// What happened.
+    #[schema(value_type = scalars::EventId)]
     event_id: EventId,
+    /// What kind of thing happened.
+    #[schema(example = "purchase.committed")]
     r#type: String,
+    /// Whether it waits, was delivered, or was given up.
+    #[schema(example = "delivered")]
     state: &'static str,
+    /// How often it was tried.
     tries: u16,
+    /// When it is tried next.
+    #[schema(value_type = Option<scalars::InstantMs>, required)]
     next_at_ms: Option<i64>,
+    /// Since when it waits.
+    #[schema(value_type = scalars::InstantMs)]
     created_at_ms: i64,
+    /// When the receiver took it.
+    #[schema(value_type = Option<scalars::InstantMs>, required)]
     delivered_at_ms: Option<i64>,
+    /// The status that the receiver answered last.
+    #[schema(required)]
     last_status: Option<u16>,
+    /// Why the last try failed.
+    #[schema(required)]
     last_error: Option<String>,
 }
 
@@ -83,21 +122,35 @@ impl From<Delivery> for DeliveryBody {
     }
 }
 
-#[derive(Serialize)]
+/// One try of a delivery.
+#[derive(Serialize, ToSchema)]
+#[schema(as = WebhookAttempt)]
 struct AttemptBody {
+    /// Its number; the first is 1.
     attempt: u16,
+    /// When.
+    #[schema(value_type = scalars::InstantMs)]
     at_ms: i64,
+    /// What the receiver answered.
+    #[schema(required)]
     status: Option<u16>,
+    /// Why it failed.
+    #[schema(required)]
     error: Option<String>,
+    /// How long it took, in milliseconds.
     took_ms: i64,
 }
 
-#[derive(Serialize)]
+/// A delivery with what was sent and every try.
+#[derive(Serialize, ToSchema)]
+#[schema(as = WebhookDeliveryDetail)]
 struct DetailBody {
     #[serde(flatten)]
     delivery: DeliveryBody,
     /// What was sent, as it was sent.
+    #[schema(value_type = Object)]
     body: Box<RawValue>,
+    /// The tries, the first one first.
     attempts: Vec<AttemptBody>,
 }
 
@@ -109,7 +162,30 @@ fn no_delivery() -> Problem {
     Problem::new("not_found", "There is no such delivery.")
 }
 
-/// `POST /v1/webhooks/endpoints`
+/// The routes, each with its documentation.
+pub fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(create, endpoints))
+        .routes(routes!(endpoint, delete))
+        .routes(routes!(rotate))
+        .routes(routes!(deliveries))
+        .routes(routes!(delivery))
+        .routes(routes!(replay))
+}
+
+/// Makes a webhook endpoint.
+///
+/// Its secret is in the reply. A tenant has ten at most.
+#[utoipa::path(
+    post,
+    path = "/v1/webhooks/endpoints",
+    tag = "Webhooks",
+    operation_id = "create_webhook_endpoint",
+    params(params::Key),
+    request_body = bodies::NewWebhookEndpoint,
+    responses((status = 201, description = "It is made.", body = EndpointBody)),
+    extensions(("x-problem-codes" = json!(["endpoint_limit"]))),
+)]
 pub async fn create(
     State(api): State<Api>,
     tenant: Tenant,
@@ -147,7 +223,14 @@ pub async fn create(
     ))
 }
 
-/// `GET /v1/webhooks/endpoints`
+/// Lists all webhook endpoints.
+#[utoipa::path(
+    get,
+    path = "/v1/webhooks/endpoints",
+    tag = "Webhooks",
+    operation_id = "list_webhook_endpoints",
+    responses((status = 200, description = "All of them.", body = List<EndpointBody>)),
+)]
 pub async fn endpoints(State(api): State<Api>, tenant: Tenant) -> Result<Response, Problem> {
     let read = api.ledger.webhook_endpoints(tenant.id).await;
     let read = read.map_err(undecided::failed)?.into_iter();
@@ -159,7 +242,16 @@ pub async fn endpoints(State(api): State<Api>, tenant: Tenant) -> Result<Respons
     }))
 }
 
-/// `GET /v1/webhooks/endpoints/{id}`, with its secret.
+/// Reads a webhook endpoint, with its secret.
+#[utoipa::path(
+    get,
+    path = "/v1/webhooks/endpoints/{id}",
+    tag = "Webhooks",
+    operation_id = "get_webhook_endpoint",
+    params(("id" = inline(scalars::WebhookEndpointId), Path, description = "Which webhook endpoint.")),
+    responses((status = 200, description = "It is there.", body = EndpointBody)),
+    extensions(("x-problem-codes" = json!(["not_found"]))),
+)]
 pub async fn endpoint(
     State(api): State<Api>,
     tenant: Tenant,
@@ -173,7 +265,18 @@ pub async fn endpoint(
     Ok(found(&EndpointBody::of(endpoint, secret)))
 }
 
-/// `DELETE /v1/webhooks/endpoints/{id}`
+/// Deletes a webhook endpoint.
+///
+/// It hears of nothing more, and what waits for it is given up. It can still be read.
+#[utoipa::path(
+    delete,
+    path = "/v1/webhooks/endpoints/{id}",
+    tag = "Webhooks",
+    operation_id = "delete_webhook_endpoint",
+    params(("id" = inline(scalars::WebhookEndpointId), Path, description = "Which webhook endpoint.")),
+    responses((status = 200, description = "It is disabled.", body = EndpointBody)),
+    extensions(("x-problem-codes" = json!(["not_found"]))),
+)]
 pub async fn delete(
     State(api): State<Api>,
     tenant: Tenant,
@@ -186,13 +289,30 @@ pub async fn delete(
     endpoint(State(api), tenant, Id(id)).await
 }
 
-#[derive(Serialize)]
+/// A new secret.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RotatedSecret)]
 struct RotatedBody {
+    /// The new secret.
+    #[schema(value_type = scalars::WebhookSecret)]
     secret: String,
+    /// Until when messages are signed with the one before as well.
+    #[schema(value_type = scalars::InstantMs)]
     previous_secret_until_ms: i64,
 }
 
-/// `POST /v1/webhooks/endpoints/{id}/rotate`
+/// Gives a webhook endpoint a new secret.
+///
+/// For a day messages are signed with the old one as well.
+#[utoipa::path(
+    post,
+    path = "/v1/webhooks/endpoints/{id}/rotate",
+    tag = "Webhooks",
+    operation_id = "rotate_webhook_secret",
+    params(("id" = inline(scalars::WebhookEndpointId), Path, description = "Which webhook endpoint.")),
+    responses((status = 200, description = "It has a new secret.", body = RotatedBody)),
+    extensions(("x-problem-codes" = json!(["not_found"]))),
+)]
 pub async fn rotate(
     State(api): State<Api>,
     tenant: Tenant,
@@ -208,7 +328,15 @@ pub async fn rotate(
     }))
 }
 
-/// `GET /v1/webhooks/deliveries`
+/// Lists deliveries, newest first.
+#[utoipa::path(
+    get,
+    path = "/v1/webhooks/deliveries",
+    tag = "Webhooks",
+    operation_id = "list_webhook_deliveries",
+    params(params::Page, params::Deliveries),
+    responses((status = 200, description = "A page.", body = List<DeliveryBody>)),
+)]
 pub async fn deliveries(
     State(api): State<Api>,
     tenant: Tenant,
@@ -237,7 +365,16 @@ pub async fn deliveries(
     }))
 }
 
-/// `GET /v1/webhooks/deliveries/{id}`
+/// Reads a delivery, with what was sent and every try.
+#[utoipa::path(
+    get,
+    path = "/v1/webhooks/deliveries/{id}",
+    tag = "Webhooks",
+    operation_id = "get_webhook_delivery",
+    params(("id" = inline(scalars::DeliveryId), Path, description = "Which delivery.")),
+    responses((status = 200, description = "It is there.", body = DetailBody)),
+    extensions(("x-problem-codes" = json!(["not_found"]))),
+)]
 pub async fn delivery(
     State(api): State<Api>,
     tenant: Tenant,
@@ -260,7 +397,18 @@ pub async fn delivery(
     }))
 }
 
-/// `POST /v1/webhooks/deliveries/{id}/replay`
+/// Sends a delivery again.
+///
+/// Under the same webhook-id, so that a receiver that has had it knows.
+#[utoipa::path(
+    post,
+    path = "/v1/webhooks/deliveries/{id}/replay",
+    tag = "Webhooks",
+    operation_id = "replay_webhook_delivery",
+    params(("id" = inline(scalars::DeliveryId), Path, description = "Which delivery.")),
+    responses((status = 200, description = "It waits to be sent.", body = DetailBody)),
+    extensions(("x-problem-codes" = json!(["not_found", "endpoint_disabled", "tried_too_often"]))),
+)]
 pub async fn replay(
     State(api): State<Api>,
     tenant: Tenant,

@@ -2,6 +2,7 @@
 
 use crate::common::Node;
 use crate::common::web::{Answer, Served, request};
+use crate::contract;
 use serde_json::Value;
 use server::ids;
 use server::ledger::lots::NewTerms;
@@ -127,20 +128,25 @@ pub struct Caller {
 
 impl Caller {
     pub async fn get(&self, path: &str) -> Answer {
-        let bearer = format!("Bearer {}", self.secret);
-        let headers = [("Authorization", bearer.as_str())];
-        request(&self.address, "GET", path, &headers, "").await
+        self.call("GET", path, None, "").await
     }
 
     /// Posts under a key.
     pub async fn post(&self, path: &str, key: &str, body: &str) -> Answer {
+        self.call("POST", path, Some(key), body).await
+    }
+
+    /// Calls, and looks whether the reply is one that the document describes.
+    pub async fn call(&self, method: &str, path: &str, key: Option<&str>, body: &str) -> Answer {
         let bearer = format!("Bearer {}", self.secret);
-        let headers = [
-            ("Authorization", bearer.as_str()),
-            ("Idempotency-Key", key),
-            ("Content-Type", "application/json"),
-        ];
-        request(&self.address, "POST", path, &headers, body).await
+        let mut headers = vec![("Authorization", bearer.as_str())];
+        if let Some(key) = key {
+            headers.push(("Idempotency-Key", key));
+            headers.push(("Content-Type", "application/json"));
+        }
+        let answer = request(&self.address, method, path, &headers, body).await;
+        contract::check(method, path, &answer);
+        answer
     }
 
     /// Posts under a fresh key.

@@ -10,18 +10,22 @@
 //! | `refusals` | every refusal has its status |
 //! | `tenants` | nobody sees or moves what is another tenant's |
 //! | `lists`, `sandbox` | pages; a commit without a key |
+//! | `contract`, `schema`, `document` | every reply is as the OpenAPI document says; every route is in it |
 #![cfg(feature = "local")]
 
 mod arriving;
 mod caller;
 #[path = "../common/mod.rs"]
 mod common;
+mod contract;
+mod document;
 mod lists;
 mod lots;
 mod paths;
 mod refusals;
 mod right;
 mod sandbox;
+mod schema;
 mod tenants;
 mod wrong_bodies;
 mod wrong_requests;

@@ -17,6 +17,10 @@ pub enum Named {
     Mandate,
     /// A purchase.
     Purchase,
+    /// What the house auctions.
+    Lot,
+    /// A bid on it.
+    Bid,
 }
 
 impl fmt::Display for Named {
@@ -26,6 +30,8 @@ impl fmt::Display for Named {
             Self::Item => "item",
             Self::Mandate => "mandate",
             Self::Purchase => "purchase",
+            Self::Lot => "lot",
+            Self::Bid => "bid",
         })
     }
 }

@@ -4,46 +4,49 @@
 mod offers;
 mod views;
 
-pub use offers::{bid, bids, claim, claims, place_bid};
-use views::LotBody;
-
 use super::Api;
-use super::call::{Id, found};
+use super::call::{Id, found, one};
 use super::credentials::Tenant;
-use super::page::{List, Query};
+use super::page::{List, Query, one_more};
 use super::problem::Problem;
+use super::schemas::{params, scalars};
 use super::undecided;
 use crate::ledger::auction::read;
-use crate::ledger::checkout::lists::{Cursor, Page};
+use crate::ledger::checkout::lists::Cursor;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use shared::LotId;
+use shared::purchase::Named;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use views::LotBody;
 
-/// The part of a list that is asked for, and one more, to know whether more follows.
-fn one_more(page: Page) -> Page {
-    Page {
-        limit: page.limit + 1,
-        ..page
-    }
+/// The routes, each with its documentation.
+pub fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(lots))
+        .routes(routes!(lot))
+        .merge(offers::routes())
 }
 
-/// `GET /v1/lots`: open lots, those that end last first.
-///
-/// # Errors
-/// `invalid`, `unavailable`.
+/// Lists lots that are open, those that end last first.
+#[utoipa::path(
+    get,
+    path = "/v1/lots",
+    tag = "Lots",
+    operation_id = "list_lots",
+    params(params::Page),
+    responses((status = 200, description = "A page.", body = List<LotBody>)),
+)]
 pub async fn lots(
     State(api): State<Api>,
     _tenant: Tenant,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let page = Query::read(query.as_deref(), &["limit", "cursor"])?.page()?;
-    let wanted = one_more(page);
-    let read = api
-        .ledger
-        .runner()
-        .read(move |tx| Box::pin(read::open_lots(tx, wanted)))
-        .await
-        .map_err(undecided::failed)?;
+    let runner = api.ledger.runner();
+    let read = runner.read(move |tx| Box::pin(read::open_lots(tx, one_more(page))));
+    let read = read.await.map_err(undecided::failed)?;
     // The place of a lot in the list is its end as the row has it, not as its page shows it.
     let bodies: Vec<(i64, LotBody)> = read
         .iter()
@@ -60,25 +63,25 @@ pub async fn lots(
     }))
 }
 
-/// `GET /v1/lots/{id}`
+/// Reads a lot.
 ///
-/// # Errors
-/// `malformed`, `not_found`, `unavailable`.
+/// Lots are the house's: any key reads them. The price of a Dutch lot is that of this moment.
+#[utoipa::path(
+    get,
+    path = "/v1/lots/{id}",
+    tag = "Lots",
+    operation_id = "get_lot",
+    params(("id" = inline(scalars::LotId), Path, description = "Which.")),
+    responses((status = 200, description = "It is there.", body = LotBody)),
+    extensions(("x-problem-codes" = json!(["not_found"]))),
+)]
 pub async fn lot(
     State(api): State<Api>,
     _tenant: Tenant,
     Id(id): Id<LotId>,
 ) -> Result<Response, Problem> {
-    let read = api
-        .ledger
-        .runner()
-        .read(move |tx| Box::pin(read::lot(tx, id)))
-        .await
-        .map_err(undecided::failed)?;
-    let (read, now) = read.ok_or_else(no_such_lot)?;
-    Ok(found(&LotBody::new(&read, now)))
-}
-
-fn no_such_lot() -> Problem {
-    Problem::new("not_found", "There is no such lot.").with("what", "lot")
+    let runner = api.ledger.runner();
+    let read = runner.read(move |tx| Box::pin(read::lot(tx, id))).await;
+    let read = read.map(|lot| lot.map(|(read, now)| LotBody::new(&read, now)));
+    one(read, Named::Lot)
 }

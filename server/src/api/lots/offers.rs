@@ -1,16 +1,16 @@
 //! Bids and claims of agents.
 
 use super::super::Api;
-use super::super::call::{Id, found, json, key, mark};
+use super::super::call::{Id, json, key, listed, mark, one};
 use super::super::credentials::Tenant;
 use super::super::decisions;
 use super::super::fields::Fields;
-use super::super::page::{List, Query};
+use super::super::page::{List, Query, one_more};
 use super::super::problem::Problem;
 use super::super::purchases::agent;
+use super::super::schemas::{bodies, params, scalars};
 use super::super::undecided;
 use super::views::{BidAnswer, BidBody, ClaimAnswer, ClaimBody};
-use super::{no_such_lot, one_more};
 use crate::ledger::auction::{Offer, Reply, Wish, read};
 use crate::ledger::checkout::lists::Cursor;
 use crate::ledger::queue::Twins;
@@ -22,13 +22,57 @@ use http::{HeaderMap, StatusCode};
 use shared::auction::Refusal;
 use shared::auction::drop::MAX_UNITS;
 use shared::money::MAX_MINOR;
-use shared::purchase::AgentId;
+use shared::purchase::{self, AgentId, Named};
 use shared::{BidId, LotId, MandateId, Money, Region};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-/// `POST /v1/bids`
+/// Why a bid or a claim may be refused or not be decided, beside what any call with a key may meet.
+const PROBLEMS: &[&str] = &[
+    "not_found",
+    "own_lot",
+    "currency_mismatch",
+    "wrong_mechanism",
+    "total_out_of_range",
+    "not_live",
+    "ended",
+    "mandate_revoked",
+    "mandate_expired",
+    "merchant_not_allowed",
+    "over_purchase_cap",
+    "mandate_exhausted",
+    "in_progress",
+];
+
+/// Those of bids.
+const BID_PROBLEMS: &[&str] = &["too_low"];
+
+/// Those of claims.
+const CLAIM_PROBLEMS: &[&str] = &["sold_out", "limit_reached", "price_moved"];
+
+/// The routes, each with its documentation.
+pub fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(place_bid, bids))
+        .routes(routes!(bid))
+        .routes(routes!(claim, claims))
+}
+
+/// Bids on an English lot.
 ///
-/// # Errors
-/// What is wrong with the request, or why nothing was decided.
+/// The amount is held of the mandate. It is free again in the commit that changes the leader, and paid
+/// if the bid wins. A raise of a bid that leads needs the difference only. Who bids in the last moments
+/// may move the lot's end. Hear of `bid.freed` and `bid.won` by webhook.
+#[utoipa::path(
+    post,
+    path = "/v1/bids",
+    tag = "Lots",
+    operation_id = "place_bid",
+    params(params::Key),
+    request_body = bodies::NewBid,
+    responses((status = 201, description = "It leads.", body = BidAnswer)),
+    extensions(("x-problem-codes" = json!([PROBLEMS, BID_PROBLEMS].concat()))),
+)]
 pub async fn place_bid(
     State(api): State<Api>,
     tenant: Tenant,
@@ -44,10 +88,19 @@ pub async fn place_bid(
     .await
 }
 
-/// `POST /v1/claims`
+/// Claims units of a drop, or a Dutch lot at the price of this moment.
 ///
-/// # Errors
-/// What is wrong with the request, or why nothing was decided.
+/// The price is paid at once, out of the mandate, and is never above `max_price_minor`.
+#[utoipa::path(
+    post,
+    path = "/v1/claims",
+    tag = "Lots",
+    operation_id = "claim_units",
+    params(params::Key),
+    request_body = bodies::NewClaim,
+    responses((status = 201, description = "They are yours.", body = ClaimAnswer)),
+    extensions(("x-problem-codes" = json!([PROBLEMS, CLAIM_PROBLEMS].concat()))),
+)]
 pub async fn claim(
     State(api): State<Api>,
     tenant: Tenant,
@@ -136,7 +189,7 @@ async fn offer(
 fn by_lot(refusal: &Refusal) -> Problem {
     let new = Problem::new;
     match *refusal {
-        Refusal::NotFound => no_such_lot(),
+        Refusal::NotFound => decisions::refused(&purchase::Refusal::NotFound { what: Named::Lot }),
         Refusal::NotLive { opens_at } => {
             new("not_live", "Bidding begins later.").with("opens_at_ms", opens_at.0)
         }
@@ -187,71 +240,76 @@ fn by_lot(refusal: &Refusal) -> Problem {
     }
 }
 
-/// `GET /v1/bids/{id}`
-///
-/// # Errors
-/// `malformed`, `not_found`, `unavailable`.
+/// Reads a bid of an agent of yours.
+#[utoipa::path(
+    get,
+    path = "/v1/bids/{id}",
+    tag = "Lots",
+    operation_id = "get_bid",
+    params(("id" = inline(scalars::BidId), Path, description = "Which.")),
+    responses((status = 200, description = "It is there.", body = BidBody)),
+    extensions(("x-problem-codes" = json!(["not_found"]))),
+)]
 pub async fn bid(
     State(api): State<Api>,
     tenant: Tenant,
     Id(id): Id<BidId>,
 ) -> Result<Response, Problem> {
-    let read = api
-        .ledger
-        .runner()
-        .read(move |tx| Box::pin(read::bid(tx, tenant.id, id)))
-        .await
-        .map_err(undecided::failed)?;
-    let missing = || Problem::new("not_found", "There is no such bid.").with("what", "bid");
-    Ok(found(&BidBody::from(read.ok_or_else(missing)?)))
+    let runner = api.ledger.runner();
+    let read = runner.read(move |tx| Box::pin(read::bid(tx, tenant.id, id)));
+    one(read.await.map(|row| row.map(BidBody::from)), Named::Bid)
 }
 
-/// `GET /v1/bids`
-///
-/// # Errors
-/// `invalid`, `unavailable`.
+/// Lists the bids of your agents, newest first.
+#[utoipa::path(
+    get,
+    path = "/v1/bids",
+    tag = "Lots",
+    operation_id = "list_bids",
+    params(params::Page),
+    responses((status = 200, description = "A page.", body = List<BidBody>)),
+)]
 pub async fn bids(
     State(api): State<Api>,
     tenant: Tenant,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let page = Query::read(query.as_deref(), &["limit", "cursor"])?.page()?;
-    let wanted = one_more(page);
-    let read = api
-        .ledger
-        .runner()
-        .read(move |tx| Box::pin(read::bids(tx, tenant.id, wanted)))
+    let runner = api.ledger.runner();
+    let read = runner.read(move |tx| Box::pin(read::bids(tx, tenant.id, one_more(page))));
+    let bodies = read
         .await
-        .map_err(undecided::failed)?;
-    let bodies: Vec<BidBody> = read.into_iter().map(BidBody::from).collect();
-    Ok(found(&List::of(bodies, page.limit, |body| Cursor {
+        .map(|rows| rows.into_iter().map(BidBody::from).collect());
+    listed(bodies, page, |body: &BidBody| Cursor {
         at_ms: body.created_at_ms,
         id: body.bid_id.uuid(),
         leg: 0,
-    })))
+    })
 }
 
-/// `GET /v1/claims`
-///
-/// # Errors
-/// `invalid`, `unavailable`.
+/// Lists the claims of your agents, newest first.
+#[utoipa::path(
+    get,
+    path = "/v1/claims",
+    tag = "Lots",
+    operation_id = "list_claims",
+    params(params::Page),
+    responses((status = 200, description = "A page.", body = List<ClaimBody>)),
+)]
 pub async fn claims(
     State(api): State<Api>,
     tenant: Tenant,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let page = Query::read(query.as_deref(), &["limit", "cursor"])?.page()?;
-    let wanted = one_more(page);
-    let read = api
-        .ledger
-        .runner()
-        .read(move |tx| Box::pin(read::claims(tx, tenant.id, wanted)))
+    let runner = api.ledger.runner();
+    let read = runner.read(move |tx| Box::pin(read::claims(tx, tenant.id, one_more(page))));
+    let bodies = read
         .await
-        .map_err(undecided::failed)?;
-    let bodies: Vec<ClaimBody> = read.into_iter().map(ClaimBody::from).collect();
-    Ok(found(&List::of(bodies, page.limit, |body| Cursor {
+        .map(|rows| rows.into_iter().map(ClaimBody::from).collect());
+    listed(bodies, page, |body: &ClaimBody| Cursor {
         at_ms: body.created_at_ms,
         id: body.claim_id.uuid(),
         leg: 0,
-    })))
+    })
 }
