@@ -227,6 +227,13 @@ pub const ENTRIES: &[Entry] = &[
         "Return what is left, which is named.",
     ),
     entry_of(
+        "top_up_limit",
+        StatusCode::CONFLICT,
+        "Too much test money",
+        "A wallet may have 100,000 units of a currency free at most after a top-up.",
+        "Take less: the most that fits is named.",
+    ),
+    entry_of(
         "stock_limit",
         StatusCode::CONFLICT,
         "Too many units of one item",

@@ -14,6 +14,7 @@ use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
+use shared::auction::Refusal;
 use shared::money::MAX_MINOR;
 use shared::view::{Person, WalletView};
 use shared::{Currency, Money, Region};
@@ -106,7 +107,7 @@ pub async fn wallet(
     params(params::Key),
     request_body = bodies::TopUp,
     responses((status = 201, description = "It is in. The wallet as it is now.", body = WalletBody)),
-    extensions(("x-problem-codes" = json!(["test_key_only"]))),
+    extensions(("x-problem-codes" = json!(["test_key_only", "top_up_limit"]))),
 )]
 pub async fn top_up(
     State(api): State<Api>,
@@ -145,15 +146,33 @@ pub async fn top_up(
             let body = serde_json::to_string(&WalletBody::of(&receipt.wallet)).unwrap_or_default();
             Ok(json(StatusCode::CREATED, body, done.replayed))
         }
-        Err(_limit) => {
-            let problem = Problem::new("invalid", "The wallet may have 100,000 free at most.")
-                .field(
-                    "amount_minor",
-                    "less, so that the wallet stays within its bound",
-                );
-            let mut response = problem.into_response();
+        Err(refusal) => {
+            let mut response = refused(&refusal).into_response();
             mark(response.headers_mut(), done.replayed);
             Ok(response)
         }
+    }
+}
+
+/// Why test money did not come in: there is one reason, which says how much would.
+fn refused(refusal: &Refusal) -> Problem {
+    let problem = Problem::new("top_up_limit", "The wallet may have 100,000 free at most.");
+    match refusal {
+        Refusal::TopUpLimit { most } => problem
+            .with("most_minor", most.minor())
+            .with("currency", most.currency().code()),
+        Refusal::NotFound
+        | Refusal::NotLive { .. }
+        | Refusal::Ended
+        | Refusal::TooLow { .. }
+        | Refusal::Insufficient { .. }
+        | Refusal::SoldOut { .. }
+        | Refusal::PriceMoved { .. }
+        | Refusal::OwnLot
+        | Refusal::LimitReached { .. }
+        | Refusal::WrongMechanism { .. }
+        | Refusal::CurrencyMismatch { .. }
+        | Refusal::InvalidAmount
+        | Refusal::NotDue { .. } => problem,
     }
 }

@@ -190,7 +190,7 @@ async fn a_refusal_is_kept_and_said_again() {
     let mandate = json!({"cap_minor": 9_999_999, "currency": "USD", "expires_in_s": 60});
     let refund = json!({"purchase_id": shop.purchase, "amount_minor": 501});
     for (path, body, status, code) in [
-        ("/v1/wallet/top-up", too_much, 422, "invalid"),
+        ("/v1/wallet/top-up", too_much, 409, "top_up_limit"),
         ("/v1/mandates", mandate, 402, "insufficient"),
         ("/v1/refunds", refund, 409, "refund_too_large"),
         (

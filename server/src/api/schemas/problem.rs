@@ -82,6 +82,9 @@ pub struct Problem {
     pub currency: Option<String>,
     /// With `sold_out`, `too_many_units` and `stock_limit`: how many units are left.
     pub units_left: Option<u64>,
+    /// With `top_up_limit`: the largest top-up that would be accepted, in minor units.
+    #[schema(value_type = Option<scalars::SumMinor>)]
+    pub most_minor: Option<i64>,
     /// With `too_low`: the least bid that would be accepted, in minor units.
     #[schema(value_type = Option<scalars::AmountMinor>)]
     pub next_minimum_minor: Option<i64>,
