@@ -151,7 +151,7 @@ pub async fn top_up(
                     "amount_minor",
                     "less, so that the wallet stays within its bound",
                 );
-            let mut response = problem.into_response();
+            let mut response = problem.kept().into_response();
             mark(response.headers_mut(), done.replayed);
             Ok(response)
         }
