@@ -1,5 +1,6 @@
 //! What the environment and the command line say. Nothing set means: everything on this machine.
 
+use crate::api::limits::{self, Quota, Quotas};
 use crate::ledger::endpoint::DEFAULT_POOL_SIZE;
 use clap::Args;
 use http::Uri;
@@ -110,9 +111,48 @@ pub struct ServeArgs {
     #[arg(long, env = "LOTZERO_DEMO")]
     pub demo: bool,
 
+    /// How often callers of the API may call
+    #[command(flatten)]
+    pub limits: LimitArgs,
+
     /// Do not tell this node's sockets directly; they hear through the stream only
     #[arg(long, env = "LOTZERO_STREAM_ONLY", hide = true)]
     pub stream_only: bool,
+}
+
+/// How often callers of the API may call. A quota is requests/seconds, such as 60/3: so many at once,
+/// all of which are there again after so many seconds; `off` for no bound.
+#[derive(Args, Clone, Debug)]
+pub struct LimitArgs {
+    /// Requests of an API key: requests/seconds, or off
+    #[arg(long, env = "LOTZERO_LIMIT_KEY", default_value = limits::KEY, value_name = "N/S")]
+    limit_key: Quota,
+
+    /// Requests of an address at the sandbox (an IPv6 address counts by its /64 network)
+    #[arg(long, env = "LOTZERO_LIMIT_SANDBOX", default_value = limits::SANDBOX, value_name = "N/S")]
+    limit_sandbox: Quota,
+
+    /// Requests of an address that shows no valid API key
+    #[arg(long, env = "LOTZERO_LIMIT_STRANGER", default_value = limits::STRANGER, value_name = "N/S")]
+    limit_stranger: Quota,
+
+    /// Proxies of one's own before the node, each of which adds the caller's address to
+    /// X-Forwarded-For; with none the header is ignored
+    #[arg(long, env = "LOTZERO_PROXIES", default_value_t = 0, value_name = "N")]
+    proxies: u8,
+}
+
+impl LimitArgs {
+    /// The quotas.
+    #[must_use]
+    pub const fn quotas(&self) -> Quotas {
+        Quotas {
+            key: self.limit_key,
+            sandbox: self.limit_sandbox,
+            stranger: self.limit_stranger,
+            proxies: self.proxies,
+        }
+    }
 }
 
 impl ServeArgs {

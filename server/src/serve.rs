@@ -173,7 +173,11 @@ impl Node {
             ports,
             ledger: Arc::clone(&self.ledger),
             live: live.clone(),
-            api: Api::new(Arc::clone(&self.ledger), self.policy()),
+            api: Api::new(
+                Arc::clone(&self.ledger),
+                self.policy(),
+                self.args.limits.quotas(),
+            ),
             site_root: self.args.site_root.clone(),
             draining: Arc::clone(&draining),
         };

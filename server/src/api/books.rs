@@ -50,10 +50,8 @@ pub async fn entries(
     let currency = query.get("currency", "a currency", |text| {
         Currency::from_str(text).ok()
     })?;
-    let mandate = query.get("mandate_id", "an id", |text| MandateId::from_str(text).ok())?;
-    let merchant = query.get("merchant_id", "an id", |text| {
-        MerchantId::from_str(text).ok()
-    })?;
+    let mandate = query.id::<MandateId>("mandate_id", MandateId::PREFIX)?;
+    let merchant = query.id::<MerchantId>("merchant_id", MerchantId::PREFIX)?;
     if mandate.is_some() && merchant.is_some() {
         let problem = Problem::invalid_query();
         return Err(problem.field("merchant_id", "not together with mandate_id"));

@@ -1,9 +1,11 @@
 //! What every call has in common.
 
 use super::Api;
-use super::credentials::Tenant;
+use super::credentials::{self, Tenant};
 use super::decisions;
 use super::fields::Fields;
+use super::limits::Peer;
+use super::limits::admit::Caller;
 use super::page::List;
 use super::problem::Problem;
 use super::undecided;
@@ -28,8 +30,26 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 impl FromRequestParts<Api> for Tenant {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        api.credentials.tenant(&parts.headers).await
+    async fn from_request_parts(parts: &mut Parts, _api: &Api) -> Result<Self, Problem> {
+        match parts.extensions.get() {
+            Some(Caller::Tenant(tenant)) => Ok(*tenant),
+            Some(Caller::Stranger(problem)) => Err(problem.clone()),
+            Some(Caller::Visitor(_)) | None => Err(credentials::unauthorized()),
+        }
+    }
+}
+
+impl FromRequestParts<Api> for Peer {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _api: &Api) -> Result<Self, Problem> {
+        match parts.extensions.get() {
+            Some(Caller::Visitor(peer)) => Ok(*peer),
+            // Only the sandbox asks, and there everybody is a visitor.
+            Some(Caller::Tenant(_) | Caller::Stranger(_)) | None => {
+                Err(Problem::new("internal", "The address is not known."))
+            }
+        }
     }
 }
 
@@ -98,6 +118,14 @@ pub fn mark(headers: &mut HeaderMap, replayed: bool) {
     }
 }
 
+/// A refusal; one that is kept under its key is said again to whoever repeats the request.
+pub fn refused(problem: Problem, is_kept: bool, replayed: bool) -> Response {
+    let problem = if is_kept { problem.kept() } else { problem };
+    let mut response = problem.into_response();
+    mark(response.headers_mut(), replayed);
+    response
+}
+
 /// What was read, in JSON.
 pub fn found<T: Serialize>(resource: &T) -> Response {
     // Resources are texts and numbers, which can always be written.
@@ -160,9 +188,9 @@ pub async fn keyed<W: Work>(
     Ok(match reply {
         Reply::Made(body) => json(status, body, replayed),
         Reply::Refused(refusal) => {
-            let mut response = decisions::refused(&refusal).into_response();
-            mark(response.headers_mut(), replayed);
-            response
+            // An answer about nothing uses up no key.
+            let is_kept = !matches!(refusal, Refusal::NotFound { .. });
+            refused(decisions::refused(&refusal), is_kept, replayed)
         }
     })
 }

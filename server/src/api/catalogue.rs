@@ -47,9 +47,9 @@ pub const ENTRIES: &[Entry] = &[
     entry_of(
         "malformed",
         StatusCode::BAD_REQUEST,
-        "The body cannot be read",
-        "The body is no JSON object, or something in it occurs twice or goes on after its end.",
-        "Send one JSON object, in UTF-8 without a byte order mark.",
+        "The request cannot be read",
+        "The body is no JSON object, or something in it occurs twice or goes on after its end; or an id is not written as ids are, in the path, the query or the body.",
+        "Send one JSON object, in UTF-8 without a byte order mark, and ids as they were given out.",
     ),
     entry_of(
         "idempotency_key_missing",
@@ -321,7 +321,7 @@ pub const ENTRIES: &[Entry] = &[
         "rate_limited",
         StatusCode::TOO_MANY_REQUESTS,
         "Too many requests",
-        "The key, or the item or lot it asks for, has more requests than it may have at a time.",
+        "The key, the address, or the item or lot that is asked for, has more requests than it may have at a time. Nothing was counted as tried, and the Idempotency-Key is still free.",
         "Repeat the request after Retry-After.",
     )),
     entry_of(

@@ -5,7 +5,6 @@ use super::problem::Problem;
 use crate::hexadecimal::hexadecimal;
 use crate::ledger::Ledger;
 use crate::ledger::checkout::api_keys;
-use app::ports::Failure;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use sha2::{Digest, Sha256};
@@ -104,6 +103,18 @@ fn is_well_formed(text: &str) -> bool {
     checksum(key) == check
 }
 
+/// What is known of a key that somebody shows.
+pub struct KeyHash([u8; 32]);
+
+impl KeyHash {
+    /// A number for the key: half of its hash, which no two keys share.
+    #[must_use]
+    pub fn number(&self) -> u128 {
+        let half = self.0.first_chunk();
+        u128::from_be_bytes(half.copied().unwrap_or_default())
+    }
+}
+
 /// Finds out whom keys act for, and remembers it for a moment.
 pub struct Credentials {
     ledger: Arc<Ledger>,
@@ -120,13 +131,11 @@ impl Credentials {
         }
     }
 
-    /// Whom a request acts for.
+    /// The key that a request shows, which is one by its form.
     ///
     /// # Errors
-    /// `unauthorized` without a valid key, `unavailable` if that cannot be told.
-    pub async fn tenant(&self, headers: &HeaderMap) -> Result<Tenant, Problem> {
-        let unauthorized =
-            || Problem::new("unauthorized", "Send a valid API key as a bearer token.");
+    /// `unauthorized` without one.
+    pub fn shown(headers: &HeaderMap) -> Result<KeyHash, Problem> {
         let mut values = headers.get_all(AUTHORIZATION).into_iter();
         let (Some(value), None) = (values.next(), values.next()) else {
             return Err(unauthorized());
@@ -140,21 +149,30 @@ impl Credentials {
             return Err(unauthorized());
         }
         // Only hashes are compared, so how long it takes says nothing about any key.
-        let hash = digest(key);
-        if let Some(tenant) = self.remembered(&hash) {
-            return Ok(tenant);
-        }
-        let found = self.find(hexadecimal(&hash)).await;
-        let found = found.map_err(super::undecided::failed)?;
-        let tenant = found.ok_or_else(unauthorized)?;
-        self.remember(hash, tenant);
-        Ok(tenant)
+        Ok(KeyHash(digest(key)))
     }
 
-    fn remembered(&self, hash: &[u8; 32]) -> Option<Tenant> {
+    /// Whom a key acts for, if that was found a moment ago.
+    #[must_use]
+    pub fn remembered(&self, KeyHash(hash): &KeyHash) -> Option<Tenant> {
         let cache = self.cache.read().unwrap_or_else(PoisonError::into_inner);
         let (read, tenant) = cache.get(hash)?;
         (read.elapsed() < CACHE_LIFE).then_some(*tenant)
+    }
+
+    /// Asks the ledger whom a key acts for.
+    ///
+    /// # Errors
+    /// `unauthorized` if it is unknown or ended, `unavailable` if that cannot be told.
+    pub async fn find(&self, KeyHash(hash): &KeyHash) -> Result<Tenant, Problem> {
+        let text = hexadecimal(hash);
+        let runner = self.ledger.runner();
+        let found = runner.read(move |tx| Box::pin(api_keys::tenant_of(tx, text.clone())));
+        let found = found.await.map_err(super::undecided::failed)?;
+        let (id, live) = found.ok_or_else(unauthorized)?;
+        let tenant = Tenant { id, live };
+        self.remember(*hash, tenant);
+        Ok(tenant)
     }
 
     fn remember(&self, hash: [u8; 32], tenant: Tenant) {
@@ -164,15 +182,12 @@ impl Credentials {
         }
         cache.insert(hash, (Instant::now(), tenant));
     }
+}
 
-    async fn find(&self, hash: String) -> Result<Option<Tenant>, Failure> {
-        let read = self
-            .ledger
-            .runner()
-            .read(move |tx| Box::pin(api_keys::tenant_of(tx, hash.clone())))
-            .await?;
-        Ok(read.map(|(id, live)| Tenant { id, live }))
-    }
+/// No valid key.
+#[must_use]
+pub fn unauthorized() -> Problem {
+    Problem::new("unauthorized", "Send a valid API key as a bearer token.")
 }
 
 #[cfg(test)]

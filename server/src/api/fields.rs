@@ -19,7 +19,8 @@ const MAX_DEPTH: usize = 32;
 #[derive(Debug)]
 pub struct Fields {
     left: BTreeMap<String, Box<RawValue>>,
-    problem: Option<Problem>,
+    wrong: Vec<(String, String)>,
+    has_malformed_id: bool,
 }
 
 struct Object(BTreeMap<String, Box<RawValue>>);
@@ -85,7 +86,8 @@ impl Fields {
         match serde_json::from_slice::<Object>(body) {
             Ok(Object(left)) => Ok(Self {
                 left,
-                problem: None,
+                wrong: Vec::new(),
+                has_malformed_id: false,
             }),
             Err(error) if error.is_data() && is_value(body) && !starts_object(body) => {
                 Err(Problem::new("invalid", "The body must be an object.").field("", "an object"))
@@ -95,9 +97,7 @@ impl Fields {
     }
 
     fn refuse(&mut self, name: &str, wanted: &str) {
-        let problem = self.problem.take();
-        let problem = problem.unwrap_or_else(Problem::invalid_fields);
-        self.problem = Some(problem.field(name, wanted));
+        self.wrong.push((name.to_owned(), wanted.to_owned()));
     }
 
     fn take<T>(&mut self, name: &str, wanted: &str, read: impl Fn(&str) -> Option<T>) -> Option<T> {
@@ -186,10 +186,21 @@ impl Fields {
         })
     }
 
-    /// An id.
+    /// An id. One that is not written as ids are makes the body malformed; what is no text at all
+    /// is a wrong value as elsewhere.
     pub fn id<T: FromStr>(&mut self, name: &str, prefix: &str) -> Option<T> {
-        let wanted = format!("an id: {prefix} and 32 hexadecimal digits");
-        self.text(name, &wanted, |text| text.parse().ok())
+        let wanted = an_id(prefix);
+        let text = self.text(name, &wanted, Some)?;
+        self.parsed(name, &wanted, &[text])?.pop()
+    }
+
+    fn parsed<T: FromStr>(&mut self, name: &str, wanted: &str, texts: &[String]) -> Option<Vec<T>> {
+        let ids: Option<Vec<T>> = texts.iter().map(|text| text.parse().ok()).collect();
+        if ids.is_none() {
+            self.has_malformed_id = true;
+            self.refuse(name, wanted);
+        }
+        ids
     }
 
     /// Some ids, each once; none if the field is absent.
@@ -203,15 +214,17 @@ impl Fields {
             return Some(Vec::new());
         }
         let wanted = format!("up to {most} different ids: {prefix} and 32 hexadecimal digits");
-        self.take(name, &wanted, |raw| {
-            let texts: Vec<String> = serde_json::from_str(raw).ok()?;
-            let ids: Option<Vec<T>> = texts.iter().map(|text| text.parse().ok()).collect();
-            let mut ids = ids?;
-            ids.sort();
-            let count = ids.len();
-            ids.dedup();
-            (ids.len() == count && count <= most).then_some(ids)
-        })
+        let texts = self.take(name, &wanted, |raw| {
+            serde_json::from_str::<Vec<String>>(raw).ok()
+        })?;
+        let mut ids: Vec<T> = self.parsed(name, &wanted, &texts)?;
+        ids.sort();
+        ids.dedup();
+        if ids.len() < texts.len() || ids.len() > most {
+            self.refuse(name, &wanted);
+            return None;
+        }
+        Some(ids)
     }
 
     /// A currency.
@@ -224,7 +237,7 @@ impl Fields {
     /// Ends the reading: what was not asked for is unknown, and all that is wrong is named at once.
     ///
     /// # Errors
-    /// `invalid`, with every field.
+    /// `malformed` if an id is not written as ids are, else `invalid`; with every field.
     pub fn finish(mut self) -> Result<(), Problem> {
         let unknown: Vec<String> = self.left.keys().cloned().collect();
         for name in unknown {
@@ -233,8 +246,24 @@ impl Fields {
                 name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
             self.refuse(if shown { &name } else { "" }, "unknown: leave it out");
         }
-        self.problem.map_or(Ok(()), Err)
+        if self.wrong.is_empty() {
+            return Ok(());
+        }
+        let problem = if self.has_malformed_id {
+            Problem::malformed_ids()
+        } else {
+            Problem::invalid_fields()
+        };
+        let wrong = self.wrong.into_iter();
+        Err(wrong.fold(problem, |problem, (name, wanted)| {
+            problem.field(&name, wanted)
+        }))
     }
+}
+
+/// How an id is written.
+pub fn an_id(prefix: &str) -> String {
+    format!("an id: {prefix} and 32 hexadecimal digits")
 }
 
 fn starts_object(body: &[u8]) -> bool {
@@ -244,6 +273,7 @@ fn starts_object(body: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shared::ItemId;
 
     fn code(body: &str) -> &'static str {
         let read = Fields::read(body.as_bytes()).and_then(|mut fields| {
@@ -289,6 +319,34 @@ mod tests {
         let deep = "[".repeat(10_000) + &"]".repeat(10_000);
         assert_eq!(code(&deep), "malformed");
         assert_eq!(code(&format!("{{\"n\":{deep}}}")), "malformed");
+    }
+
+    #[test]
+    fn an_id_that_is_none_is_malformed_and_one_of_another_type_is_invalid() {
+        let code = |body: &str| {
+            let mut fields = Fields::read(body.as_bytes()).expect("an object");
+            fields.id::<ItemId>("i", ItemId::PREFIX);
+            fields.ids::<ItemId>("l", ItemId::PREFIX, 2);
+            fields.flag("b");
+            fields
+                .finish()
+                .map_or_else(|problem| problem.code(), |()| "ok")
+        };
+        let (one, two) = ("0".repeat(32), "1".repeat(32));
+        let one = format!("\"itm_{one}\"");
+        let good = format!("{{\"i\":{one},\"l\":[{one},\"itm_{two}\"]}}");
+        assert_eq!(code(&good), "ok");
+        for (body, expected) in [
+            ("{\"i\":\"itm_1\"}".to_owned(), "malformed"),
+            ("{\"i\":\"itm_1\",\"b\":1}".to_owned(), "malformed"),
+            (format!("{{\"i\":{one},\"l\":[\"x\"]}}"), "malformed"),
+            (format!("{{\"i\":{one},\"l\":[{one},{one}]}}"), "invalid"),
+            (format!("{{\"i\":{one},\"l\":[1]}}"), "invalid"),
+            ("{\"i\":1}".to_owned(), "invalid"),
+            ("{}".to_owned(), "invalid"),
+        ] {
+            assert_eq!(code(&body), expected, "{body}");
+        }
     }
 
     #[test]

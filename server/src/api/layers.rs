@@ -1,10 +1,12 @@
 //! What stands around all routes: sizes, times, request ids, and problems where the framework would
 //! answer with a bare line.
 
-use super::problem::Problem;
+use super::Api;
+use super::limits::admit::admit;
+use super::problem::{self, Problem};
 use axum::Router;
 use axum::extract::Request;
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::header::{self, HeaderName, HeaderValue};
 use std::time::Duration;
@@ -29,23 +31,29 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID: usize = 64;
 
 /// Puts the layers around routes.
-pub fn around(routes: Router) -> Router {
+pub fn around(routes: Router, api: Api) -> Router {
     routes
         .layer(RequestBodyLimitLayer::new(MAX_BODY_BYTES))
-        .layer(from_fn(guard))
+        .layer(from_fn(bounds))
+        .layer(from_fn_with_state(api, admit))
+        .layer(from_fn(name))
 }
 
-async fn guard(request: Request, next: Next) -> Response {
+/// Sizes and times, of requests that were let through.
+async fn bounds(request: Request, next: Next) -> Response {
+    if let Some(problem) = too_large(&request) {
+        return problem.into_response();
+    }
+    match tokio::time::timeout(API_TIMEOUT, next.run(request)).await {
+        Ok(response) => tidy(response),
+        Err(_elapsed) => too_slow().into_response(),
+    }
+}
+
+/// Gives a request its id, and the reply what every reply has.
+async fn name(request: Request, next: Next) -> Response {
     let id = request_id(&request);
-    let mut response = match too_large(&request) {
-        Some(problem) => problem.at(format!("urn:request:{id}")).into_response(),
-        None => match tokio::time::timeout(API_TIMEOUT, next.run(request)).await {
-            Ok(response) => tidy(response, &id),
-            Err(_elapsed) => Problem::new("too_slow", "The request did not arrive in time.")
-                .at(format!("urn:request:{id}"))
-                .into_response(),
-        },
-    };
+    let mut response = problem::placed(next.run(request).await, &id);
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
@@ -84,8 +92,12 @@ fn too_large(request: &Request) -> Option<Problem> {
         .then(|| Problem::new("header_too_large", "The headers are too large."))
 }
 
+fn too_slow() -> Problem {
+    Problem::new("too_slow", "The request did not arrive in time.")
+}
+
 /// Turns the framework's own refusals into problems.
-fn tidy(response: Response, id: &str) -> Response {
+fn tidy(response: Response) -> Response {
     let status = response.status();
     let is_ours = response
         .headers()
@@ -97,10 +109,10 @@ fn tidy(response: Response, id: &str) -> Response {
     let problem = match status.as_u16() {
         413 => Problem::new("too_large", "The body has more than 64 KiB."),
         400 => Problem::new("malformed", "The request cannot be read."),
-        408 => Problem::new("too_slow", "The request did not arrive in time."),
+        408 => too_slow(),
         _ => Problem::new("internal", "Something broke on our side."),
     };
-    problem.at(format!("urn:request:{id}")).into_response()
+    problem.into_response()
 }
 
 /// A path that does not exist.

@@ -10,7 +10,7 @@
 //! | `sandbox`, `purchases`, `refunds`, `merchants`, `items`, `mandates`, `lots`, `wallet`, `books`, `webhooks` | the routes, each with its documentation |
 //! | `document`, `schemas` | the OpenAPI document; what bodies and replies look like in it |
 //! | `pages`, `reference` | the pages that errors point at; the reference that people read |
-//! | `layers` | what stands around all routes: limits, request ids |
+//! | `layers`, `limits` | what stands around all routes: sizes, request ids; how often callers may call |
 
 mod books;
 mod call;
@@ -21,6 +21,7 @@ mod document;
 mod fields;
 mod items;
 mod layers;
+pub mod limits;
 mod lots;
 mod mandates;
 mod merchants;
@@ -45,6 +46,7 @@ use crate::webhooks::guard::Policy;
 use axum::Router;
 use axum::routing::any;
 use credentials::Credentials;
+use limits::{Limits, Quotas};
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -55,17 +57,20 @@ pub struct Api {
     credentials: Arc<Credentials>,
     sandbox: Arc<Sandbox>,
     policy: Policy,
+    limits: Arc<Limits>,
 }
 
 impl Api {
-    /// The API over a ledger, whose webhooks may go where the policy says.
+    /// The API over a ledger, whose webhooks may go where the policy says and whose callers may
+    /// call as often as the quotas say.
     #[must_use]
-    pub fn new(ledger: Arc<Ledger>, policy: Policy) -> Self {
+    pub fn new(ledger: Arc<Ledger>, policy: Policy, quotas: Quotas) -> Self {
         Self {
             credentials: Arc::new(Credentials::new(Arc::clone(&ledger))),
             sandbox: Arc::new(Sandbox::new(Arc::clone(&ledger))),
             ledger,
             policy,
+            limits: Arc::new(Limits::new(quotas)),
         }
     }
 }
@@ -96,12 +101,12 @@ pub fn routes(api: Api) -> Router {
     let (routes, document) = document::of(documented());
     let routes = routes
         .method_not_allowed_fallback(layers::method_not_allowed)
-        .with_state(api);
-    let api = routes
+        .with_state(api.clone());
+    let all = routes
         .route("/v1", any(layers::not_found))
         .route("/v1/", any(layers::not_found))
         .route("/v1/{*rest}", any(layers::not_found));
-    layers::around(api)
+    layers::around(all, api)
         .merge(document::routes(&document))
         .merge(pages::routes())
         .merge(reference::routes())

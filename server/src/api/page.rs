@@ -1,10 +1,12 @@
 //! Lists: newest first, a limit, and an opaque cursor to the next page.
 
+use super::fields::an_id;
 use super::problem::Problem;
 use super::schemas::scalars;
 use crate::ledger::checkout::lists::{Cursor, MAX_PAGE, Page};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::str::FromStr;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -69,6 +71,18 @@ impl Query {
         };
         let refused = || Problem::invalid_query().field(name, wanted);
         read(text).map(Some).ok_or_else(refused)
+    }
+
+    /// A parameter that is an id.
+    ///
+    /// # Errors
+    /// `malformed` if it is there and not written as ids are.
+    pub fn id<T: FromStr>(&self, name: &str, prefix: &str) -> Result<Option<T>, Problem> {
+        let Some(text) = self.0.get(name) else {
+            return Ok(None);
+        };
+        let refused = |_no_id| Problem::malformed_ids().field(name, an_id(prefix));
+        text.parse().map(Some).map_err(refused)
     }
 
     /// The part of a list that is asked for.

@@ -23,6 +23,7 @@ pub struct Problem {
     entry: &'static Entry,
     detail: String,
     instance: Option<String>,
+    is_kept: bool,
     retry_after_s: Option<u32>,
     errors: Vec<FieldError>,
     more: Map<String, Value>,
@@ -54,6 +55,7 @@ impl Problem {
             entry: catalogue::entry(code),
             detail: detail.into(),
             instance: None,
+            is_kept: false,
             retry_after_s: None,
             errors: Vec::new(),
             more: Map::new(),
@@ -66,6 +68,12 @@ impl Problem {
         Self::new("invalid", "Some fields are not as they must be.")
     }
 
+    /// Some ids are not written as ids are; [`Problem::field`] names them.
+    #[must_use]
+    pub fn malformed_ids() -> Self {
+        Self::new("malformed", "Some ids are not written as ids are.")
+    }
+
     /// Some parameters of the query are not as they must be; [`Problem::field`] names them.
     #[must_use]
     pub fn invalid_query() -> Self {
@@ -76,6 +84,14 @@ impl Problem {
     #[must_use]
     pub fn at(mut self, instance: String) -> Self {
         self.instance.get_or_insert(instance);
+        self
+    }
+
+    /// Marks what is said again to whoever repeats the request. It stays without the request's id:
+    /// the repeat is another request, and its reply must be the same bytes.
+    #[must_use]
+    pub const fn kept(mut self) -> Self {
+        self.is_kept = true;
         self
     }
 
@@ -137,6 +153,9 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = (self.status(), self.body()).into_response();
+        if self.instance.is_none() && !self.is_kept {
+            response.extensions_mut().insert(Unplaced(self.clone()));
+        }
         let headers = response.headers_mut();
         let json = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, json);
@@ -149,4 +168,20 @@ impl IntoResponse for Problem {
         }
         response
     }
+}
+
+/// A problem in a reply that does not say where it happened.
+#[derive(Clone)]
+struct Unplaced(Problem);
+
+/// A reply whose problem, if it has one, says which request it was.
+pub fn placed(mut response: Response, request_id: &str) -> Response {
+    let Some(Unplaced(problem)) = response.extensions_mut().remove() else {
+        return response;
+    };
+    let problem = problem.at(format!("urn:request:{request_id}"));
+    // The length was that of the body before.
+    response.headers_mut().remove(header::CONTENT_LENGTH);
+    *response.body_mut() = axum::body::Body::from(problem.body());
+    response
 }

@@ -5,10 +5,12 @@ use super::Api;
 use super::call::{found, key};
 use super::decisions::Receipt;
 use super::fields::Fields;
+use super::limits::Peer;
 use super::problem::Problem;
 use super::purchases::{COMMIT_PROBLEMS, read_terms, run};
 use super::schemas::{bodies, params, resources};
 use super::undecided;
+use crate::hexadecimal::hexadecimal;
 use crate::ids;
 use crate::ledger::checkout::items::NewItem;
 use crate::ledger::checkout::lists::{self, Cursor, ItemView, MandateStatus, MandateView, Page};
@@ -22,7 +24,8 @@ use axum::extract::State;
 use axum::response::Response;
 use http::HeaderMap;
 use serde::Serialize;
-use shared::purchase::{CommitRequest, Label};
+use sha2::{Digest, Sha256};
+use shared::purchase::{AgentId, CommitRequest, Label};
 use shared::view::Person;
 use shared::{Currency, IdempotencyKey, ItemId, MandateId, MerchantId, Money, PrincipalId, Region};
 use std::sync::Arc;
@@ -258,6 +261,9 @@ struct SandboxBody {
     /// What pays for it.
     #[schema(value_type = resources::Mandate)]
     mandate: MandateView,
+    /// What is one's own here and what is everybody's.
+    #[schema(example = "Keys and agent names are kept apart by address.")]
+    scope: &'static str,
     /// How to buy.
     #[schema(example = "POST /v1/sandbox/commit")]
     try_it: &'static str,
@@ -288,6 +294,9 @@ pub async fn read(State(api): State<Api>) -> Result<Response, Problem> {
     Ok(found(&SandboxBody {
         item,
         mandate,
+        scope: "Stock and budget are everybody's. Idempotency keys and agent names are kept apart by \
+                address, of IPv6 by /64 network: only who shares yours meets yours, and from another \
+                address your keys are new. Of the address only a hash is kept.",
         try_it: "POST /v1/sandbox/commit with an Idempotency-Key header and \
                  {\"agent_id\":\"me\",\"quantity\":1,\"max_price_minor\":100,\"currency\":\"USD\"}",
     }))
@@ -310,6 +319,7 @@ pub async fn read(State(api): State<Api>) -> Result<Response, Problem> {
 )]
 pub async fn commit(
     State(api): State<Api>,
+    visitor: Peer,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
@@ -324,10 +334,36 @@ pub async fn commit(
         merchant: stand.merchant,
         mandate: stand.mandate,
         item: stand.item,
-        agent: terms.agent,
+        agent: visitor_agent(&stand, visitor, &terms.agent)?,
         quantity: terms.quantity,
         max_price: terms.max_price,
         allow_repeat: terms.allow_repeat,
     };
+    let key = visitor_key(&stand, visitor, &key)?;
     run(&api, stand.tenant, &key, request).await
+}
+
+/// What a visitor calls something, as a name that no other visitor has. All visitors are one tenant,
+/// so without this a stranger's key would answer another's purchase, and a stranger's agent would be
+/// suspected of it.
+fn apart(stand: &Stand, Peer(visitor): Peer, text: &str) -> String {
+    let mut hash = Sha256::new();
+    hash.update(stand.tenant.uuid().as_bytes());
+    hash.update(visitor.to_be_bytes());
+    hash.update(text);
+    hexadecimal(&hash.finalize())
+}
+
+fn visitor_key(
+    stand: &Stand,
+    visitor: Peer,
+    key: &IdempotencyKey,
+) -> Result<IdempotencyKey, Problem> {
+    let parsed = apart(stand, visitor, key.as_str()).parse();
+    parsed.map_err(|_never| undecided::failed(Failure::Unavailable))
+}
+
+fn visitor_agent(stand: &Stand, visitor: Peer, agent: &AgentId) -> Result<AgentId, Problem> {
+    let parsed = AgentId::try_from(apart(stand, visitor, agent.as_str()));
+    parsed.map_err(|_never| undecided::failed(Failure::Unavailable))
 }

@@ -1,7 +1,7 @@
 //! The tenant's wallet, where budgets come from.
 
 use super::Api;
-use super::call::{found, json, key, mark};
+use super::call::{found, json, key, refused};
 use super::credentials::Tenant;
 use super::fields::Fields;
 use super::page::Query;
@@ -11,7 +11,7 @@ use super::undecided;
 use app::ports::{Actor, Ledger as _};
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use shared::auction::Refusal;
@@ -146,16 +146,12 @@ pub async fn top_up(
             let body = serde_json::to_string(&WalletBody::of(&receipt.wallet)).unwrap_or_default();
             Ok(json(StatusCode::CREATED, body, done.replayed))
         }
-        Err(refusal) => {
-            let mut response = refused(&refusal).into_response();
-            mark(response.headers_mut(), done.replayed);
-            Ok(response)
-        }
+        Err(refusal) => Ok(refused(too_much(&refusal), true, done.replayed)),
     }
 }
 
 /// Why test money did not come in: there is one reason, which says how much would.
-fn refused(refusal: &Refusal) -> Problem {
+fn too_much(refusal: &Refusal) -> Problem {
     let problem = Problem::new("top_up_limit", "The wallet may have 100,000 free at most.");
     match refusal {
         Refusal::TopUpLimit { most } => problem

@@ -349,9 +349,7 @@ pub async fn deliveries(
     let after = query.get("cursor", "the next_cursor of a page before", |text| {
         Cursor::from_str(text).ok()
     })?;
-    let endpoint = query.get("endpoint_id", "an id", |text| {
-        WebhookEndpointId::from_str(text).ok()
-    })?;
+    let endpoint = query.id("endpoint_id", WebhookEndpointId::PREFIX)?;
     let limit = limit.unwrap_or(DEFAULT_PAGE);
     let page = api
         .ledger

@@ -87,8 +87,6 @@ async fn a_list_is_asked_for_strictly() {
     let (mandate, merchant) = (&shop.mandate, &shop.merchant);
     table.extend([
         "/v1/ledger/entries?currency=ZQX7".to_owned(),
-        "/v1/ledger/entries?mandate_id=ZQX7".to_owned(),
-        format!("/v1/ledger/entries?mandate_id={merchant}"),
         format!("/v1/ledger/entries?mandate_id={mandate}&merchant_id={merchant}"),
         "/v1/wallet?currency=usd".to_owned(),
         "/v1/wallet?currency=USD&currency=USD".to_owned(),
@@ -97,9 +95,17 @@ async fn a_list_is_asked_for_strictly() {
         "/v1/usage?from_ms=0&to_ms=2678400001".to_owned(),
         "/v1/usage?to_ms=9007199254740992".to_owned(),
     ]);
-    for path in &table {
-        let answer = shop.caller.get(path).await;
-        mistakes.extend(wrong(&answer, 422, "invalid", path));
+    let invalid = table.into_iter().map(|path| (path, 422, "invalid"));
+    let malformed = [
+        "/v1/ledger/entries?mandate_id=ZQX7".to_owned(),
+        format!("/v1/ledger/entries?mandate_id={merchant}"),
+        "/v1/ledger/entries?merchant_id=".to_owned(),
+        "/v1/webhooks/deliveries?endpoint_id=ZQX7".to_owned(),
+    ];
+    let malformed = malformed.map(|path| (path, 400, "malformed"));
+    for (path, status, code) in invalid.chain(malformed) {
+        let answer = shop.caller.get(&path).await;
+        mistakes.extend(wrong(&answer, status, code, &path));
         if answer.body.contains("ZQX7") {
             mistakes.push(format!("{path}: repeats what was sent: {answer:?}"));
         }

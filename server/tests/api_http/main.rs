@@ -10,6 +10,7 @@
 //! | `refusals` | every refusal has its status |
 //! | `tenants` | nobody sees or moves what is another tenant's |
 //! | `lists`, `sandbox` | pages; a commit without a key |
+//! | `limits` | how often callers may call |
 //! | `contract`, `schema`, `document` | every reply is as the OpenAPI document says; every route is in it |
 #![cfg(feature = "local")]
 
@@ -19,6 +20,7 @@ mod caller;
 mod common;
 mod contract;
 mod document;
+mod limits;
 mod lists;
 mod lots;
 mod paths;

@@ -2,18 +2,22 @@
 
 use crate::caller::{Site, json};
 use crate::common::web::{Answer, request};
+use crate::contract;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
 async fn commit(address: &str, key: &str, body: &Value) -> Answer {
     let headers = [("Idempotency-Key", key)];
     let path = "/v1/sandbox/commit";
-    request(address, "POST", path, &headers, &body.to_string()).await
+    let answer = request(address, "POST", path, &headers, &body.to_string()).await;
+    contract::check("POST", path, &answer);
+    answer
 }
 
 async fn stand(address: &str) -> Value {
     let answer = request(address, "GET", "/v1/sandbox", &[], "").await;
     assert_eq!(answer.status, 200, "{answer:?}");
+    contract::check("GET", "/v1/sandbox", &answer);
     json(&answer)
 }
 
@@ -56,5 +60,48 @@ async fn anybody_may_try_it_and_64_at_once_buy_once() {
         json(&twin)["first"]["purchase_id"],
         json(sold[0])["purchase_id"]
     );
+    site.assert_clean().await;
+}
+
+/// Visitors have one tenant between them, but not their keys and agents.
+#[tokio::test]
+async fn strangers_do_not_meet() {
+    let site = Site::start_with(&["--proxies", "1"]);
+    let address = site.node.address.as_str();
+    let body = json!({"agent_id": "me", "quantity": 1, "max_price_minor": 100, "currency": "USD"});
+    let commit = |from: &'static str, key: &'static str| {
+        let body = body.to_string();
+        async move {
+            let headers = [("Idempotency-Key", key), ("X-Forwarded-For", from)];
+            request(address, "POST", "/v1/sandbox/commit", &headers, &body).await
+        }
+    };
+    let one = commit("203.0.113.1", "k").await;
+    let other = commit("203.0.113.2", "k").await;
+    let ids = [&one, &other].map(|answer| {
+        assert_eq!(answer.status, 201, "{answer:?}");
+        assert!(!answer.headers.contains_key("idempotent-replayed"));
+        json(answer)["purchase_id"].clone()
+    });
+    assert_ne!(ids[0], ids[1]);
+    let again = commit("203.0.113.1", "k").await;
+    assert_eq!((again.status, &again.body), (201, &one.body));
+    assert_eq!(again.headers["idempotent-replayed"], "true");
+    let twice = commit("203.0.113.1", "l").await;
+    assert_eq!(json(&twice)["code"], "duplicate_suspected");
+    assert_eq!(json(&twice)["first"]["purchase_id"], ids[0]);
+    let scope = stand(address).await["scope"].clone();
+    assert!(
+        scope
+            .as_str()
+            .is_some_and(|text| text.contains("by address")),
+        "{scope}"
+    );
+    // No address is in the ledger.
+    let agents: Vec<String> = sqlx::query_scalar("SELECT agent_id FROM purchases")
+        .fetch_all(&mut site.connect().await)
+        .await
+        .expect("reads");
+    assert!(agents.iter().all(|agent| agent.len() == 64), "{agents:?}");
     site.assert_clean().await;
 }

@@ -86,6 +86,23 @@ fn is_optional(post: &Post, name: &str) -> bool {
     OPTIONAL.contains(&name) && (!amounts.contains(&name) || post.path == "/v1/refunds")
 }
 
+/// Texts that are no id of any kind that the API takes.
+const NO_IDS: [&str; 9] = [
+    "\"\"",
+    "\"a\\u0000ZQX7\"",
+    "\"ZQX7\"",
+    "\"mer_ZQX7\"",
+    "\"'; DROP TABLE items; -- ZQX7\"",
+    "\"usr_00000000000000000000000000000000\"",
+    "\"MER_00000000000000000000000000000000\"",
+    "\"00000000000000000000000000000000\"",
+    "\"00000000-0000-0000-0000-000000000000\"",
+];
+
+fn is_id(name: &str) -> bool {
+    name.ends_with("_id") && name != "agent_id"
+}
+
 /// What no field of its kind takes.
 fn unfit(post: &Post) -> Vec<Case> {
     let mut cases = Vec::new();
@@ -126,7 +143,15 @@ fn unfit(post: &Post) -> Vec<Case> {
             }
             Value::Bool(_) => raws.extend(["0", "1", "\"true\"", "\"ZQX7\"", "[true]"]),
             Value::Array(_) => {
-                raws.extend(["\"ZQX7\"", "[\"ZQX7\"]", "[null]", "[1]", "{\"0\":1}"])
+                raws.extend(["\"ZQX7\"", "[null]", "[1]", "{\"0\":1}"]);
+                cases.push(case(post.with(name, "[\"ZQX7\"]"), MALFORMED));
+            }
+            Value::String(_) if is_id(name) => {
+                raws.extend(["1", "true", "[]"]);
+                let none = NO_IDS
+                    .iter()
+                    .map(|raw| case(post.with(name, raw), MALFORMED));
+                cases.extend(none);
             }
             Value::Null | Value::String(_) | Value::Object(_) => {
                 raws.extend([
@@ -140,20 +165,11 @@ fn unfit(post: &Post) -> Vec<Case> {
                 match name.as_str() {
                     "currency" => raws.extend(["\"ZQX7\"", "\"usd\"", "\"USD \""]),
                     "agent_id" => raws.extend(["\"ZQX7é\"", "\"a\\tZQX7\""]),
-                    "name" | "title" => raws.extend([
+                    _ => raws.extend([
                         "\" ZQX7\"",
                         "\"ZQX7\u{202e}\"",
                         "\"ZQX7\u{200b}\"",
                         "\"\u{3164}ZQX7\"",
-                    ]),
-                    _ => raws.extend([
-                        "\"ZQX7\"",
-                        "\"mer_ZQX7\"",
-                        "\"'; DROP TABLE items; -- ZQX7\"",
-                        "\"usr_00000000000000000000000000000000\"",
-                        "\"MER_00000000000000000000000000000000\"",
-                        "\"00000000000000000000000000000000\"",
-                        "\"00000000-0000-0000-0000-000000000000\"",
                     ]),
                 }
             }
@@ -161,7 +177,8 @@ fn unfit(post: &Post) -> Vec<Case> {
         cases.extend(raws.iter().map(|raw| case(post.with(name, raw), INVALID)));
         let long = format!("\"{MARK}{}\"", "x".repeat(120));
         if value.is_string() {
-            cases.push(case(post.with(name, &long), INVALID));
+            let long_is = if is_id(name) { MALFORMED } else { INVALID };
+            cases.push(case(post.with(name, &long), long_is));
             // Half of a pair that UTF-16 writes a letter with.
             cases.push(case(post.with(name, "\"\\ud800ZQX7\""), INVALID));
         }

@@ -105,6 +105,16 @@ fn headers() -> Value {
             "There, and true, if the key had been answered before: this is the same answer.",
             "true",
         ),
+        "RateLimit-Policy": text(
+            "How often one may call: q requests at once, all of which are back after w seconds. The \
+             name says what is counted: a key, an address at the sandbox, or an address without a \
+             valid key.",
+            "\"key\";q=2000;w=2",
+        ),
+        "RateLimit": text(
+            "How many requests are left (r), and after how many seconds all of them are back (t).",
+            "\"key\";r=1999;t=1",
+        ),
         "Retry-After": {
             "description": "Seconds after which the same request may be sent again.",
             "schema": {"type": "integer", "minimum": 1},
@@ -126,7 +136,13 @@ fn codes(operation: &mut Value) -> BTreeSet<String> {
     let own = own.as_ref().and_then(Value::as_array).into_iter().flatten();
     let mut codes: BTreeSet<&str> = own.filter_map(Value::as_str).collect();
     codes.extend(ANY);
-    codes.extend((path || body).then_some("malformed"));
+    let ids = operation["parameters"].as_array().into_iter().flatten();
+    let ids = ids.filter(|one| {
+        one["name"]
+            .as_str()
+            .is_some_and(|name| name.ends_with("_id"))
+    });
+    codes.extend((path || body || ids.count() > 0).then_some("malformed"));
     codes.extend((query || body).then_some("invalid"));
     codes.extend((!keyless).then_some("unauthorized"));
     if key {
@@ -184,7 +200,7 @@ fn add_request_id(operation: &mut Value) {
 }
 
 fn reply_headers(replays: bool, retries: bool) -> Value {
-    let mut names = vec!["X-Request-Id"];
+    let mut names = vec!["X-Request-Id", "RateLimit-Policy", "RateLimit"];
     names.extend(replays.then_some("Idempotent-Replayed"));
     names.extend(retries.then_some("Retry-After"));
     let headers = names.into_iter().map(|name| {

@@ -61,6 +61,9 @@ too; to try again after something has changed, take another key.
 
 **Errors** are problems as of RFC 9457. Programs test `code`. Each has [a page](/docs/errors).
 
+**How often.** Replies say it in `RateLimit-Policy` and `RateLimit`. One call too many is answered 429 and \
+uses up nothing: send it again after `Retry-After`.
+
 **Lists** run from the newest to the oldest. Take `next_cursor` as `cursor` for the next page.";
 
 /// The document before its routes.

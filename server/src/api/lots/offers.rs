@@ -1,7 +1,7 @@
 //! Bids and claims of agents.
 
 use super::super::Api;
-use super::super::call::{Id, json, key, listed, mark, one};
+use super::super::call::{Id, json, key, listed, one, refused};
 use super::super::credentials::Tenant;
 use super::super::decisions;
 use super::super::fields::Fields;
@@ -17,7 +17,7 @@ use crate::ledger::queue::Twins;
 use crate::sessions::DEFAULT_REGION;
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use shared::auction::Refusal;
 use shared::auction::drop::MAX_UNITS;
@@ -165,11 +165,9 @@ async fn offer(
     let answer = api.ledger.lot_queues().offer(offer, Twins::Refuse).await;
     let answer = answer.map_err(undecided::problem)?;
     let made = |body: String| json(StatusCode::CREATED, body, answer.replayed);
-    let refused = |problem: Problem| {
-        let mut response = problem.into_response();
-        mark(response.headers_mut(), answer.replayed);
-        response
-    };
+    // An answer about nothing uses up no key.
+    let is_kept = !answer.reply.is_not_found();
+    let no = |problem: Problem| refused(problem, is_kept, answer.replayed);
     // Receipts are texts and numbers, which can always be written.
     Ok(match answer.reply {
         Reply::Bid(receipt) => {
@@ -180,8 +178,8 @@ async fn offer(
             let body = ClaimAnswer::new(lot, mandate, receipt);
             made(serde_json::to_string(&body).unwrap_or_default())
         }
-        Reply::Refused(refusal) => refused(by_lot(&refusal)),
-        Reply::MandateRefused(refusal) => refused(decisions::refused(&refusal)),
+        Reply::Refused(refusal) => no(by_lot(&refusal)),
+        Reply::MandateRefused(refusal) => no(decisions::refused(&refusal)),
     })
 }
 

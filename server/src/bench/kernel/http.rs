@@ -3,6 +3,7 @@
 
 use super::shop::Shop;
 use super::{Figures, Latency, Million};
+use crate::api::limits::Quotas;
 use crate::api::{self, Api};
 use crate::bench::Stage;
 use crate::bench::load::{Measured, Pace, Target, Until, closed_loop, open_loop};
@@ -58,7 +59,11 @@ fn request(shop: &Shop, item: ItemId, run: &str, number: u64) -> Request<Full<By
 pub async fn measure(stage: &Stage, shop: &Arc<Shop>, figures: &mut Figures) -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    let router = api::routes(Api::new(Arc::clone(&shop.ledger), Policy::default()));
+    let router = api::routes(Api::new(
+        Arc::clone(&shop.ledger),
+        Policy::default(),
+        Quotas::OFF,
+    ));
     let server = tokio::spawn(async move { axum::serve(listener, router).await });
     let measured = all(stage, shop, address, figures).await;
     server.abort();
