@@ -188,14 +188,28 @@ pub fn text(value: &Value, name: &str) -> String {
 }
 
 /// Refusals that a repeat is answered with, whose bytes name no single request.
-const KEPT: [&str; 7] = [
+const KEPT: [&str; 21] = [
+    "currency_mismatch",
+    "ended",
     "insufficient",
-    "invalid",
+    "limit_reached",
+    "mandate_exhausted",
+    "mandate_expired",
     "mandate_revoked",
+    "merchant_not_allowed",
     "not_committed",
+    "not_live",
+    "over_purchase_cap",
+    "own_lot",
+    "price_moved",
     "refund_too_large",
+    "sold_out",
     "stock_limit",
+    "too_low",
     "too_many_units",
+    "top_up_limit",
+    "total_out_of_range",
+    "wrong_mechanism",
 ];
 
 /// Whether a problem says where it happened: at a purchase, or in this request.
@@ -204,15 +218,7 @@ fn is_placed(answer: &Answer, body: &Value) -> bool {
     let request = id.map(|id| format!("urn:request:{id}"));
     match body["instance"].as_str() {
         Some(place) => place.starts_with("/v1/purchases/pur_") || Some(place) == request.as_deref(),
-        None => {
-            let code = body["code"].as_str().unwrap_or_default();
-            // Most that is invalid is not kept; a wallet that is full is.
-            let is_full = body["detail"]
-                .as_str()
-                .unwrap_or_default()
-                .contains("100,000");
-            KEPT.contains(&code) && (code != "invalid" || is_full)
-        }
+        None => KEPT.contains(&body["code"].as_str().unwrap_or_default()),
     }
 }
 
