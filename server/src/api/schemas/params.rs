@@ -11,7 +11,9 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 pub struct Key {
-    /// A value of your own for each intended effect, so that the call can be repeated safely.
+    /// A value of your own for each intended effect, such as a UUID, so that the call can be
+    /// repeated safely. The same key with the same body is answered as the first time, with
+    /// Idempotent-Replayed; with another body it is refused.
     #[param(rename = "Idempotency-Key", value_type = scalars::IdempotencyKey, inline)]
     pub key: String,
 }

@@ -150,9 +150,7 @@ scalars! {
     WebhookSecret = |description| text(description)
         .pattern(Some("^whsec_"))
         .examples(["whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="]);
-    /// A value of your own for each intended effect, such as a UUID: 1 to 255 printable ASCII
-    /// characters. The same key with the same body is answered as the first time, with
-    /// Idempotent-Replayed; with another body it is refused.
+    /// 1 to 255 printable ASCII characters.
     IdempotencyKey = |description| text(description)
         .min_length(Some(1))
         .max_length(Some(MAX_KEY_BYTES))
