@@ -47,17 +47,30 @@ use axum::Router;
 use axum::routing::any;
 use credentials::Credentials;
 use limits::{Limits, Quotas};
+use std::ops::Deref;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 
-/// What the API needs.
+/// What the API needs. The framework clones it for every layer of every request, so it is one
+/// pointer.
 #[derive(Clone)]
-pub struct Api {
+pub struct Api(Arc<Parts>);
+
+/// The parts of [`Api`].
+pub struct Parts {
     ledger: Arc<Ledger>,
-    credentials: Arc<Credentials>,
-    sandbox: Arc<Sandbox>,
+    credentials: Credentials,
+    sandbox: Sandbox,
     policy: Policy,
-    limits: Arc<Limits>,
+    limits: Limits,
+}
+
+impl Deref for Api {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
 }
 
 impl Api {
@@ -65,13 +78,13 @@ impl Api {
     /// call as often as the quotas say.
     #[must_use]
     pub fn new(ledger: Arc<Ledger>, policy: Policy, quotas: Quotas) -> Self {
-        Self {
-            credentials: Arc::new(Credentials::new(Arc::clone(&ledger))),
-            sandbox: Arc::new(Sandbox::new(Arc::clone(&ledger))),
+        Self(Arc::new(Parts {
+            credentials: Credentials::new(Arc::clone(&ledger)),
+            sandbox: Sandbox::new(Arc::clone(&ledger)),
             ledger,
             policy,
-            limits: Arc::new(Limits::new(quotas)),
-        }
+            limits: Limits::new(quotas),
+        }))
     }
 }
 

@@ -222,7 +222,8 @@ async fn every_refusal_of_an_offer_has_its_status() {
         }
         let again = acme.post(path, key.as_str(), &body.to_string()).await;
         let kept = again.headers.contains_key("idempotent-replayed");
-        if again.body != answer.body || kept != (status != 404) {
+        // What names nothing is looked for anew, in another request.
+        if (kept && again.body != answer.body) || kept != (status != 404) {
             mistakes.push(format!("{what}: said otherwise again: {again:?}"));
         }
     }

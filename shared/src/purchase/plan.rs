@@ -75,8 +75,10 @@ pub struct Changes {
     pub stock: Vec<Change>,
     /// Buckets of mandates, by mandate and number.
     pub budgets: Vec<(MandateId, Change)>,
-    /// The last purchase of each intent, by intent.
-    pub intents: Vec<(Uuid, First)>,
+    /// The purchase of each intent that was never carried out before, by intent.
+    pub first_intents: Vec<(Uuid, First)>,
+    /// The last purchase of each other intent, by intent.
+    pub intents_again: Vec<(Uuid, First)>,
 }
 
 impl Plan {
@@ -187,12 +189,16 @@ impl Plan {
             let changes = mandate.budget.changes().into_iter();
             changes.map(move |change| (id, change)).collect::<Vec<_>>()
         };
-        let mut intents: Vec<_> = self.accepted.iter().map(|(&k, &v)| (k, v)).collect();
+        let mut intents: Vec<(Uuid, First)> = self.accepted.iter().map(|(&k, &v)| (k, v)).collect();
         intents.sort_by_key(|(intent, _)| *intent);
+        let (again, first) = intents
+            .into_iter()
+            .partition(|(intent, _)| self.intents.contains_key(intent));
         Changes {
             stock: self.stock.changes(),
             budgets: self.mandates.iter().flat_map(of_mandate).collect(),
-            intents,
+            first_intents: first,
+            intents_again: again,
         }
     }
 }

@@ -199,7 +199,8 @@ proptest! {
                 *row -= change.taken;
                 prop_assert!(change.taken > 0 && *row >= 0 && *row == change.left);
             }
-            intent_rows.extend(changes.intents);
+            intent_rows.extend(changes.first_intents);
+            intent_rows.extend(changes.intents_again);
             prop_assert_eq!(stock_rows.iter().sum::<i64>(), oracle.stock);
             let left: Vec<i64> = budget_rows.iter().map(|left| left.iter().sum()).collect();
             prop_assert_eq!(&left, &oracle.budgets);

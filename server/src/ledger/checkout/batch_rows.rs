@@ -10,7 +10,7 @@ use crate::events::{
 };
 use crate::ids;
 use shared::ledger::Transfer;
-use shared::purchase::{Change, Changes};
+use shared::purchase::{Change, Changes, First};
 use shared::{Timestamp, TransferId};
 use sqlx::Arguments;
 use sqlx::postgres::PgArguments;
@@ -33,7 +33,7 @@ struct Part {
     parameters: usize,
 }
 
-const PARTS: [Part; 6] = [
+const PARTS: [Part; 7] = [
     Part {
         what: "purchase",
         sql: "INSERT INTO purchases
@@ -77,9 +77,13 @@ const PARTS: [Part; 6] = [
     Part {
         what: "intent",
         sql: "INSERT INTO purchase_intents (intent_id, purchase_id, at_ms)
-              SELECT i, p, $1::bigint FROM unnest($2::uuid[], $3::uuid[]) AS d(i, p)
-              ON CONFLICT (intent_id) DO UPDATE
-              SET purchase_id = excluded.purchase_id, at_ms = excluded.at_ms",
+              SELECT i, p, $1::bigint FROM unnest($2::uuid[], $3::uuid[]) AS d(i, p)",
+        parameters: 3,
+    },
+    Part {
+        what: "intent_again",
+        sql: "UPDATE purchase_intents n SET purchase_id = d.p, at_ms = $1::bigint
+              FROM unnest($2::uuid[], $3::uuid[]) AS d(i, p) WHERE n.intent_id = d.i",
         parameters: 3,
     },
     Part {
@@ -184,8 +188,10 @@ pub async fn write(
     stock(&mut values, card, &changes.stock)?;
     budgets(&mut values, changes)?;
     legs(&mut values, card, &made, now)?;
-    intents(&mut values, changes, now)?;
-    let told = !changes.intents.is_empty();
+    intents(&mut values, &changes.first_intents, now)?;
+    intents(&mut values, &changes.intents_again, now)?;
+    // Every purchase has an intent.
+    let told = !(changes.first_intents.is_empty() && changes.intents_again.is_empty());
     outbox(&mut values, &event, told, now)?;
     send(tx, values).await?;
     if told {
@@ -202,7 +208,11 @@ async fn send(tx: &mut Tx, values: Values) -> Result<(), TxError> {
         counts
     } else {
         let mut counts = Vec::new();
-        for (part, arguments) in PARTS.iter().zip(values.arguments) {
+        for ((part, arguments), rows) in PARTS.iter().zip(values.arguments).zip(&values.expected) {
+            if *rows == 0 {
+                counts.push(0);
+                continue;
+            }
             let written = tx.execute(sqlx::query_with(part.sql, arguments)).await?;
             counts.push(i64::try_from(written).unwrap_or(i64::MAX));
         }
@@ -324,8 +334,13 @@ const fn transfer_of(asked: &Asked) -> TransferId {
     TransferId::from_uuid(asked.purchase.uuid())
 }
 
-fn intents(values: &mut Values, changes: &Changes, now: Timestamp) -> Result<(), TxError> {
-    let intents = &changes.intents;
+/// An intent that is carried out for the first time is inserted, which is cheaper than an upsert; if
+/// a twin on another node was first, the key of the row makes that a lost race.
+fn intents(
+    values: &mut Values,
+    intents: &[(Uuid, First)],
+    now: Timestamp,
+) -> Result<(), TxError> {
     values.part(intents.len());
     values.add(now.0)?;
     values.add(intents.iter().map(|(id, _)| *id).collect::<Vec<_>>())?;
