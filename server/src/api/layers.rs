@@ -5,8 +5,8 @@ use super::Api;
 use super::limits::admit::admit;
 use super::problem::{self, Problem};
 use axum::Router;
-use axum::extract::Request;
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::header::{self, HeaderName, HeaderValue};
 use std::time::Duration;
@@ -34,13 +34,32 @@ const MAX_REQUEST_ID: usize = 64;
 pub fn around(routes: Router, api: Api) -> Router {
     routes
         .layer(RequestBodyLimitLayer::new(MAX_BODY_BYTES))
-        .layer(from_fn(bounds))
-        .layer(from_fn_with_state(api, admit))
-        .layer(from_fn(name))
+        .layer(from_fn_with_state(api, pass))
+}
+
+/// One request from its arrival to its reply. All of it is one layer: each costs every request a few
+/// allocations, and a rush is a matter of microseconds.
+async fn pass(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+    let id = request_id(&request);
+    let (admitted, standing) = admit(&api, &mut request).await;
+    let mut response = match admitted {
+        Ok(()) => within_bounds(request, next).await,
+        Err(problem) => problem.into_response(),
+    };
+    if let Some(standing) = standing {
+        standing.mark(response.headers_mut());
+    }
+    let mut response = problem::placed(response, &id);
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, value);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// Sizes and times, of requests that were let through.
-async fn bounds(request: Request, next: Next) -> Response {
+async fn within_bounds(request: Request, next: Next) -> Response {
     if let Some(problem) = too_large(&request) {
         return problem.into_response();
     }
@@ -48,20 +67,6 @@ async fn bounds(request: Request, next: Next) -> Response {
         Ok(response) => tidy(response),
         Err(_elapsed) => too_slow().into_response(),
     }
-}
-
-/// Gives a request its id, and the reply what every reply has.
-async fn name(request: Request, next: Next) -> Response {
-    let id = request_id(&request);
-    let mut response = problem::placed(next.run(request).await, &id);
-    if let Ok(value) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert(REQUEST_ID, value);
-    }
-    let no_store = HeaderValue::from_static("no-store");
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, no_store);
-    response
 }
 
 /// The caller's id for the request if it is one, else a fresh one.

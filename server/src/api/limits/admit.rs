@@ -6,9 +6,7 @@ use super::super::problem::Problem;
 use super::Limits;
 use super::limiter::{Limiter, Standing};
 use super::peer::{self, Peer};
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::extract::Request;
 use http::StatusCode;
 
 /// Routes without a key begin so.
@@ -25,26 +23,25 @@ pub enum Caller {
     Stranger(Problem),
 }
 
-/// Lets a call through, or answers that it is one too many.
-pub async fn admit(State(api): State<Api>, mut request: Request, next: Next) -> Response {
-    let peer = peer::of(&request, api.limits.proxies);
+/// Finds out who calls, for the routes to read, and where they stand. A call that is one too many is
+/// answered by the problem.
+pub async fn admit(api: &Api, request: &mut Request) -> (Result<(), Problem>, Option<Standing>) {
+    let peer = peer::of(request, api.limits.proxies);
     let is_sandbox = is_sandbox(request.uri().path());
     let shown = Credentials::shown(request.headers());
-    let (caller, standing) = who(&api, peer, is_sandbox, shown).await;
+    let (caller, standing) = who(api, peer, is_sandbox, shown).await;
     let wait_s = standing.as_ref().and_then(|standing| standing.wait_s);
-    let mut response = match wait_s {
-        Some(wait_s) => Problem::new("rate_limited", "Too many requests in too short a time.")
-            .retry_after(wait_s)
-            .into_response(),
+    let admitted = match wait_s {
+        Some(wait_s) => {
+            let problem = Problem::new("rate_limited", "Too many requests in too short a time.");
+            Err(problem.retry_after(wait_s))
+        }
         None => {
             request.extensions_mut().insert(caller);
-            next.run(request).await
+            Ok(())
         }
     };
-    if let Some(standing) = standing {
-        standing.mark(response.headers_mut());
-    }
-    response
+    (admitted, standing)
 }
 
 /// Who calls, and where they stand once the call is counted.

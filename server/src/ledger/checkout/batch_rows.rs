@@ -336,11 +336,7 @@ const fn transfer_of(asked: &Asked) -> TransferId {
 
 /// An intent that is carried out for the first time is inserted, which is cheaper than an upsert; if
 /// a twin on another node was first, the key of the row makes that a lost race.
-fn intents(
-    values: &mut Values,
-    intents: &[(Uuid, First)],
-    now: Timestamp,
-) -> Result<(), TxError> {
+fn intents(values: &mut Values, intents: &[(Uuid, First)], now: Timestamp) -> Result<(), TxError> {
     values.part(intents.len());
     values.add(now.0)?;
     values.add(intents.iter().map(|(id, _)| *id).collect::<Vec<_>>())?;
