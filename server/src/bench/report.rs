@@ -173,6 +173,26 @@ fn goals(report: &Report) -> [Goal; 3] {
     ]
 }
 
+/// What a transaction of the kernel writes, beside the baseline's, and what made it try again.
+fn batches(batches: &Batches) -> String {
+    let retries: Vec<String> = batches
+        .retries
+        .iter()
+        .map(|(cause, count)| format!("{count} {cause}"))
+        .collect();
+    format!(
+        "a transaction in process: {:.0} purchases, {:.0} rows, {:.0} bytes of log; retries: {}",
+        batches.purchases_per_transaction,
+        batches.rows_per_transaction,
+        batches.bytes_per_transaction,
+        if retries.is_empty() {
+            "none".to_owned()
+        } else {
+            retries.join(", ")
+        }
+    )
+}
+
 /// The report as a table. A missed target is said and fails nothing: it may be the machine's.
 #[must_use]
 pub fn print(report: &Report) -> String {
@@ -215,6 +235,7 @@ pub fn print(report: &Report) -> String {
         let Latency { p50, p99, p999 } = latency;
         format!("latency over HTTP: p50 {p50:.1} ms, p99 {p99:.1} ms, p99.9 {p999:.1} ms")
     }));
+    lines.extend(report.batches.as_ref().map(batches));
     lines.extend(report.million.map(|million| {
         format!(
             "{} attempts: {} sold, {} refused, {} false declines",
