@@ -182,7 +182,7 @@ impl LotPlan {
         let decided = self.lot.bid(bid, available, self.now);
         let accepted = self.by_mandate(bid.funds, bid.amount, decided)?;
         let freed = accepted.displaced.map(|old| self.free(old));
-        self.hold(bid.funds, bid.amount);
+        self.take(bid.funds, bid.amount, true);
         let high = HighBid {
             bid: id,
             funds: bid.funds,
@@ -248,7 +248,7 @@ impl LotPlan {
                 drop.units_left
             }
         };
-        self.spend(funds, accepted.total);
+        self.take(funds, accepted.total, false);
         Ok(ClaimTaken {
             accepted,
             transfer,
@@ -341,31 +341,29 @@ impl LotPlan {
         }
     }
 
-    fn hold(&mut self, funds: FundSource, amount: Money) {
+    /// Takes what was decided to be there: it is held for a bid, or paid for a claim.
+    fn take(&mut self, funds: FundSource, amount: Money, is_hold: bool) {
         self.rows += OWN_ROWS;
         match self.purses.get_mut(&funds) {
             Some(Purse::Mandate(mandate)) => {
-                self.rows += take(mandate, amount);
+                let before = mandate.budget.touched();
+                let taken = mandate.budget.take(amount.minor());
+                debug_assert!(taken, "the budget was counted before");
+                self.rows += mandate.budget.touched() - before;
             }
             Some(Purse::Wallet(wallet)) => {
-                *wallet = wallet.hold(amount).unwrap_or(*wallet);
-                self.wallet(funds.owner()).held += amount.minor();
+                let minor = amount.minor();
+                let (after, held, spent) = if is_hold {
+                    (wallet.hold(amount), minor, 0)
+                } else {
+                    (wallet.spend(amount), 0, minor)
+                };
+                *wallet = after.unwrap_or(*wallet);
+                let change = self.wallet(funds.owner());
+                change.held += held;
+                change.spent += spent;
             }
-            // Nothing can be held where there is nothing.
-            None => {}
-        }
-    }
-
-    fn spend(&mut self, funds: FundSource, amount: Money) {
-        self.rows += OWN_ROWS;
-        match self.purses.get_mut(&funds) {
-            Some(Purse::Mandate(mandate)) => {
-                self.rows += take(mandate, amount);
-            }
-            Some(Purse::Wallet(wallet)) => {
-                *wallet = wallet.spend(amount).unwrap_or(*wallet);
-                self.wallet(funds.owner()).spent += amount.minor();
-            }
+            // Nothing can be taken where there is nothing.
             None => {}
         }
     }
@@ -412,14 +410,6 @@ impl LotPlan {
     fn wallet(&mut self, owner: PrincipalId) -> &mut WalletChange {
         self.changes.wallets.entry(owner).or_default()
     }
-}
-
-/// Takes from a budget that was counted before; answers how many rows more it changes.
-fn take(mandate: &mut Mandate, amount: Money) -> usize {
-    let before = mandate.budget.touched();
-    let taken = mandate.budget.take(amount.minor());
-    debug_assert!(taken, "the budget was counted before");
-    mandate.budget.touched() - before
 }
 
 /// The transfer that ends a hold.
