@@ -7,6 +7,20 @@ use shared::ledger::Transfer;
 use shared::{Currency, LotId, PrincipalId, Timestamp, TransferId};
 use std::collections::BTreeMap;
 
+/// Wallets, net, each tested to cover its change.
+pub const WALLETS: &str = "UPDATE wallets w
+    SET funded_minor = w.funded_minor + d.funded,
+        held_minor = w.held_minor + d.held, spent_minor = w.spent_minor + d.spent,
+        version = w.version + 1
+    FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[])
+         AS d(owner, funded, held, spent)
+    WHERE w.principal_id = d.owner AND w.currency = $5
+      AND w.held_minor + d.held >= 0
+      AND w.held_minor + d.held + w.spent_minor + d.spent
+          <= w.funded_minor + d.funded
+    RETURNING w.principal_id, w.funded_minor, w.held_minor, w.spent_minor,
+              w.version";
+
 /// A change of wallets, net per person.
 #[derive(Clone, Debug, Default)]
 pub struct WalletChanges(BTreeMap<PrincipalId, Change>);
@@ -62,25 +76,12 @@ impl WalletChanges {
         let spent: Vec<i64> = self.0.values().map(|change| change.spent_minor).collect();
         let rows: Vec<WalletRow> = tx
             .fetch_all(
-                sqlx::query_as(
-                    "UPDATE wallets w
-                     SET funded_minor = w.funded_minor + d.funded,
-                         held_minor = w.held_minor + d.held, spent_minor = w.spent_minor + d.spent,
-                         version = w.version + 1
-                     FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[])
-                          AS d(owner, funded, held, spent)
-                     WHERE w.principal_id = d.owner AND w.currency = $5
-                       AND w.held_minor + d.held >= 0
-                       AND w.held_minor + d.held + w.spent_minor + d.spent
-                           <= w.funded_minor + d.funded
-                     RETURNING w.principal_id, w.funded_minor, w.held_minor, w.spent_minor,
-                               w.version",
-                )
-                .bind(owners)
-                .bind(funded)
-                .bind(held)
-                .bind(spent)
-                .bind(currency.code()),
+                sqlx::query_as(WALLETS)
+                    .bind(owners)
+                    .bind(funded)
+                    .bind(held)
+                    .bind(spent)
+                    .bind(currency.code()),
             )
             .await?;
         if rows.len() == expected {

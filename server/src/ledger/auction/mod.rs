@@ -20,3 +20,13 @@ mod write;
 
 pub use offer::{Offer, Reply, Wish};
 pub use queues::{Answer, LotQueues};
+
+/// Every statement that decides offers on lots, by name, for tests of their plans.
+#[must_use]
+pub fn statements() -> Vec<(&'static str, &'static str)> {
+    let mut all = write::STATEMENTS.to_vec();
+    all.push(("a lot's read", snapshot::READ_LOT));
+    all.push(("the read of offers", snapshot::READ_OFFERS));
+    all.push(("wallets", super::posting::WALLETS));
+    all
+}

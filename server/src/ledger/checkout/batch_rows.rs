@@ -5,6 +5,7 @@ use super::super::endpoint::Dialect;
 use super::super::posting::{aggregate_name, payload};
 use super::super::transaction::{Tx, TxError};
 use super::batch::{Asked, Decision, ItemCard};
+use super::mandates::TAKE_BUDGETS;
 use crate::events::{
     BucketState, CheckoutEvent, CheckoutNews, EventBody, HouseEvent, PurchaseLine,
 };
@@ -56,12 +57,7 @@ const PARTS: [Part; 7] = [
     },
     Part {
         what: "budget",
-        sql: "UPDATE mandate_buckets b
-              SET remaining_minor = b.remaining_minor - d.taken, version = b.version + 1
-              FROM unnest($1::uuid[], $2::integer[], $3::bigint[], $4::bigint[])
-                   AS d(mandate, bucket, version, taken)
-              WHERE b.mandate_id = d.mandate AND b.bucket = d.bucket AND b.version = d.version
-                AND NOT b.revoked AND b.remaining_minor >= d.taken",
+        sql: TAKE_BUDGETS,
         parameters: 4,
     },
     Part {

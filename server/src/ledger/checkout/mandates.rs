@@ -16,6 +16,14 @@ use shared::purchase::{Named, Refusal, split_budget};
 use shared::{Currency, MandateId, MerchantId, Money, PrincipalId, Timestamp};
 use std::collections::BTreeMap;
 
+/// What a batch takes from buckets of mandates, or gives back (below 0), net.
+pub const TAKE_BUDGETS: &str = "UPDATE mandate_buckets b
+    SET remaining_minor = b.remaining_minor - d.taken, version = b.version + 1
+    FROM unnest($1::uuid[], $2::integer[], $3::bigint[], $4::bigint[])
+         AS d(mandate, bucket, version, taken)
+    WHERE b.mandate_id = d.mandate AND b.bucket = d.bucket AND b.version = d.version
+      AND NOT b.revoked AND b.remaining_minor >= d.taken";
+
 /// A new mandate.
 pub struct NewMandate {
     /// Whose, and whose wallet pays for it.
