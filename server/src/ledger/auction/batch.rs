@@ -27,7 +27,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 /// Offers of a batch. An accepted one writes at most 14 rows of its own, so that
-/// [`MAX_ROWS`] allows 170 of them; refusals write one.
+/// [`MAX_ROWS`] allows about 150 of them; refusals write one.
 pub const MAX_OFFERS: usize = 200;
 
 /// Races that a batch may lose before it is halved: one bad offer then fails alone.
