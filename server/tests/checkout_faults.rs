@@ -11,6 +11,7 @@ use common::halt::{COMMIT, Halts};
 use common::{Database, Node};
 use futures::future::join_all;
 use server::ids;
+use server::ledger::checkout::kernel::LANES;
 use server::ledger::checkout::{Answer, Decision, Undecided};
 use server::ledger::transaction::{Bounds, MAX_RACES};
 use server::local::Gate;
@@ -25,7 +26,7 @@ const ENOUGH: u64 = 100;
 const PRICE_MINOR: i64 = 100;
 const UNITS: u32 = 5_000;
 
-/// What there is to buy, and two mandates: one for each lane.
+/// What there is to buy, and two mandates in lanes of their own.
 struct Stand {
     shop: Shop,
     item: ItemId,
@@ -38,11 +39,11 @@ impl Stand {
         let shop = node.shop("acme", 100_000).await;
         let item = node.item(&shop, PRICE_MINOR, UNITS).await;
         let mut mandates = Vec::new();
-        // A mandate's lane is its last bit.
+        // A mandate's lane is its number's rest.
         for lane in 0..2 {
             mandates.push(loop {
                 let mandate = node.mandate(&shop, 100_000).await;
-                if mandate.uuid().as_u128() % 2 == lane {
+                if mandate.uuid().as_u128() % u128::from(LANES) == lane {
                     break mandate;
                 }
             });

@@ -432,3 +432,47 @@ async fn the_schema_may_be_applied_by_several_nodes_at_once() {
         database.drop().await;
     }
 }
+
+/// A batch of bids whose COMMIT is lost, both ways: each bidder hears their own answer, and nobody
+/// is told that it is an old one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_commit_of_many_bids_is_each_bidders_own_answer() {
+    let database = Database::create().await;
+    let (gate, node) = gated(&database).await;
+    let seller = node.person("s", 0).await;
+    let lot = node.put_up(&seller, english()).await.id;
+    let mut bidders = Vec::new();
+    for number in 0..12 {
+        bidders.push(node.person(&format!("p{number}"), 1_000).await);
+    }
+    let node = Arc::new(node);
+    let mut price = 1_000;
+    for round in 0..10 {
+        if round % 2 == 0 {
+            gate.cut_after_commit(1);
+        } else {
+            gate.cut_before_commit(1);
+        }
+        let bids = bidders.iter().map(|who| {
+            let (node, amount) = (Arc::clone(&node), usd(price));
+            price += 100;
+            async move { node.ledger.bid(who, ids::key(), lot, amount).await }
+        });
+        let decided = futures::future::join_all(bids.collect::<Vec<_>>()).await;
+        for (number, bid) in decided.into_iter().enumerate() {
+            let bid = bid.expect("resolved");
+            assert!(!bid.replayed, "round {round}, bidder {number}");
+            bid.outcome.expect("each is above the one before");
+        }
+    }
+    assert_eq!(node.ledger.counters().unknown_commits, 10);
+    let mut raw = database.connect().await;
+    let bids: i64 = sqlx::query_scalar("SELECT count(*) FROM bids")
+        .fetch_one(&mut raw)
+        .await
+        .expect("counts");
+    assert_eq!(bids, 120, "each once");
+    node.assert_clean().await;
+    drop(raw);
+    database.drop().await;
+}
