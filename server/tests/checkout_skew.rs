@@ -44,6 +44,10 @@ impl Pair {
         }
     }
 
+    fn parts(&mut self) -> (&mut Halts, &Node, &Node, &Shop) {
+        (&mut self.halts, &self.slow, &self.fast, &self.shop)
+    }
+
     async fn item(&self, units: u32) -> ItemId {
         self.slow.item(&self.shop, PRICE, units).await
     }
@@ -82,13 +86,7 @@ async fn spend_against_revoke() {
     for cap in [2_000, 50_000] {
         let mut pair = Pair::open().await;
         let (item, mandate) = (pair.item(10).await, pair.mandate(cap).await);
-        let Pair {
-            halts,
-            slow,
-            fast,
-            shop,
-            ..
-        } = &mut pair;
+        let (halts, slow, fast, shop) = pair.parts();
         let (spend, revoke) = halts
             .interleave(
                 PURCHASES,
@@ -109,13 +107,7 @@ async fn revoke_against_spend() {
     for cap in [2_000, 50_000] {
         let mut pair = Pair::open().await;
         let (item, mandate) = (pair.item(10).await, pair.mandate(cap).await);
-        let Pair {
-            halts,
-            slow,
-            fast,
-            shop,
-            ..
-        } = &mut pair;
+        let (halts, slow, fast, shop) = pair.parts();
         let (revoke, spend) = halts
             .interleave(
                 BUDGETS,
@@ -141,13 +133,7 @@ async fn the_last_unit_against_the_last_unit() {
     let mut pair = Pair::open().await;
     let item = pair.item(1).await;
     let (one, two) = (pair.mandate(2_000).await, pair.mandate(2_000).await);
-    let Pair {
-        halts,
-        slow,
-        fast,
-        shop,
-        ..
-    } = &mut pair;
+    let (halts, slow, fast, shop) = pair.parts();
     let (late, early) = halts
         .interleave(
             PURCHASES,
@@ -167,13 +153,7 @@ async fn the_last_money_against_the_last_money() {
     let mut pair = Pair::open().await;
     let (one, two) = (pair.item(5).await, pair.item(5).await);
     let mandate = pair.mandate(PRICE).await;
-    let Pair {
-        halts,
-        slow,
-        fast,
-        shop,
-        ..
-    } = &mut pair;
+    let (halts, slow, fast, shop) = pair.parts();
     let (late, early) = halts
         .interleave(
             PURCHASES,
@@ -203,13 +183,7 @@ async fn assert_three_left(pair: &Pair, item: ItemId, mandate: MandateId) {
 async fn selling_out_against_restock() {
     let mut pair = Pair::open().await;
     let (item, mandate) = (pair.item(1).await, pair.mandate(10_000).await);
-    let Pair {
-        halts,
-        slow,
-        fast,
-        shop,
-        ..
-    } = &mut pair;
+    let (halts, slow, fast, shop) = pair.parts();
     let (sale, ()) = halts
         .interleave(
             PURCHASES,
@@ -227,13 +201,7 @@ async fn selling_out_against_restock() {
 async fn restock_against_a_sale_that_commits() {
     let mut pair = Pair::open().await;
     let (item, mandate) = (pair.item(1).await, pair.mandate(10_000).await);
-    let Pair {
-        halts,
-        slow,
-        fast,
-        shop,
-        ..
-    } = &mut pair;
+    let (halts, slow, fast, shop) = pair.parts();
     halts.close(COMMIT).await;
     let restock = async {
         halts.stopped().await;
@@ -255,13 +223,7 @@ async fn restock_against_a_sale_that_commits() {
 async fn restock_against_selling_out() {
     let mut pair = Pair::open().await;
     let (item, mandate) = (pair.item(1).await, pair.mandate(10_000).await);
-    let Pair {
-        halts,
-        slow,
-        fast,
-        shop,
-        ..
-    } = &mut pair;
+    let (halts, slow, fast, shop) = pair.parts();
     let sells = async {
         let sale = fast.buy(shop, shop.one(item, mandate, "a")).await;
         // Now marked as sold out on that node.
@@ -272,7 +234,7 @@ async fn restock_against_selling_out() {
         .interleave(STOCK, slow.restock(shop, item, 2), sells)
         .await;
     assert_eq!(sale, ("committed", "sold_out"));
-    for (node, agent) in [(&*fast, "c"), (&*slow, "d")] {
+    for (node, agent) in [(fast, "c"), (slow, "d")] {
         let buy = node.buy(shop, shop.one(item, mandate, agent)).await;
         assert_eq!(buy, "committed", "agent {agent}");
     }
@@ -306,13 +268,7 @@ async fn selling_out_against_refund_into_another_bucket() {
         let mut pair = Pair::open().await;
         let (item, bought) = two_buckets(&pair).await;
         let mandate = pair.mandate(10_000).await;
-        let Pair {
-            halts,
-            slow,
-            fast,
-            shop,
-            ..
-        } = &mut pair;
+        let (halts, slow, fast, shop) = pair.parts();
         let (sale, refund) = halts
             .interleave(
                 place,
@@ -335,13 +291,7 @@ async fn refund_into_another_bucket_against_selling_out() {
     let mut pair = Pair::open().await;
     let (item, bought) = two_buckets(&pair).await;
     let mandate = pair.mandate(10_000).await;
-    let Pair {
-        halts,
-        slow,
-        fast,
-        shop,
-        ..
-    } = &mut pair;
+    let (halts, slow, fast, shop) = pair.parts();
     let sells = async {
         let sale = fast.buy(shop, shop.one(item, mandate, "a")).await;
         let no = fast.buy(shop, shop.one(item, mandate, "b")).await;
@@ -373,13 +323,7 @@ async fn refund_against_refund() {
         let mut pair = Pair::open().await;
         let (item, mandate) = (pair.item(5).await, pair.mandate(10_000).await);
         let bought = pair.bought(item, mandate, "a").await;
-        let Pair {
-            halts,
-            slow,
-            fast,
-            shop,
-            ..
-        } = &mut pair;
+        let (halts, slow, fast, shop) = pair.parts();
         let (late, early) = halts
             .interleave(
                 PURCHASES,
@@ -404,13 +348,7 @@ async fn refund_against_revoke() {
         let mut pair = Pair::open().await;
         let (item, mandate) = (pair.item(5).await, pair.mandate(cap).await);
         let bought = pair.bought(item, mandate, "a").await;
-        let Pair {
-            halts,
-            slow,
-            fast,
-            shop,
-            ..
-        } = &mut pair;
+        let (halts, slow, fast, shop) = pair.parts();
         let (refund, revoke) = halts
             .interleave(
                 place,
@@ -429,13 +367,7 @@ async fn revoke_against_refund() {
         let mut pair = Pair::open().await;
         let (item, mandate) = (pair.item(5).await, pair.mandate(cap).await);
         let bought = pair.bought(item, mandate, "a").await;
-        let Pair {
-            halts,
-            slow,
-            fast,
-            shop,
-            ..
-        } = &mut pair;
+        let (halts, slow, fast, shop) = pair.parts();
         let (revoke, refund) = halts
             .interleave(
                 BUDGETS,
@@ -470,13 +402,7 @@ async fn assert_money_lands_once(
 async fn revoke_against_revoke() {
     let mut pair = Pair::open().await;
     let mandate = pair.mandate(20_000).await;
-    let Pair {
-        halts,
-        slow,
-        fast,
-        shop,
-        ..
-    } = &mut pair;
+    let (halts, slow, fast, shop) = pair.parts();
     let (late, early) = halts
         .interleave(
             BUDGETS,
@@ -494,13 +420,7 @@ async fn revoke_against_revoke() {
 #[tokio::test(flavor = "multi_thread")]
 async fn mandate_against_mandate_of_one_wallet() {
     let mut pair = Pair::open().await;
-    let Pair {
-        halts,
-        slow,
-        fast,
-        shop,
-        ..
-    } = &mut pair;
+    let (halts, slow, fast, shop) = pair.parts();
     let tenant = shop.tenant();
     let grant = || NewMandate {
         tenant,
@@ -537,13 +457,7 @@ async fn the_same_intent_under_two_fresh_keys() {
                 .await
                 .expect("ages");
         }
-        let Pair {
-            halts,
-            slow,
-            fast,
-            shop,
-            ..
-        } = &mut pair;
+        let (halts, slow, fast, shop) = pair.parts();
         let request = || shop.one(item, mandate, "scout");
         let (late, early) = halts
             .interleave(

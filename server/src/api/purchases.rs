@@ -1,9 +1,9 @@
 //! Purchases: commit, read, list.
 
 use super::Api;
-use super::call::{Id, found, json, key, mark};
+use super::call::{Id, json, key, listed, mark, one};
 use super::credentials::Tenant;
-use super::decisions::{self, Receipt, receipt};
+use super::decisions::{Receipt, receipt};
 use super::fields::Fields;
 use super::page::{List, Query, one_more};
 use super::problem::Problem;
@@ -248,15 +248,12 @@ pub async fn read(
     tenant: Tenant,
     Id(id): Id<PurchaseId>,
 ) -> Result<Response, Problem> {
-    let read = api
-        .ledger
-        .runner()
-        .read(move |tx| Box::pin(lists::purchase(tx, tenant.id, id)))
-        .await
-        .map_err(undecided::failed)?;
-    let what = Named::Purchase;
-    let view = read.ok_or_else(|| decisions::refused(&Refusal::NotFound { what }))?;
-    Ok(found(&PurchaseBody::from(view)))
+    let runner = api.ledger.runner();
+    let read = runner.read(move |tx| Box::pin(lists::purchase(tx, tenant.id, id)));
+    one(
+        read.await.map(|view| view.map(PurchaseBody::from)),
+        Named::Purchase,
+    )
 }
 
 /// Lists purchases, committed and refused, newest first.
@@ -274,18 +271,14 @@ pub async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let page = Query::read(query.as_deref(), &["limit", "cursor"])?.page()?;
-    let wanted = one_more(page);
-    let read = api
-        .ledger
-        .runner()
-        .read(move |tx| Box::pin(lists::purchases(tx, tenant.id, wanted)))
+    let runner = api.ledger.runner();
+    let read = runner.read(move |tx| Box::pin(lists::purchases(tx, tenant.id, one_more(page))));
+    let bodies = read
         .await
-        .map_err(undecided::failed)?;
-    let bodies: Vec<PurchaseBody> = read.into_iter().map(PurchaseBody::from).collect();
-    let list = List::of(bodies, page.limit, |body| Cursor {
+        .map(|rows| rows.into_iter().map(PurchaseBody::from).collect());
+    listed(bodies, page, |body: &PurchaseBody| Cursor {
         at_ms: body.created_at_ms,
         id: body.purchase_id.uuid(),
         leg: 0,
-    });
-    Ok(found(&list))
+    })
 }

@@ -3,7 +3,7 @@
 //! timer holds a request back; a batch is as large as what came in while the last one ran.
 
 use super::error::Class;
-use super::transaction::{Bounds, Command, GivenUp, Ran, Runner};
+use super::transaction::{Bounds, Command, GivenUp, MAX_RACES, Ran, Runner};
 use app::ports::Failure;
 use async_trait::async_trait;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -247,6 +247,19 @@ impl<K: Eq + Hash, D: Decide> Queues<K, D> {
             all.retain(|_, queue| !queue.is_idle());
         }
         Arc::clone(all.entry(key).or_insert_with(|| Arc::new(make())))
+    }
+}
+
+/// Races that a batch may lose before it is halved: one bad request then fails alone.
+const MAX_RACES_OF_MANY: u32 = 2;
+
+/// Races that a batch of so many requests may lose.
+#[must_use]
+pub const fn max_races(requests: usize) -> u32 {
+    if requests > 1 {
+        MAX_RACES_OF_MANY
+    } else {
+        MAX_RACES
     }
 }
 

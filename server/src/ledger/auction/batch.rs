@@ -8,9 +8,9 @@
 //! every bucket, so the two cannot both succeed.
 
 use super::super::checkout::MAX_ROWS;
-use super::super::queue::Earlier;
+use super::super::queue::{Earlier, max_races};
 use super::super::rows::LotRead;
-use super::super::transaction::{Command, MAX_RACES, Tx, TxError};
+use super::super::transaction::{Command, Tx, TxError};
 use super::offer::{Offer, Reply, Wish};
 use super::snapshot::{Snapshot, Wanted};
 use super::{news, write};
@@ -29,9 +29,6 @@ use uuid::Uuid;
 /// Offers of a batch. An accepted one writes at most 14 rows of its own, so that
 /// [`MAX_ROWS`] allows about 150 of them; refusals write one.
 pub const MAX_OFFERS: usize = 200;
-
-/// Races that a batch may lose before it is halved: one bad offer then fails alone.
-const MAX_RACES_OF_MANY: u32 = 2;
 
 /// What became of one offer.
 #[derive(Clone, Debug)]
@@ -124,11 +121,7 @@ impl Command for LotBatch {
     const NAME: &'static str = "offers";
 
     fn max_races(&self) -> u32 {
-        if self.range.len() > 1 {
-            MAX_RACES_OF_MANY
-        } else {
-            MAX_RACES
-        }
+        max_races(self.range.len())
     }
 
     /// One outcome for each offer, in order; fewer than there were offers if the batch was full

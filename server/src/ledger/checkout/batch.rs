@@ -4,8 +4,8 @@
 //! key is the hash of tenant and key, written in the same statement as everything that it rests
 //! on. A twin under way on another node makes the batch lose a race; it then finds the twin's row.
 
-use super::super::queue::Earlier;
-use super::super::transaction::{Command, MAX_RACES, Tx, TxError};
+use super::super::queue::{Earlier, max_races};
+use super::super::transaction::{Command, Tx, TxError};
 use super::batch_rows::{self, Made};
 use super::snapshot::Snapshot;
 use async_trait::async_trait;
@@ -23,9 +23,6 @@ pub const MAX_ROWS: usize = 2_400;
 /// Requests of a batch. With four rows of its own each, and a shared row of stock and budget now
 /// and then, 500 stay below [`MAX_ROWS`]; their event has 100 KB, where DynamoDB takes 400.
 pub const MAX_ASKS: usize = 500;
-
-/// Races that a batch may lose before it is halved: one bad request then fails alone.
-const MAX_RACES_OF_MANY: u32 = 2;
 
 /// What never changes about an item, as the kernel remembers it.
 #[derive(Clone, Copy, Debug)]
@@ -128,11 +125,7 @@ impl Command for CommitBatch {
     const NAME: &'static str = "commit";
 
     fn max_races(&self) -> u32 {
-        if self.range.len() > 1 {
-            MAX_RACES_OF_MANY
-        } else {
-            MAX_RACES
-        }
+        max_races(self.range.len())
     }
 
     async fn attempt(&self, tx: &mut Tx) -> Result<Answers, TxError> {

@@ -1,39 +1,19 @@
 //! A lot's room: the lot, and its ladder of bids or claims.
 
-use super::super::rows::{LotRead, LotRow, lot_columns, lot_joins, money, now_ms};
+use super::super::auction::read::lot as read_lot;
+use super::super::rows::{LotRead, money};
 use super::super::transaction::{Tx, TxError};
 use shared::auction::Mechanism;
 use shared::view::{LadderLine, MAX_LADDER_LINES, Person, RoomView};
 use shared::{BidId, ClaimId, LotId, PrincipalId, Timestamp};
 use uuid::Uuid;
 
-#[derive(sqlx::FromRow)]
-struct TimedLotRow {
-    now_ms: i64,
-    #[sqlx(flatten)]
-    lot: LotRow,
-}
-
 /// A lot's room, `None` if there is no such lot.
 ///
 /// # Errors
 /// What the database says, or a row that cannot be read.
 pub async fn room(tx: &mut Tx, lot: LotId) -> Result<Option<RoomView>, TxError> {
-    let query = sqlx::query_as(concat!(
-        "SELECT ",
-        now_ms!(),
-        " AS now_ms, ",
-        lot_columns!(),
-        " FROM lots l ",
-        lot_joins!(),
-        " WHERE l.lot_id = $1"
-    ))
-    .bind(lot.uuid());
-    let rows: Vec<TimedLotRow> = tx.fetch_all(query).await?;
-    let Some(row) = rows.first() else {
-        return Ok(None);
-    };
-    let Some(read) = row.lot.read()? else {
+    let Some((read, now)) = read_lot(tx, lot).await? else {
         return Ok(None);
     };
     let ladder = ladder(tx, &read).await?;
@@ -41,7 +21,7 @@ pub async fn room(tx: &mut Tx, lot: LotId) -> Result<Option<RoomView>, TxError> 
         lot: read.view,
         description: read.description,
         ladder,
-        server_time: Timestamp(row.now_ms),
+        server_time: now,
     }))
 }
 
