@@ -4,7 +4,7 @@ use super::load::{self, Target, Until};
 use axum::Router;
 use axum::routing::post;
 use http::Request;
-use http_body_util::Full;
+use hyper::body::Bytes;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -34,7 +34,7 @@ pub async fn measure(connections: u16, duration: Duration) -> anyhow::Result<f64
         connections,
     };
     let make_request = |_sequence| {
-        let mut request = Request::new(Full::from(BODY));
+        let mut request = Request::new(Bytes::from_static(BODY.as_bytes()));
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = http::Uri::from_static(PATH);
         request

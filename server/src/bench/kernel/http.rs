@@ -12,7 +12,6 @@ use anyhow::{Context, ensure};
 use axum::body::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{Method, Request, StatusCode};
-use http_body_util::Full;
 use shared::ItemId;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,9 +29,8 @@ const ATTEMPTS: u64 = 1_000_000;
 const QUICK_ATTEMPTS: u64 = 50_000;
 const UNITS: u32 = 100;
 
-fn request(shop: &Shop, item: ItemId, run: &str, number: u64) -> Request<Full<Bytes>> {
-    let body = Full::new(Bytes::from(shop.body(item, number)));
-    let mut request = Request::new(body);
+fn request(shop: &Shop, item: ItemId, run: &str, number: u64) -> Request<Bytes> {
+    let mut request = Request::new(Bytes::from(shop.body(item, number)));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = http::Uri::from_static("/v1/purchases/commit");
     let headers = request.headers_mut();

@@ -1,16 +1,12 @@
 //! One connection of the load generator: a request, its answer, the next request.
 
 use super::run::{Job, Run};
-use futures::future::{Either, select};
-use http::header::HOST;
-use http_body_util::{BodyExt, Full};
-use hyper::Response;
-use hyper::body::{Bytes, Incoming};
-use hyper::client::conn::http1::{self, Connection, SendRequest};
-use hyper_util::rt::TokioIo;
-use std::pin::pin;
+use super::wire::{self, WireError};
+use hyper::body::Bytes;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// Connections that break in a row, without an answer between them, before no more are made.
@@ -19,15 +15,18 @@ const MAX_BROKEN_IN_A_ROW: u32 = 20;
 /// Before the next connection: a server that starts again needs a moment.
 const RECONNECT_AFTER: Duration = Duration::from_millis(50);
 
+/// Room for a request, and for an answer, before more is made.
+const ROOM: usize = 4_096;
+
 /// Why a connection cannot be used, or not any more.
 #[derive(Debug, thiserror::Error)]
 pub enum Broken {
-    /// It was refused.
-    #[error("connecting to the server")]
-    Connect(#[from] std::io::Error),
-    /// HTTP broke off.
+    /// It was refused, or broke off.
+    #[error("the connection to the server broke")]
+    Connection(#[from] io::Error),
+    /// The server does not speak HTTP as is expected of it.
     #[error("speaking HTTP to the server")]
-    Http(#[from] hyper::Error),
+    Http(#[from] WireError),
 }
 
 pub async fn connect(run: &Run) -> Result<TcpStream, Broken> {
@@ -77,76 +76,84 @@ async fn on_one_connection(
         Some(stream) => stream,
         None => connect(run).await?,
     };
-    let (sender, connection): (_, Connection<_, Full<Bytes>>) =
-        http1::handshake(TokioIo::new(stream)).await?;
-    // Both in this task: a task of the connection's own would be woken twice a request.
-    let requests = pin!(exchange(run, sender, job, answered));
-    match select(requests, pin!(connection)).await {
-        Either::Left((ended, _connection)) => ended,
-        // The requests learn of the end by their next step.
-        Either::Right((_ended, requests)) => requests.await,
-    }
-}
-
-async fn exchange(
-    run: &Run,
-    mut sender: SendRequest<Full<Bytes>>,
-    job: &mut Option<Job>,
-    answered: &mut u64,
-) -> Result<End, Broken> {
+    let mut line = Line {
+        stream,
+        sent: Vec::with_capacity(ROOM),
+        received: Vec::with_capacity(ROOM),
+    };
     loop {
-        if sender.ready().await.is_err() {
-            return Ok(End::ClosedIdle);
-        }
-        let Job {
-            sequence,
-            due,
-            mut request,
-        } = match job.take() {
+        let next = match job.take() {
             Some(waiting) => waiting,
             None => match run.next().await {
                 Some(next) => next,
                 None => return Ok(End::NoMoreRequests),
             },
         };
-        let headers = request.headers_mut();
-        headers.entry(HOST).or_insert_with(|| run.host.clone());
-        let response = match sender.try_send_request(request).await {
-            Ok(response) => response,
-            Err(mut error) => match error.take_message() {
-                Some(request) => {
-                    // Not a byte of it was sent.
-                    *job = Some(Job {
-                        sequence,
-                        due,
-                        request,
-                    });
-                    return Ok(End::ClosedIdle);
-                }
-                None => return Err(error.into_error().into()),
-            },
-        };
-        let status = response.status();
-        let body = body(response).await?;
-        let latency = due.elapsed();
-        run.with_tally(|tally| tally.answer(status, latency));
+        if line.is_closed()? {
+            // Not a byte of it was sent.
+            *job = Some(next);
+            return Ok(End::ClosedIdle);
+        }
+        let head = line.ask(&next.request, &run.host).await?;
+        let latency = next.due.elapsed();
+        run.with_tally(|tally| tally.answer(head.status, latency));
         *answered += 1;
-        run.hand_over(sequence, status, &body);
+        let body = line.received.get(head.length..).unwrap_or_default();
+        run.hand_over(next.sequence, head.status, body);
+        if head.is_last {
+            return Ok(End::ClosedIdle);
+        }
     }
 }
 
-/// Reads a body; one that comes in a piece, as short ones do, is not copied.
-async fn body(response: Response<Incoming>) -> Result<Bytes, hyper::Error> {
-    let mut incoming = response.into_body();
-    let mut whole = Bytes::new();
-    while let Some(frame) = incoming.frame().await {
-        if let Ok(piece) = frame?.into_data() {
-            whole = if whole.is_empty() {
-                piece
-            } else {
-                [whole, piece].concat().into()
-            };
+/// A connection with the bytes of one exchange.
+struct Line {
+    stream: TcpStream,
+    sent: Vec<u8>,
+    received: Vec<u8>,
+}
+
+impl Line {
+    /// Whether the server has ended the connection, while nothing was asked.
+    fn is_closed(&self) -> Result<bool, Broken> {
+        match self.stream.try_read(&mut [0]) {
+            Ok(0) => Ok(true),
+            Ok(_) => Err(WireError::Unasked.into()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(true),
+            Err(error) => Err(error.into()),
         }
     }
-    Ok(whole)
+
+    /// Sends a request and reads its answer.
+    async fn ask(
+        &mut self,
+        request: &http::Request<Bytes>,
+        host: &str,
+    ) -> Result<wire::Head, Broken> {
+        self.sent.clear();
+        wire::encode(request, host, &mut self.sent);
+        self.stream.write_all(&self.sent).await?;
+        self.received.clear();
+        let head = loop {
+            self.read().await?;
+            if let Some(head) = wire::head(&self.received)? {
+                break head;
+            }
+        };
+        while self.received.len() < head.length + head.body {
+            self.read().await?;
+        }
+        if self.received.len() > head.length + head.body {
+            return Err(WireError::Unasked.into());
+        }
+        Ok(head)
+    }
+
+    async fn read(&mut self) -> Result<(), Broken> {
+        if self.stream.read_buf(&mut self.received).await? == 0 {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
+        Ok(())
+    }
 }

@@ -11,12 +11,12 @@
 mod connection;
 mod measured;
 mod run;
+mod wire;
 
 pub use connection::Broken;
 pub use measured::Measured;
 
-use http::{HeaderValue, Request, StatusCode};
-use http_body_util::Full;
+use http::{Request, StatusCode};
 use hyper::body::Bytes;
 use measured::Tally;
 use run::{Run, Turn};
@@ -91,8 +91,8 @@ pub struct Pace {
 pub async fn closed_loop(
     target: Target,
     until: Until,
-    make_request: impl Fn(u64) -> Request<Full<Bytes>> + Send + Sync + 'static,
-    sink: impl Fn(u64, StatusCode, &Bytes) + Send + Sync + 'static,
+    make_request: impl Fn(u64) -> Request<Bytes> + Send + Sync + 'static,
+    sink: impl Fn(u64, StatusCode, &[u8]) + Send + Sync + 'static,
 ) -> Result<Measured, LoadError> {
     let turn = match until {
         Until::Requests(requests) => Turn::Requests(requests),
@@ -110,8 +110,8 @@ pub async fn closed_loop(
 pub async fn open_loop(
     target: Target,
     pace: Pace,
-    make_request: impl Fn(u64) -> Request<Full<Bytes>> + Send + Sync + 'static,
-    sink: impl Fn(u64, StatusCode, &Bytes) + Send + Sync + 'static,
+    make_request: impl Fn(u64) -> Request<Bytes> + Send + Sync + 'static,
+    sink: impl Fn(u64, StatusCode, &[u8]) + Send + Sync + 'static,
 ) -> Result<Measured, LoadError> {
     if pace.per_second == 0 {
         return Err(LoadError::NoRate);
@@ -136,10 +136,8 @@ async fn start(
     if target.connections == 0 || target.connections > MAX_CONNECTIONS {
         return Err(LoadError::Connections(target.connections));
     }
-    let host = HeaderValue::from_str(&target.address.to_string());
-    let host = host.map_err(|error| LoadError::Prepare(io::Error::other(error)))?;
     let tally = Tally::new().map_err(|error| LoadError::Prepare(io::Error::other(error)))?;
-    let run = Run::new(target.address, host, turn, tally, ends);
+    let run = Run::new(target.address, turn, tally, ends);
     tokio::task::spawn_blocking(move || {
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -207,9 +205,9 @@ mod tests {
     use std::time::Instant;
     use tokio::net::TcpListener;
 
-    fn echo(sequence: u64) -> Request<Full<Bytes>> {
+    fn echo(sequence: u64) -> Request<Bytes> {
         Request::post("/echo")
-            .body(Full::from(sequence.to_string()))
+            .body(Bytes::from(sequence.to_string()))
             .expect("a request")
     }
 
@@ -243,7 +241,7 @@ mod tests {
         let seen = Arc::new(Mutex::new(BTreeSet::new()));
         let sink = {
             let seen = Arc::clone(&seen);
-            move |sequence: u64, status: StatusCode, body: &Bytes| {
+            move |sequence: u64, status: StatusCode, body: &[u8]| {
                 let text = String::from_utf8_lossy(body);
                 assert_eq!(text.trim_end(), sequence.to_string());
                 let long = sequence.is_multiple_of(3);
@@ -337,7 +335,7 @@ mod tests {
         let address = serve(router).await;
         let answers = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&answers);
-        let count = move |_: u64, _: StatusCode, _: &Bytes| {
+        let count = move |_: u64, _: StatusCode, _: &[u8]| {
             counted.fetch_add(1, Ordering::Relaxed);
         };
         let measured = closed_loop(to(address, 3), Until::Requests(50), echo, count).await;

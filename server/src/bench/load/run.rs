@@ -1,8 +1,7 @@
 //! What the connections of a run share: whose turn it is, and the answers so far.
 
 use super::measured::Tally;
-use http::{HeaderValue, Request, StatusCode};
-use http_body_util::Full;
+use http::{Request, StatusCode};
 use hyper::body::Bytes;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,14 +15,14 @@ const NANOS_PER_S: u128 = 1_000_000_000;
 /// The pacemaker's shortest sleep. A shorter one would only keep a core busy.
 const SHORTEST_SLEEP: Duration = Duration::from_micros(100);
 
-pub type Make = Box<dyn Fn(u64) -> Request<Full<Bytes>> + Send + Sync>;
-pub type Sink = Box<dyn Fn(u64, StatusCode, &Bytes) + Send + Sync>;
+pub type Make = Box<dyn Fn(u64) -> Request<Bytes> + Send + Sync>;
+pub type Sink = Box<dyn Fn(u64, StatusCode, &[u8]) + Send + Sync>;
 
 /// A request and when its time began.
 pub struct Job {
     pub sequence: u64,
     pub due: Instant,
-    pub request: Request<Full<Bytes>>,
+    pub request: Request<Bytes>,
 }
 
 /// When a request may be sent.
@@ -39,7 +38,7 @@ pub enum Turn {
 
 pub struct Run {
     pub address: SocketAddr,
-    pub host: HeaderValue,
+    pub host: String,
     turn: Turn,
     begun: Instant,
     taken: AtomicU64,
@@ -51,16 +50,10 @@ pub struct Run {
 }
 
 impl Run {
-    pub fn new(
-        address: SocketAddr,
-        host: HeaderValue,
-        turn: Turn,
-        tally: Tally,
-        (make, sink): (Make, Sink),
-    ) -> Self {
+    pub fn new(address: SocketAddr, turn: Turn, tally: Tally, (make, sink): (Make, Sink)) -> Self {
         Self {
             address,
-            host,
+            host: address.to_string(),
             turn,
             begun: Instant::now(),
             taken: AtomicU64::new(0),
@@ -135,7 +128,7 @@ impl Run {
         read(&mut self.tally.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub fn hand_over(&self, sequence: u64, status: StatusCode, body: &Bytes) {
+    pub fn hand_over(&self, sequence: u64, status: StatusCode, body: &[u8]) {
         (self.sink)(sequence, status, body);
     }
 
