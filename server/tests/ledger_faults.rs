@@ -279,6 +279,40 @@ async fn dead_connections_of_a_large_pool_do_not_use_up_a_commands_tries() {
     database.drop().await;
 }
 
+/// The snapshot that a statement sees, so many times.
+fn snapshots(tx: &mut Tx, count: usize) -> Reading<'_, Vec<String>> {
+    Box::pin(async move {
+        let mut seen = Vec::new();
+        for _ in 0..count {
+            let query = sqlx::query_as("SELECT now()::text || pg_backend_pid()");
+            let (text,): (String,) = tx.fetch_one(query).await?;
+            seen.push(text);
+        }
+        Ok(seen)
+    })
+}
+
+#[tokio::test]
+async fn one_statement_reads_without_a_transaction_and_a_second_one_is_refused() {
+    let database = Database::create().await;
+    let (gate, node) = gated(&database).await;
+    let runner = node.ledger.runner();
+    let one = runner.read_once(|tx| snapshots(tx, 1)).await;
+    assert_eq!(one.expect("answers").len(), 1);
+    // The first statement fails, not a BEGIN before it: the read is made again.
+    let lost = node.ledger.counters().all_retries();
+    gate.fail_statement(1);
+    let again = runner.read_once(|tx| snapshots(tx, 1)).await;
+    assert_eq!(again.expect("answers").len(), 1);
+    assert_eq!(node.ledger.counters().all_retries(), lost + 1);
+    let two = runner.read_once(|tx| snapshots(tx, 2)).await;
+    assert_eq!(two, Err(Failure::Unavailable));
+    let two = runner.read(|tx| snapshots(tx, 2)).await;
+    let two = two.expect("answers");
+    assert_eq!(two[0], two[1], "one transaction");
+    database.drop().await;
+}
+
 #[tokio::test]
 async fn a_page_is_read_again_when_its_connection_is_lost() {
     let database = Database::create().await;

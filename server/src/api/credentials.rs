@@ -90,12 +90,16 @@ fn checksum(text: &str) -> String {
         .collect()
 }
 
+/// Whether it is one of [`DIGITS`].
+const fn is_digit(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'a'..=b'z') && !matches!(byte, b'i' | b'l' | b'o' | b'u')
+}
+
 /// Whether a text has the form of a key, with its checksum.
 fn is_well_formed(text: &str) -> bool {
     let Some(rest) = text.strip_prefix(TEST).or_else(|| text.strip_prefix(LIVE)) else {
         return false;
     };
-    let is_digit = |byte: u8| DIGITS.contains(&byte);
     if rest.len() != SECRET_DIGITS + CHECK_DIGITS || !rest.bytes().all(is_digit) {
         return false;
     }
@@ -167,7 +171,7 @@ impl Credentials {
     pub async fn find(&self, KeyHash(hash): &KeyHash) -> Result<Tenant, Problem> {
         let text = hexadecimal(hash);
         let runner = self.ledger.runner();
-        let found = runner.read(move |tx| Box::pin(api_keys::tenant_of(tx, text.clone())));
+        let found = runner.read_once(move |tx| Box::pin(api_keys::tenant_of(tx, text.clone())));
         let found = found.await.map_err(super::undecided::failed)?;
         let (id, live) = found.ok_or_else(unauthorized)?;
         let tenant = Tenant { id, live };
@@ -193,6 +197,13 @@ pub fn unauthorized() -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn digits_are_those_of_the_table() {
+        for byte in u8::MIN..=u8::MAX {
+            assert_eq!(is_digit(byte), DIGITS.contains(&byte), "{byte}");
+        }
+    }
 
     #[test]
     fn a_key_is_known_by_its_form() {

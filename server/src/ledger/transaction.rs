@@ -75,6 +75,10 @@ pub trait Command: Send + Sync + 'static {
     /// How long it may take.
     const BOUNDS: Bounds = Bounds::COMMAND;
 
+    /// Whether it is one statement that only reads. That is a snapshot by itself, and without BEGIN
+    /// and COMMIT it is one round trip instead of three.
+    const IS_ONE_STATEMENT: bool = false;
+
     /// How many races it may lose.
     fn max_races(&self) -> u32 {
         MAX_RACES
@@ -113,6 +117,8 @@ pub struct Tx {
     events: Vec<HouseEvent>,
     poisoned: bool,
     ended: bool,
+    /// Statements that may still be run; no bound within BEGIN and COMMIT.
+    statements_left: Option<u32>,
 }
 
 impl Drop for Tx {
@@ -125,7 +131,11 @@ impl Drop for Tx {
 }
 
 impl Tx {
-    async fn begin(endpoints: &Endpoints, run: Progress) -> Result<Self, sqlx::Error> {
+    async fn begin(
+        endpoints: &Endpoints,
+        run: Progress,
+        is_one_statement: bool,
+    ) -> Result<Self, sqlx::Error> {
         let connection = endpoints.pool(run.failures).acquire().await?;
         let mut tx = Self {
             connection,
@@ -135,8 +145,11 @@ impl Tx {
             events: Vec::new(),
             poisoned: false,
             ended: false,
+            statements_left: is_one_statement.then_some(1),
         };
-        tx.connection.execute("BEGIN").await?;
+        if !is_one_statement {
+            tx.connection.execute("BEGIN").await?;
+        }
         Ok(tx)
     }
 
@@ -158,6 +171,14 @@ impl Tx {
         self.after_unknown
     }
 
+    fn admit_statement(&mut self) -> Result<(), TxError> {
+        if let Some(left) = &mut self.statements_left {
+            let second = TxError::Corrupt("a second statement without a transaction");
+            *left = left.checked_sub(1).ok_or(second)?;
+        }
+        Ok(())
+    }
+
     fn note<T>(&mut self, result: Result<T, sqlx::Error>) -> Result<T, TxError> {
         self.poisoned |= result.is_err();
         Ok(result?)
@@ -171,6 +192,7 @@ impl Tx {
         &mut self,
         query: Query<'_, Postgres, PgArguments>,
     ) -> Result<u64, TxError> {
+        self.admit_statement()?;
         let result = query.execute(&mut *self.connection).await;
         self.note(result).map(|done| done.rows_affected())
     }
@@ -186,6 +208,7 @@ impl Tx {
     where
         T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
+        self.admit_statement()?;
         let result = query.fetch_all(&mut *self.connection).await;
         self.note(result)
     }
@@ -201,6 +224,7 @@ impl Tx {
     where
         T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
+        self.admit_statement()?;
         let result = query.fetch_one(&mut *self.connection).await;
         self.note(result)
     }
@@ -229,12 +253,18 @@ impl Tx {
     }
 
     async fn commit(mut self) -> Result<Vec<HouseEvent>, sqlx::Error> {
-        self.connection.execute("COMMIT").await?;
+        if self.statements_left.is_none() {
+            self.connection.execute("COMMIT").await?;
+        }
         self.ended = true;
         Ok(std::mem::take(&mut self.events))
     }
 
     async fn roll_back(mut self) {
+        if self.statements_left.is_some() {
+            self.ended = !self.poisoned;
+            return;
+        }
         let rolled_back = timeout(ROLLBACK, self.connection.execute("ROLLBACK")).await;
         self.ended = matches!(rolled_back, Ok(Ok(_)));
     }
@@ -243,8 +273,8 @@ impl Tx {
 /// The name of every [`Read`].
 const READ: &str = "read";
 
-/// A transaction that only reads: one snapshot of all its statements.
-struct Read<T, F> {
+/// A transaction that only reads: one snapshot of all its statements, or of its only one.
+struct Read<T, F, const IS_ONE_STATEMENT: bool> {
     work: F,
     answers: PhantomData<fn() -> T>,
 }
@@ -253,13 +283,14 @@ struct Read<T, F> {
 pub type Reading<'tx, T> = Pin<Box<dyn Future<Output = Result<T, TxError>> + Send + 'tx>>;
 
 #[async_trait]
-impl<T, F> Command for Read<T, F>
+impl<T, F, const IS_ONE_STATEMENT: bool> Command for Read<T, F, IS_ONE_STATEMENT>
 where
     T: Send + 'static,
     F: for<'tx> Fn(&'tx mut Tx) -> Reading<'tx, T> + Send + Sync + 'static,
 {
     type Answer = T;
     const NAME: &'static str = READ;
+    const IS_ONE_STATEMENT: bool = IS_ONE_STATEMENT;
 
     async fn attempt(&self, tx: &mut Tx) -> Result<T, TxError> {
         (self.work)(tx).await
@@ -419,7 +450,31 @@ impl Runner {
         T: Send + 'static,
         F: for<'tx> Fn(&'tx mut Tx) -> Reading<'tx, T> + Send + Sync + 'static,
     {
-        let read = Read {
+        self.run_read::<T, F, false>(work).await
+    }
+
+    /// Reads by one statement, which needs no transaction around it.
+    ///
+    /// # Errors
+    /// [`Failure::Unavailable`] when the database does not answer in time, or when `work` runs a
+    /// second statement.
+    pub async fn read_once<T, F>(self: &Arc<Self>, work: F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: for<'tx> Fn(&'tx mut Tx) -> Reading<'tx, T> + Send + Sync + 'static,
+    {
+        self.run_read::<T, F, true>(work).await
+    }
+
+    async fn run_read<T, F, const IS_ONE_STATEMENT: bool>(
+        self: &Arc<Self>,
+        work: F,
+    ) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: for<'tx> Fn(&'tx mut Tx) -> Reading<'tx, T> + Send + Sync + 'static,
+    {
+        let read = Read::<T, F, IS_ONE_STATEMENT> {
             work,
             answers: PhantomData,
         };
@@ -519,7 +574,7 @@ impl Runner {
         command: &C,
         run: Progress,
     ) -> Result<(Tx, Result<C::Answer, TxError>), TxError> {
-        let mut tx = Tx::begin(&self.endpoints, run).await?;
+        let mut tx = Tx::begin(&self.endpoints, run, C::IS_ONE_STATEMENT).await?;
         let answer = match command.attempt(&mut tx).await {
             // A command that went on after a failed statement must not commit: COMMIT would
             // answer ROLLBACK, and the driver would not complain.

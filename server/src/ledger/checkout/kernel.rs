@@ -160,7 +160,7 @@ impl Kernel {
         }
         let card = self
             .runner
-            .read(move |tx| Box::pin(items::card(tx, item)))
+            .read_once(move |tx| Box::pin(items::card(tx, item)))
             .await
             .map_err(Undecided::Failed)?;
         let Some((card, buckets)) = card else {
@@ -243,7 +243,7 @@ impl Desk {
         let keys: Vec<Uuid> = asked.iter().map(|asked| asked.purchase.uuid()).collect();
         let read = self
             .runner
-            .read(move |tx| Box::pin(read_sold_out(tx, item, keys.clone())))
+            .read_once(move |tx| Box::pin(read_sold_out(tx, item, keys.clone())))
             .await;
         let (epoch, kept) = read.ok()?;
         if epoch != mark {
