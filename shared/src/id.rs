@@ -52,7 +52,9 @@ macro_rules! ids {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{}{}", $prefix, self.0.simple())
+                let mut digits = Uuid::encode_buffer();
+                f.write_str($prefix)?;
+                f.write_str(self.0.simple().encode_lower(&mut digits))
             }
         }
 

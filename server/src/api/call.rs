@@ -170,7 +170,7 @@ pub async fn keyed<W: Work>(
     headers: &HeaderMap,
     (route, status): (Route, StatusCode),
     body: &Bytes,
-    parse: impl FnOnce(&mut Fields) -> Option<(W, Vec<String>)>,
+    parse: impl FnOnce(&mut Fields<'_>) -> Option<(W, Vec<String>)>,
 ) -> Result<Response, Problem> {
     let key = key(headers)?;
     let mut fields = Fields::read(body)?;

@@ -350,9 +350,9 @@ pub const ENTRIES: &[Entry] = &[
 /// The entry of a code; that of `internal` for a code that is not listed, which a test rules out.
 #[must_use]
 pub fn entry(code: &str) -> &'static Entry {
-    let internal = ENTRIES.iter().find(|entry| entry.code == "internal");
-    let found = ENTRIES.iter().find(|entry| entry.code == code);
-    found.or(internal).unwrap_or(&ENTRIES[0])
+    find(code)
+        .or_else(|| find("internal"))
+        .unwrap_or(&ENTRIES[0])
 }
 
 /// The entry of a code, if there is one.

@@ -7,37 +7,45 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use shared::Currency;
 use shared::purchase::Label;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::mem;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 /// How deep brackets may be nested: our own bodies need two.
 const MAX_DEPTH: usize = 32;
 
-/// The fields of a body that have not been read yet.
+/// The fields of a body that have not been read yet. They are borrowed from it: a purchase has eight,
+/// and a rush is a matter of microseconds.
 #[derive(Debug)]
-pub struct Fields {
-    left: BTreeMap<String, Box<RawValue>>,
+pub struct Fields<'b> {
+    left: BTreeMap<Cow<'b, str>, &'b RawValue>,
     wrong: Vec<(String, String)>,
     has_malformed_id: bool,
 }
 
-struct Object(BTreeMap<String, Box<RawValue>>);
+/// A text, borrowed unless it is written with escapes.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Text<'b>(#[serde(borrow)] Cow<'b, str>);
 
-impl<'de> Deserialize<'de> for Object {
+struct Object<'b>(BTreeMap<Cow<'b, str>, &'b RawValue>);
+
+impl<'de> Deserialize<'de> for Object<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Fresh;
         impl<'de> Visitor<'de> for Fresh {
-            type Value = Object;
+            type Value = Object<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
                 let mut fields = BTreeMap::new();
-                while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
+                while let Some((Text(name), value)) = map.next_entry()? {
                     if fields.insert(name, value).is_some() {
                         return Err(A::Error::custom("a field occurs twice"));
                     }
@@ -72,18 +80,18 @@ fn is_value(body: &[u8]) -> bool {
     serde_json::from_slice::<&RawValue>(body).is_ok()
 }
 
-impl Fields {
+impl<'b> Fields<'b> {
     /// Reads a body.
     ///
     /// # Errors
     /// `malformed` if it is no JSON, `invalid` if it is JSON but no object. What was sent is not
     /// repeated.
-    pub fn read(body: &[u8]) -> Result<Self, Problem> {
+    pub fn read(body: &'b [u8]) -> Result<Self, Problem> {
         let malformed = || Problem::new("malformed", "The body is not one JSON object.");
         if depth(body) > MAX_DEPTH {
             return Err(malformed());
         }
-        match serde_json::from_slice::<Object>(body) {
+        match serde_json::from_slice::<Object<'_>>(body) {
             Ok(Object(left)) => Ok(Self {
                 left,
                 wrong: Vec::new(),
@@ -96,15 +104,21 @@ impl Fields {
         }
     }
 
-    fn refuse(&mut self, name: &str, wanted: &str) {
-        self.wrong.push((name.to_owned(), wanted.to_owned()));
+    fn refuse(&mut self, name: &str, wanted: String) {
+        self.wrong.push((name.to_owned(), wanted));
     }
 
-    fn take<T>(&mut self, name: &str, wanted: &str, read: impl Fn(&str) -> Option<T>) -> Option<T> {
+    /// Reads a field; what it must be is put into words only if it is not so.
+    fn take<T>(
+        &mut self,
+        name: &str,
+        wanted: impl Fn() -> String,
+        read: impl Fn(&'b str) -> Option<T>,
+    ) -> Option<T> {
         let value = self.left.remove(name);
-        let read = value.as_deref().and_then(|raw| read(raw.get().trim()));
+        let read = value.and_then(|raw| read(raw.get().trim()));
         if read.is_none() {
-            self.refuse(name, wanted);
+            self.refuse(name, wanted());
         }
         read
     }
@@ -119,10 +133,10 @@ impl Fields {
 
     /// An integer in a range.
     pub fn integer(&mut self, name: &str, range: RangeInclusive<i64>) -> Option<i64> {
-        let wanted = format!("an integer from {} to {}", range.start(), range.end());
-        self.take(name, &wanted, |raw| {
-            // `-0`, `1e2` and `1.0` are numbers, but not ones that money is written with.
-            let number = raw.parse::<i64>().ok().filter(|n| n.to_string() == raw);
+        let wanted = || format!("an integer from {} to {}", range.start(), range.end());
+        self.take(name, wanted, |raw| {
+            // `1e2` and `1.0` are numbers, but not ones that money is written with; nor is `-0`.
+            let number = raw.parse::<i64>().ok().filter(|_| raw != "-0");
             number.filter(|number| range.contains(number))
         })
     }
@@ -151,7 +165,7 @@ impl Fields {
         if self.is_absent(name) {
             return Some(false);
         }
-        self.take(name, "true or false", |raw| raw.parse().ok())
+        self.take(name, || "true or false".to_owned(), |raw| raw.parse().ok())
     }
 
     /// A text that can be read as a `T`.
@@ -161,8 +175,19 @@ impl Fields {
         wanted: &str,
         read: impl Fn(String) -> Option<T>,
     ) -> Option<T> {
+        let read = |text: Cow<'b, str>| read(text.into_owned());
+        self.borrowed(name, || wanted.to_owned(), read)
+    }
+
+    fn borrowed<T>(
+        &mut self,
+        name: &str,
+        wanted: impl Fn() -> String,
+        read: impl Fn(Cow<'b, str>) -> Option<T>,
+    ) -> Option<T> {
         self.take(name, wanted, |raw| {
-            serde_json::from_str::<String>(raw).ok().and_then(&read)
+            let Text(text) = serde_json::from_str(raw).ok()?;
+            read(text)
         })
     }
 
@@ -189,18 +214,22 @@ impl Fields {
     /// An id. One that is not written as ids are makes the body malformed; what is no text at all
     /// is a wrong value as elsewhere.
     pub fn id<T: FromStr>(&mut self, name: &str, prefix: &str) -> Option<T> {
-        let wanted = an_id(prefix);
-        let text = self.text(name, &wanted, Some)?;
-        self.parsed(name, &wanted, &[text])?.pop()
+        let wanted = || an_id(prefix);
+        let text = self.borrowed(name, wanted, Some)?;
+        self.well_formed(name, wanted, text.parse().ok())
     }
 
-    fn parsed<T: FromStr>(&mut self, name: &str, wanted: &str, texts: &[String]) -> Option<Vec<T>> {
-        let ids: Option<Vec<T>> = texts.iter().map(|text| text.parse().ok()).collect();
-        if ids.is_none() {
+    fn well_formed<T>(
+        &mut self,
+        name: &str,
+        wanted: impl Fn() -> String,
+        read: Option<T>,
+    ) -> Option<T> {
+        if read.is_none() {
             self.has_malformed_id = true;
-            self.refuse(name, wanted);
+            self.refuse(name, wanted());
         }
-        ids
+        read
     }
 
     /// Some ids, each once; none if the field is absent.
@@ -213,15 +242,16 @@ impl Fields {
         if self.is_absent(name) {
             return Some(Vec::new());
         }
-        let wanted = format!("up to {most} different ids: {prefix} and 32 hexadecimal digits");
-        let texts = self.take(name, &wanted, |raw| {
+        let wanted = || format!("up to {most} different ids: {prefix} and 32 hexadecimal digits");
+        let texts = self.take(name, wanted, |raw| {
             serde_json::from_str::<Vec<String>>(raw).ok()
         })?;
-        let mut ids: Vec<T> = self.parsed(name, &wanted, &texts)?;
+        let ids: Option<Vec<T>> = texts.iter().map(|text| text.parse().ok()).collect();
+        let mut ids = self.well_formed(name, wanted, ids)?;
         ids.sort();
         ids.dedup();
         if ids.len() < texts.len() || ids.len() > most {
-            self.refuse(name, &wanted);
+            self.refuse(name, wanted());
             return None;
         }
         Some(ids)
@@ -229,9 +259,8 @@ impl Fields {
 
     /// A currency.
     pub fn currency(&mut self, name: &str) -> Option<Currency> {
-        let codes = Currency::ALL.map(Currency::code).join(", ");
-        let wanted = format!("one of {codes}");
-        self.text(name, &wanted, |text| text.parse().ok())
+        let wanted = || format!("one of {}", Currency::ALL.map(Currency::code).join(", "));
+        self.borrowed(name, wanted, |text| text.parse().ok())
     }
 
     /// Ends the reading: what was not asked for is unknown, and all that is wrong is named at once.
@@ -239,12 +268,12 @@ impl Fields {
     /// # Errors
     /// `malformed` if an id is not written as ids are, else `invalid`; with every field.
     pub fn finish(mut self) -> Result<(), Problem> {
-        let unknown: Vec<String> = self.left.keys().cloned().collect();
-        for name in unknown {
+        for name in mem::take(&mut self.left).into_keys() {
             // A name is ours to repeat only if it looks like one.
             let shown =
                 name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-            self.refuse(if shown { &name } else { "" }, "unknown: leave it out");
+            let name = if shown { &name } else { "" };
+            self.refuse(name, "unknown: leave it out".to_owned());
         }
         if self.wrong.is_empty() {
             return Ok(());

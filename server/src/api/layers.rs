@@ -5,15 +5,16 @@ use super::Api;
 use super::limits::admit::admit;
 use super::problem::{self, Problem};
 use axum::Router;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::header::{self, HeaderName, HeaderValue};
+use http_body_util::Limited;
 use std::time::Duration;
-use tower_http::limit::RequestBodyLimitLayer;
 
 /// The largest body, in bytes.
-const MAX_BODY_BYTES: usize = 64 * 1024;
+const MAX_BODY_BYTES: u64 = 64 * 1024;
 
 /// The longest address, in bytes.
 const MAX_URI_BYTES: usize = 8 * 1024;
@@ -32,9 +33,7 @@ const MAX_REQUEST_ID: usize = 64;
 
 /// Puts the layers around routes.
 pub fn around(routes: Router, api: Api) -> Router {
-    routes
-        .layer(RequestBodyLimitLayer::new(MAX_BODY_BYTES))
-        .layer(from_fn_with_state(api, pass))
+    routes.layer(from_fn_with_state(api, pass))
 }
 
 /// One request from its arrival to its reply. All of it is one layer: each costs every request a few
@@ -63,6 +62,10 @@ async fn within_bounds(request: Request, next: Next) -> Response {
     if let Some(problem) = too_large(&request) {
         return problem.into_response();
     }
+    let request = match bounded(request) {
+        Ok(request) => request,
+        Err(problem) => return problem.into_response(),
+    };
     match tokio::time::timeout(API_TIMEOUT, next.run(request)).await {
         Ok(response) => tidy(response),
         Err(_elapsed) => too_slow().into_response(),
@@ -97,6 +100,23 @@ fn too_large(request: &Request) -> Option<Problem> {
         .then(|| Problem::new("header_too_large", "The headers are too large."))
 }
 
+/// A request whose body is no larger than it may be. One that tells its length is held to it by the
+/// protocol; one that does not is counted as it arrives.
+fn bounded(request: Request) -> Result<Request, Problem> {
+    match request.body().size_hint().exact() {
+        Some(length) if length > MAX_BODY_BYTES => Err(body_too_large()),
+        Some(_) => Ok(request),
+        None => Ok(request.map(|body| {
+            let most = usize::try_from(MAX_BODY_BYTES).unwrap_or(usize::MAX);
+            Body::new(Limited::new(body, most))
+        })),
+    }
+}
+
+fn body_too_large() -> Problem {
+    Problem::new("too_large", "The body has more than 64 KiB.")
+}
+
 fn too_slow() -> Problem {
     Problem::new("too_slow", "The request did not arrive in time.")
 }
@@ -112,7 +132,7 @@ fn tidy(response: Response) -> Response {
         return response;
     }
     let problem = match status.as_u16() {
-        413 => Problem::new("too_large", "The body has more than 64 KiB."),
+        413 => body_too_large(),
         400 => Problem::new("malformed", "The request cannot be read."),
         408 => too_slow(),
         _ => Problem::new("internal", "Something broke on our side."),

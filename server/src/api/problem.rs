@@ -7,6 +7,7 @@ use http::StatusCode;
 use http::header::{self, HeaderValue};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 
 /// One field that is not as it must be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -21,7 +22,7 @@ pub struct FieldError {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Problem {
     entry: &'static Entry,
-    detail: String,
+    detail: Cow<'static, str>,
     instance: Option<String>,
     is_kept: bool,
     retry_after_s: Option<u32>,
@@ -50,7 +51,7 @@ struct Body<'p> {
 impl Problem {
     /// A problem by its code.
     #[must_use]
-    pub fn new(code: &'static str, detail: impl Into<String>) -> Self {
+    pub fn new(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             entry: catalogue::entry(code),
             detail: detail.into(),

@@ -129,7 +129,7 @@ pub fn read_request(body: &[u8]) -> Result<CommitRequest, Problem> {
 }
 
 /// Reads the agent's name.
-pub fn agent(fields: &mut Fields) -> Option<AgentId> {
+pub fn agent(fields: &mut Fields<'_>) -> Option<AgentId> {
     fields.text("agent_id", "1 to 64 printable ASCII characters", |text| {
         AgentId::try_from(text).ok()
     })
@@ -149,7 +149,7 @@ pub struct TermsRead {
 
 /// Reads what a commit says besides what it names; `None` if something is wrong, which the fields
 /// remember.
-pub fn read_terms(fields: &mut Fields) -> Option<TermsRead> {
+pub fn read_terms(fields: &mut Fields<'_>) -> Option<TermsRead> {
     let agent = agent(fields);
     let quantity = fields.units("quantity", 1..=MAX_QUANTITY);
     let price = fields.integer("max_price_minor", 1..=MAX_MINOR);

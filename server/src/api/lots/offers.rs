@@ -124,7 +124,7 @@ struct Who {
     region: Region,
 }
 
-fn read_who(fields: &mut Fields) -> Option<Who> {
+fn read_who(fields: &mut Fields<'_>) -> Option<Who> {
     let lot = fields.id::<LotId>("lot_id", LotId::PREFIX);
     let mandate = fields.id::<MandateId>("mandate_id", MandateId::PREFIX);
     let agent = agent(fields);
@@ -144,7 +144,7 @@ async fn offer(
     tenant: Tenant,
     headers: &HeaderMap,
     body: &[u8],
-    read_wish: impl FnOnce(&mut Fields) -> Option<Wish>,
+    read_wish: impl FnOnce(&mut Fields<'_>) -> Option<Wish>,
 ) -> Result<Response, Problem> {
     let key = key(headers)?;
     let mut fields = Fields::read(body)?;
