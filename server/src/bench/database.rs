@@ -1,7 +1,7 @@
 //! A database of a measurement's own on the bench's PostgreSQL.
 
 use anyhow::Context;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 /// A database that nobody else uses.
 #[derive(Clone, Debug)]
@@ -45,6 +45,15 @@ impl Database {
         sqlx::query_scalar("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint")
             .fetch_one(&mut connection)
             .await
+    }
+
+    /// Has the server write out what it holds in memory.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn checkpoint(&self) -> Result<(), sqlx::Error> {
+        let mut connection = self.connect().await?;
+        connection.execute("CHECKPOINT").await.map(drop)
     }
 
     /// Drops it, whoever is connected.

@@ -2,8 +2,9 @@
 //! private PostgreSQL, one after the other.
 //!
 //! In order: stores in a folder of the bench's own, the machine, the baseline, how much load can be
-//! made, the kernel, the best of the baseline once more. Each measurement has a database of its own, which is dropped after it; the
-//! stores and their folder go away at the end.
+//! made, the kernel, the best of the baseline once more, the kernel's purchases a second once more.
+//! Each measurement has a database of its own, which is dropped after it; the stores and their
+//! folder go away at the end.
 
 pub mod ceiling;
 pub mod database;
@@ -93,11 +94,14 @@ async fn measure(options: &Options, stage: &Stage) -> anyhow::Result<Report> {
     let ceiling = ceiling::measure(CEILING_CONNECTIONS, ceiling)
         .await
         .context("measuring the load generator")?;
-    let figures = kernel::measure(stage)
+    let mut figures = kernel::measure(stage)
         .await
         .context("measuring the kernel")?;
     pgbench::again(&mut baseline, &options.pgbench, stage)
         .await
         .context("measuring the baseline once more")?;
+    kernel::again(stage, &mut figures)
+        .await
+        .context("measuring the kernel once more")?;
     Report::new(machine, stage.quick, baseline, ceiling, &figures)
 }
