@@ -8,12 +8,14 @@ use super::super::queue::{Earlier, max_races};
 use super::super::transaction::{Command, Tx, TxError};
 use super::batch_rows::{self, Made};
 use super::snapshot::Snapshot;
+use crate::ids;
 use async_trait::async_trait;
+use sha2::{Digest, Sha256};
 use shared::purchase::{Ask, CommitRequest, ItemTerms, Lane, MAX_ROWS_PER_PURCHASE, Plan, Refusal};
 use shared::{ItemId, Money, PrincipalId, PurchaseId};
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use uuid::Uuid;
 
 /// Rows that a batch may change: DSQL allows 3,000 a transaction, and what runs beside the batch's
@@ -40,12 +42,46 @@ pub struct ItemCard {
 pub struct Asked {
     /// The id that the purchase has if it is made: the key's hash.
     pub purchase: PurchaseId,
-    /// The intent's hash.
-    pub intent: Uuid,
-    /// Hash of the request's meaning.
-    pub fingerprint: Vec<u8>,
     /// The request.
     pub request: CommitRequest,
+    price: Money,
+    intent: OnceLock<Uuid>,
+    fingerprint: OnceLock<[u8; 32]>,
+}
+
+impl Asked {
+    /// A request for an item at a price.
+    #[must_use]
+    pub const fn new(purchase: PurchaseId, request: CommitRequest, price: Money) -> Self {
+        Self {
+            purchase,
+            request,
+            price,
+            intent: OnceLock::new(),
+            fingerprint: OnceLock::new(),
+        }
+    }
+
+    /// Hashes now, in the caller's task, what a batch will need of every request. The rush on an
+    /// item that is sold out needs neither hash.
+    #[must_use]
+    pub fn hashed(self) -> Self {
+        self.intent();
+        self.fingerprint();
+        self
+    }
+
+    /// The intent's hash.
+    pub fn intent(&self) -> Uuid {
+        let hash = || ids::intent(&self.request.intent(self.price));
+        *self.intent.get_or_init(hash)
+    }
+
+    /// Hash of the request's meaning.
+    pub fn fingerprint(&self) -> &[u8; 32] {
+        let hash = || Sha256::digest(self.request.meaning()).into();
+        self.fingerprint.get_or_init(hash)
+    }
 }
 
 /// What was decided about a request.
@@ -154,12 +190,12 @@ impl Command for CommitBatch {
             let key = asked.purchase;
             let answered = kept
                 .get(&key)
-                .map(|kept| (&kept.fingerprint, &kept.decision));
+                .map(|kept| (kept.fingerprint.as_slice(), &kept.decision));
             let twin = own.get(&key).and_then(|&place| made.get(place));
-            let answered =
-                answered.or_else(|| twin.map(|made| (&made.asked.fingerprint, &made.decision)));
+            let answered = answered
+                .or_else(|| twin.map(|made| (made.asked.fingerprint().as_slice(), &made.decision)));
             if let Some((fingerprint, decision)) = answered {
-                outcomes.push(if *fingerprint == asked.fingerprint {
+                outcomes.push(if fingerprint == asked.fingerprint() {
                     Outcome::Decided {
                         decision: decision.clone(),
                         replayed: twin.is_some()
@@ -173,7 +209,7 @@ impl Command for CommitBatch {
             }
             let ask = Ask {
                 purchase: key,
-                intent: asked.intent,
+                intent: asked.intent(),
                 request: &asked.request,
             };
             let decision = match plan.decide(&ask) {

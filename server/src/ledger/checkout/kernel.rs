@@ -18,7 +18,6 @@ use super::snapshot::{Kept, read_sold_out};
 use crate::ids;
 use app::ports::Failure;
 use async_trait::async_trait;
-use sha2::{Digest, Sha256};
 use shared::purchase::{CommitRequest, Lane, Named, Refusal};
 use shared::{IdempotencyKey, ItemId, PrincipalId, PurchaseId};
 use std::sync::Arc;
@@ -135,12 +134,10 @@ impl Kernel {
                 replayed: false,
             });
         };
-        let asked = Asked {
-            purchase,
-            intent: ids::intent(&request.intent(queue.decide.card.terms.price)),
-            fingerprint: Sha256::digest(request.meaning()).to_vec(),
-            request,
-        };
+        let mut asked = Asked::new(purchase, request, queue.decide.card.terms.price);
+        if queue.decide.sold_out.load(Ordering::Acquire) == IN_STOCK {
+            asked = asked.hashed();
+        }
         let answer = queue.ask(asked.request.mandate.uuid(), asked, Twins::Refuse)?;
         // A worker that panicked leaves its callers without an answer.
         let answer = answer
@@ -279,7 +276,7 @@ impl Desk {
 }
 
 fn replay(kept: &Kept, asked: &Asked) -> Decided {
-    if kept.fingerprint == asked.fingerprint {
+    if kept.fingerprint == asked.fingerprint() {
         Ok((kept.decision.clone(), true))
     } else {
         Err(Undecided::KeyReused)

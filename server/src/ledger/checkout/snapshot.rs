@@ -132,7 +132,7 @@ impl Snapshot {
     ) -> Result<Self, TxError> {
         let mandates: BTreeSet<Uuid> = asked.iter().map(|a| a.request.mandate.uuid()).collect();
         let purchases: BTreeSet<Uuid> = asked.iter().map(|a| a.purchase.uuid()).collect();
-        let intents: BTreeSet<Uuid> = asked.iter().map(|a| a.intent).collect();
+        let intents: BTreeSet<Uuid> = asked.iter().map(Asked::intent).collect();
         let query = sqlx::query_as(READ)
             .bind(card.item.uuid())
             .bind(mandates.into_iter().collect::<Vec<_>>())
