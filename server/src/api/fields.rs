@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use shared::Currency;
 use shared::purchase::Label;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::fmt;
 use std::mem;
 use std::ops::RangeInclusive;
@@ -17,11 +17,14 @@ use std::str::FromStr;
 /// How deep brackets may be nested: our own bodies need two.
 const MAX_DEPTH: usize = 32;
 
+/// Fields among which one is found by looking at each: more than any body of ours has.
+const FEW_FIELDS: usize = 16;
+
 /// The fields of a body that have not been read yet. They are borrowed from it: a purchase has eight,
 /// and a rush is a matter of microseconds.
 #[derive(Debug)]
 pub struct Fields<'b> {
-    left: BTreeMap<Cow<'b, str>, &'b RawValue>,
+    left: Vec<(Cow<'b, str>, &'b RawValue)>,
     wrong: Vec<(String, String)>,
     has_malformed_id: bool,
 }
@@ -31,7 +34,7 @@ pub struct Fields<'b> {
 #[serde(transparent)]
 struct Text<'b>(#[serde(borrow)] Cow<'b, str>);
 
-struct Object<'b>(BTreeMap<Cow<'b, str>, &'b RawValue>);
+struct Object<'b>(Vec<(Cow<'b, str>, &'b RawValue)>);
 
 impl<'de> Deserialize<'de> for Object<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -44,17 +47,35 @@ impl<'de> Deserialize<'de> for Object<'de> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
-                let mut fields = BTreeMap::new();
+                let mut fields = Vec::with_capacity(FEW_FIELDS);
                 while let Some((Text(name), value)) = map.next_entry()? {
-                    if fields.insert(name, value).is_some() {
-                        return Err(A::Error::custom("a field occurs twice"));
-                    }
+                    fields.push((name, value));
+                }
+                if has_twins(&fields) {
+                    return Err(A::Error::custom("a field occurs twice"));
                 }
                 Ok(Object(fields))
             }
         }
         deserializer.deserialize_map(Fresh)
     }
+}
+
+fn has_twins(fields: &[(Cow<'_, str>, &RawValue)]) -> bool {
+    if fields.len() > FEW_FIELDS {
+        let names: HashSet<&str> = fields.iter().map(|(name, _)| name.as_ref()).collect();
+        return names.len() < fields.len();
+    }
+    let twin = |(place, (name, _)): (usize, &(Cow<'_, str>, &RawValue))| {
+        fields.iter().take(place).any(|(other, _)| other == name)
+    };
+    fields.iter().enumerate().any(twin)
+}
+
+/// Whether brackets are nested too deep.
+fn is_too_deep(body: &str) -> bool {
+    let opening = body.bytes().filter(|byte| matches!(byte, b'{' | b'['));
+    opening.count() > MAX_DEPTH && depth(body.as_bytes()) > MAX_DEPTH
 }
 
 /// How deep brackets are nested, those in texts left out.
@@ -76,8 +97,8 @@ fn depth(body: &[u8]) -> usize {
     deepest
 }
 
-fn is_value(body: &[u8]) -> bool {
-    serde_json::from_slice::<&RawValue>(body).is_ok()
+fn is_value(body: &str) -> bool {
+    serde_json::from_str::<&RawValue>(body).is_ok()
 }
 
 impl<'b> Fields<'b> {
@@ -88,10 +109,11 @@ impl<'b> Fields<'b> {
     /// repeated.
     pub fn read(body: &'b [u8]) -> Result<Self, Problem> {
         let malformed = || Problem::new("malformed", "The body is not one JSON object.");
-        if depth(body) > MAX_DEPTH {
+        let body = std::str::from_utf8(body).map_err(|_no_text| malformed())?;
+        if is_too_deep(body) {
             return Err(malformed());
         }
-        match serde_json::from_slice::<Object<'_>>(body) {
+        match serde_json::from_str::<Object<'_>>(body) {
             Ok(Object(left)) => Ok(Self {
                 left,
                 wrong: Vec::new(),
@@ -115,7 +137,7 @@ impl<'b> Fields<'b> {
         wanted: impl Fn() -> String,
         read: impl Fn(&'b str) -> Option<T>,
     ) -> Option<T> {
-        let value = self.left.remove(name);
+        let value = self.remove(name);
         let read = value.and_then(|raw| read(raw.get().trim()));
         if read.is_none() {
             self.refuse(name, wanted());
@@ -124,11 +146,22 @@ impl<'b> Fields<'b> {
     }
 
     fn is_absent(&mut self, name: &str) -> bool {
-        let absent = self.left.get(name).is_none_or(|raw| raw.get() == "null");
+        let absent = self
+            .place(name)
+            .is_none_or(|place| self.left[place].1.get() == "null");
         if absent {
-            self.left.remove(name);
+            self.remove(name);
         }
         absent
+    }
+
+    fn place(&self, name: &str) -> Option<usize> {
+        self.left.iter().position(|(left, _)| left == name)
+    }
+
+    fn remove(&mut self, name: &str) -> Option<&'b RawValue> {
+        let place = self.place(name)?;
+        Some(self.left.remove(place).1)
     }
 
     /// An integer in a range.
@@ -268,7 +301,7 @@ impl<'b> Fields<'b> {
     /// # Errors
     /// `malformed` if an id is not written as ids are, else `invalid`; with every field.
     pub fn finish(mut self) -> Result<(), Problem> {
-        for name in mem::take(&mut self.left).into_keys() {
+        for (name, _) in mem::take(&mut self.left) {
             // A name is ours to repeat only if it looks like one.
             let shown =
                 name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
@@ -295,8 +328,8 @@ pub fn an_id(prefix: &str) -> String {
     format!("an id: {prefix} and 32 hexadecimal digits")
 }
 
-fn starts_object(body: &[u8]) -> bool {
-    body.trim_ascii_start().starts_with(b"{")
+fn starts_object(body: &str) -> bool {
+    body.trim_ascii_start().starts_with('{')
 }
 
 #[cfg(test)]

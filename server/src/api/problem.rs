@@ -9,6 +9,9 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
+/// Room for the body of a problem, so that it is not moved while it is written.
+const USUAL_BYTES: usize = 512;
+
 /// One field that is not as it must be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FieldError {
@@ -146,8 +149,11 @@ impl Problem {
             errors: &self.errors,
             more: &self.more,
         };
-        // Strings and numbers can always be written.
-        serde_json::to_string(&body).unwrap_or_default()
+        let mut text = Vec::with_capacity(USUAL_BYTES);
+        // Strings and numbers can always be written, and what is written is text.
+        let written = serde_json::to_writer(&mut text, &body);
+        let text = written.map(|()| String::from_utf8(text).unwrap_or_default());
+        text.unwrap_or_default()
     }
 }
 
