@@ -7,7 +7,8 @@ use super::page::{List, Query, one_more};
 use super::problem::Problem;
 use super::schemas::{params, resources, scalars};
 use super::undecided;
-use crate::ledger::checkout::lists::{self, Cursor, EntryFilter};
+use crate::ledger::checkout::lists::{self, EntryFilter};
+use crate::ledger::page::Cursor;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use serde::Serialize;
@@ -64,7 +65,7 @@ pub async fn entries(
     };
     let runner = api.ledger.runner();
     let wanted = one_more(page);
-    let read = runner.read(move |tx| Box::pin(lists::entries(tx, tenant.id, filter, wanted)));
+    let read = runner.read_once(move |tx| Box::pin(lists::entries(tx, tenant.id, filter, wanted)));
     listed(read.await, page, |entry| Cursor {
         at_ms: entry.at_ms,
         id: entry.transfer_id.uuid(),
@@ -119,7 +120,7 @@ pub async fn usage(
     let data = api
         .ledger
         .runner()
-        .read(move |tx| Box::pin(lists::usage(tx, tenant.id, start, end)))
+        .read_once(move |tx| Box::pin(lists::usage(tx, tenant.id, start, end)))
         .await
         .map_err(undecided::failed)?;
     Ok(found(&Usage {

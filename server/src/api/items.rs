@@ -9,7 +9,8 @@ use super::schemas::{bodies, params, resources, scalars};
 use crate::ids;
 use crate::ledger::Route;
 use crate::ledger::checkout::items::{MAX_UNITS, NewItem, Restock};
-use crate::ledger::checkout::lists::{self, Cursor};
+use crate::ledger::checkout::lists;
+use crate::ledger::page::Cursor;
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
@@ -90,7 +91,7 @@ pub async fn item(
     Id(id): Id<ItemId>,
 ) -> Result<Response, Problem> {
     let runner = api.ledger.runner();
-    let read = runner.read(move |tx| Box::pin(lists::item(tx, tenant.id, id)));
+    let read = runner.read_once(move |tx| Box::pin(lists::item(tx, tenant.id, id)));
     one(read.await, Named::Item)
 }
 
@@ -110,7 +111,7 @@ pub async fn items(
 ) -> Result<Response, Problem> {
     let page = Query::read(query.as_deref(), &["limit", "cursor"])?.page()?;
     let runner = api.ledger.runner();
-    let read = runner.read(move |tx| Box::pin(lists::items(tx, tenant.id, one_more(page))));
+    let read = runner.read_once(move |tx| Box::pin(lists::items(tx, tenant.id, one_more(page))));
     listed(read.await, page, |view| Cursor {
         at_ms: view.created_at_ms,
         id: view.item_id.uuid(),

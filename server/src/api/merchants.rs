@@ -8,8 +8,9 @@ use super::problem::Problem;
 use super::schemas::{bodies, params, resources, scalars};
 use crate::ids;
 use crate::ledger::Route;
-use crate::ledger::checkout::lists::{self, Cursor};
+use crate::ledger::checkout::lists;
 use crate::ledger::checkout::merchants::NewMerchant;
+use crate::ledger::page::Cursor;
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
@@ -74,7 +75,7 @@ pub async fn merchant(
     Id(id): Id<MerchantId>,
 ) -> Result<Response, Problem> {
     let runner = api.ledger.runner();
-    let read = runner.read(move |tx| Box::pin(lists::merchant(tx, tenant.id, id)));
+    let read = runner.read_once(move |tx| Box::pin(lists::merchant(tx, tenant.id, id)));
     one(read.await, Named::Merchant)
 }
 
@@ -94,7 +95,8 @@ pub async fn merchants(
 ) -> Result<Response, Problem> {
     let page = Query::read(query.as_deref(), &["limit", "cursor"])?.page()?;
     let runner = api.ledger.runner();
-    let read = runner.read(move |tx| Box::pin(lists::merchants(tx, tenant.id, one_more(page))));
+    let read =
+        runner.read_once(move |tx| Box::pin(lists::merchants(tx, tenant.id, one_more(page))));
     listed(read.await, page, |view| Cursor {
         at_ms: view.created_at_ms,
         id: view.merchant_id.uuid(),

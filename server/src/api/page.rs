@@ -3,7 +3,7 @@
 use super::fields::an_id;
 use super::problem::Problem;
 use super::schemas::scalars;
-use crate::ledger::checkout::lists::{Cursor, MAX_PAGE, Page};
+use crate::ledger::page::{Cursor, MAX_PAGE, Page};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::str::FromStr;

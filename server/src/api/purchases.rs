@@ -9,7 +9,8 @@ use super::page::{List, Query, one_more};
 use super::problem::Problem;
 use super::schemas::{bodies, params, scalars};
 use super::undecided;
-use crate::ledger::checkout::lists::{self, Cursor, PurchaseView};
+use crate::ledger::checkout::lists::{self, PurchaseView};
+use crate::ledger::page::Cursor;
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
@@ -249,7 +250,7 @@ pub async fn read(
     Id(id): Id<PurchaseId>,
 ) -> Result<Response, Problem> {
     let runner = api.ledger.runner();
-    let read = runner.read(move |tx| Box::pin(lists::purchase(tx, tenant.id, id)));
+    let read = runner.read_once(move |tx| Box::pin(lists::purchase(tx, tenant.id, id)));
     one(
         read.await.map(|view| view.map(PurchaseBody::from)),
         Named::Purchase,
@@ -272,7 +273,8 @@ pub async fn list(
 ) -> Result<Response, Problem> {
     let page = Query::read(query.as_deref(), &["limit", "cursor"])?.page()?;
     let runner = api.ledger.runner();
-    let read = runner.read(move |tx| Box::pin(lists::purchases(tx, tenant.id, one_more(page))));
+    let read =
+        runner.read_once(move |tx| Box::pin(lists::purchases(tx, tenant.id, one_more(page))));
     let bodies = read
         .await
         .map(|rows| rows.into_iter().map(PurchaseBody::from).collect());

@@ -8,8 +8,9 @@ use super::problem::Problem;
 use super::schemas::{bodies, params, resources};
 use crate::ledger::Route;
 use crate::ledger::checkout::items::MAX_UNITS;
-use crate::ledger::checkout::lists::{self, Cursor};
+use crate::ledger::checkout::lists;
 use crate::ledger::checkout::refunds::Refund;
+use crate::ledger::page::Cursor;
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
@@ -81,7 +82,7 @@ pub async fn refunds(
 ) -> Result<Response, Problem> {
     let page = Query::read(query.as_deref(), &["limit", "cursor"])?.page()?;
     let runner = api.ledger.runner();
-    let read = runner.read(move |tx| Box::pin(lists::refunds(tx, tenant.id, one_more(page))));
+    let read = runner.read_once(move |tx| Box::pin(lists::refunds(tx, tenant.id, one_more(page))));
     listed(read.await, page, |view| Cursor {
         at_ms: view.created_at_ms,
         id: view.refund_id.uuid(),

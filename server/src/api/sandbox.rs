@@ -13,10 +13,11 @@ use super::undecided;
 use crate::hexadecimal::hexadecimal;
 use crate::ids;
 use crate::ledger::checkout::items::NewItem;
-use crate::ledger::checkout::lists::{self, Cursor, ItemView, MandateStatus, MandateView, Page};
+use crate::ledger::checkout::lists::{self, ItemView, MandateStatus, MandateView};
 use crate::ledger::checkout::mandates::NewMandate;
 use crate::ledger::checkout::merchants::NewMerchant;
 use crate::ledger::checkout::{Reply, Work};
+use crate::ledger::page::{Cursor, Page};
 use crate::ledger::{Keyed, Ledger, Route, top_up};
 use app::ports::{Actor, Failure, Ledger as _};
 use axum::body::Bytes;
@@ -135,7 +136,7 @@ impl Sandbox {
     async fn merchant(&self, tenant: PrincipalId) -> Result<MerchantId, Failure> {
         let read = || {
             let runner = self.ledger.runner();
-            runner.read(move |tx| Box::pin(lists::merchants(tx, tenant, NEWEST)))
+            runner.read_once(move |tx| Box::pin(lists::merchants(tx, tenant, NEWEST)))
         };
         if let Some(merchant) = read().await?.first() {
             return Ok(merchant.merchant_id);
@@ -155,7 +156,7 @@ impl Sandbox {
 
     async fn newest_item(&self, tenant: PrincipalId) -> Result<Option<ItemView>, Failure> {
         let runner = self.ledger.runner();
-        let read = runner.read(move |tx| Box::pin(lists::items(tx, tenant, NEWEST)));
+        let read = runner.read_once(move |tx| Box::pin(lists::items(tx, tenant, NEWEST)));
         Ok(read.await?.into_iter().next())
     }
 
@@ -181,7 +182,7 @@ impl Sandbox {
 
     async fn newest_mandate(&self, tenant: PrincipalId) -> Result<Option<MandateView>, Failure> {
         let runner = self.ledger.runner();
-        let read = runner.read(move |tx| Box::pin(lists::mandates(tx, tenant, NEWEST)));
+        let read = runner.read_once(move |tx| Box::pin(lists::mandates(tx, tenant, NEWEST)));
         Ok(read.await?.into_iter().next())
     }
 

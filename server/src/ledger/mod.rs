@@ -10,7 +10,7 @@
 //! | `top_up`, `lots`, `people` | the other commands of people |
 //! | `checkout` | agents' purchases: the commit kernel, merchants, items, mandates, refunds |
 //! | `keys`, `posting` | idempotency keys; wallets, legs and outbox |
-//! | `read` | what pages read |
+//! | `read`, `page` | what pages read; parts of lists |
 //! | `webhooks` | webhook endpoints, deliveries and their attempts |
 //! | `outbox`, `sweeper`, `lease` | the relay, settlement at the due time, who does what |
 //! | `audit` | the queries that prove it |
@@ -24,6 +24,7 @@ mod keys;
 pub mod lease;
 pub mod lots;
 pub mod outbox;
+pub mod page;
 pub mod people;
 mod posting;
 pub mod queue;

@@ -12,7 +12,7 @@ use super::problem::Problem;
 use super::schemas::{params, scalars};
 use super::undecided;
 use crate::ledger::auction::read;
-use crate::ledger::checkout::lists::Cursor;
+use crate::ledger::page::Cursor;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use shared::LotId;
@@ -45,7 +45,7 @@ pub async fn lots(
 ) -> Result<Response, Problem> {
     let page = Query::read(query.as_deref(), &["limit", "cursor"])?.page()?;
     let runner = api.ledger.runner();
-    let read = runner.read(move |tx| Box::pin(read::open_lots(tx, one_more(page))));
+    let read = runner.read_once(move |tx| Box::pin(read::open_lots(tx, one_more(page))));
     let read = read.await.map_err(undecided::failed)?;
     // The place of a lot in the list is its end as the row has it, not as its page shows it.
     let bodies: Vec<(i64, LotBody)> = read
@@ -81,7 +81,9 @@ pub async fn lot(
     Id(id): Id<LotId>,
 ) -> Result<Response, Problem> {
     let runner = api.ledger.runner();
-    let read = runner.read(move |tx| Box::pin(read::lot(tx, id))).await;
+    let read = runner
+        .read_once(move |tx| Box::pin(read::lot(tx, id)))
+        .await;
     let read = read.map(|lot| lot.map(|(read, now)| LotBody::new(&read, now)));
     one(read, Named::Lot)
 }

@@ -12,7 +12,7 @@ use super::super::schemas::{bodies, params, scalars};
 use super::super::undecided;
 use super::views::{BidAnswer, BidBody, ClaimAnswer, ClaimBody};
 use crate::ledger::auction::{Offer, Reply, Wish, read};
-use crate::ledger::checkout::lists::Cursor;
+use crate::ledger::page::Cursor;
 use crate::ledger::queue::Twins;
 use crate::sessions::DEFAULT_REGION;
 use axum::body::Bytes;
@@ -254,7 +254,7 @@ pub async fn bid(
     Id(id): Id<BidId>,
 ) -> Result<Response, Problem> {
     let runner = api.ledger.runner();
-    let read = runner.read(move |tx| Box::pin(read::bid(tx, tenant.id, id)));
+    let read = runner.read_once(move |tx| Box::pin(read::bid(tx, tenant.id, id)));
     one(read.await.map(|row| row.map(BidBody::from)), Named::Bid)
 }
 
@@ -274,7 +274,7 @@ pub async fn bids(
 ) -> Result<Response, Problem> {
     let page = Query::read(query.as_deref(), &["limit", "cursor"])?.page()?;
     let runner = api.ledger.runner();
-    let read = runner.read(move |tx| Box::pin(read::bids(tx, tenant.id, one_more(page))));
+    let read = runner.read_once(move |tx| Box::pin(read::bids(tx, tenant.id, one_more(page))));
     let bodies = read
         .await
         .map(|rows| rows.into_iter().map(BidBody::from).collect());
@@ -301,7 +301,7 @@ pub async fn claims(
 ) -> Result<Response, Problem> {
     let page = Query::read(query.as_deref(), &["limit", "cursor"])?.page()?;
     let runner = api.ledger.runner();
-    let read = runner.read(move |tx| Box::pin(read::claims(tx, tenant.id, one_more(page))));
+    let read = runner.read_once(move |tx| Box::pin(read::claims(tx, tenant.id, one_more(page))));
     let bodies = read
         .await
         .map(|rows| rows.into_iter().map(ClaimBody::from).collect());

@@ -1,7 +1,7 @@
 //! Headers and parameters.
 
 use super::scalars;
-use crate::ledger::checkout::lists::MAX_PAGE;
+use crate::ledger::page::MAX_PAGE;
 use utoipa::IntoParams;
 use utoipa::openapi::Required;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};

@@ -1,6 +1,6 @@
 //! What agents read: lots, and the bids and claims that were made with a tenant's mandates.
 
-use super::super::checkout::lists::Page;
+use super::super::page::Page;
 pub use super::super::rows::{LotRead, reserve};
 use super::super::rows::{LotRow, count, currency, lot_columns, lot_joins, now_ms};
 use super::super::transaction::{Tx, TxError};
