@@ -321,7 +321,7 @@ pub const ENTRIES: &[Entry] = &[
         "rate_limited",
         StatusCode::TOO_MANY_REQUESTS,
         "Too many requests",
-        "The key, the address, or the item or lot that is asked for, has more requests than it may have at a time. Nothing was counted as tried, and the Idempotency-Key is still free.",
+        "The key or the address sends more requests than it may. Nothing was counted as tried, and the Idempotency-Key is still free.",
         "Repeat the request after Retry-After.",
     )),
     entry_of(
@@ -336,6 +336,13 @@ pub const ENTRIES: &[Entry] = &[
         StatusCode::SERVICE_UNAVAILABLE,
         "The ledger is busy or unreachable",
         "Nothing was decided and nothing happened.",
+        "Repeat the request with the same key after Retry-After.",
+    )),
+    passing(entry_of(
+        "overloaded",
+        StatusCode::SERVICE_UNAVAILABLE,
+        "Too many want the same thing",
+        "As many requests as may wait for one item or lot are waiting. Nothing was decided and nothing happened.",
         "Repeat the request with the same key after Retry-After.",
     )),
     passing(entry_of(

@@ -41,6 +41,7 @@ pub const COMMIT_PROBLEMS: &[&str] = &[
     "mandate_exhausted",
     "total_out_of_range",
     "in_progress",
+    "overloaded",
 ];
 
 /// The routes, each with its documentation.
@@ -57,7 +58,7 @@ pub fn routes() -> OpenApiRouter<Api> {
 /// The item's price is paid, which is never more than `max_price_minor`.
 ///
 /// A refusal is kept under its key like a receipt. If the reply is lost, or is `in_progress`,
-/// `unavailable` or `outcome_unknown`, send the same request with the same key.
+/// `overloaded`, `unavailable` or `outcome_unknown`, send the same request with the same key.
 #[utoipa::path(
     post,
     path = "/v1/purchases/commit",

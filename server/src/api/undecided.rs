@@ -39,11 +39,34 @@ pub fn problem(undecided: Undecided) -> Problem {
         )
         .retry_after(SOON_S),
         Undecided::Overloaded => Problem::new(
-            "rate_limited",
-            "Too many requests wait for the same item or lot.",
+            "overloaded",
+            "Too many requests wait for the same item or lot. Send this one again with the same key.",
         )
         .retry_after(SOON_S),
         Undecided::KeyReused => failed(Failure::KeyReused),
         Undecided::Failed(failure) => failed(failure),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_decided_may_be_sent_again_and_a_key_of_another_request_may_not() {
+        let table = [
+            (Undecided::InProgress, 409, "in_progress"),
+            (Undecided::Overloaded, 503, "overloaded"),
+            (Undecided::Failed(Failure::Unavailable), 503, "unavailable"),
+            (Undecided::Failed(Failure::Unknown), 503, "outcome_unknown"),
+            (Undecided::KeyReused, 422, "idempotency_key_reused"),
+        ];
+        for (undecided, status, code) in table {
+            let problem = problem(undecided);
+            assert_eq!(problem.code(), code);
+            assert_eq!(problem.status().as_u16(), status, "{code}");
+            let says_when = problem.body().contains("\"retry_after\":1");
+            assert_eq!(says_when, undecided != Undecided::KeyReused, "{code}");
+        }
     }
 }

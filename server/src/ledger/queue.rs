@@ -350,3 +350,50 @@ const OVER: GivenUp = GivenUp {
     class: Some(Class::Conflict),
     attempts: 0,
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::Semaphore;
+
+    /// Answers each number with itself, once it may.
+    struct Gated(Semaphore);
+
+    #[async_trait]
+    impl Decide for Gated {
+        type Asked = u32;
+        type Answer = u32;
+        const MAX_ASKS: usize = 1_000;
+
+        fn key(asked: &u32) -> Uuid {
+            Uuid::from_u128((*asked).into())
+        }
+
+        async fn decide(&self, _lane: usize, asked: &Arc<[u32]>) -> Vec<Option<u32>> {
+            let _open = self.0.acquire().await;
+            asked.iter().copied().map(Some).collect()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_lane_turns_away_at_once_and_answers_everybody_who_waits() {
+        let queue = Arc::new(Queue::new(Gated(Semaphore::new(0)), 1));
+        let ask = |number| queue.ask(Uuid::nil(), number, Twins::Refuse);
+        let first = ask(0).expect("waits");
+        // The worker takes it, and stands before the gate.
+        while !queue.lane(0).waiting.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(ask(0).err(), Some(Undecided::InProgress), "a twin");
+        let most = u32::try_from(MAX_WAITING).expect("few");
+        let waiting: Vec<_> = (1..=most).map(|n| ask(n).expect("waits")).collect();
+        assert_eq!(ask(most + 1).err(), Some(Undecided::Overloaded));
+        queue.decide.0.add_permits(1);
+        assert_eq!(first.await, Ok(0));
+        for (expected, answer) in (1..).zip(waiting) {
+            assert_eq!(answer.await, Ok(expected));
+        }
+        let again = ask(most + 1).expect("there is room again");
+        assert_eq!(again.await, Ok(most + 1));
+    }
+}

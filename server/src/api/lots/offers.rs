@@ -42,6 +42,7 @@ const PROBLEMS: &[&str] = &[
     "over_purchase_cap",
     "mandate_exhausted",
     "in_progress",
+    "overloaded",
 ];
 
 /// Those of bids.
