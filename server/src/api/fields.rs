@@ -17,9 +17,6 @@ use std::str::FromStr;
 /// How deep brackets may be nested: our own bodies need two.
 const MAX_DEPTH: usize = 32;
 
-/// Fields among which one is found by looking at each: more than any body of ours has.
-const FEW_FIELDS: usize = 16;
-
 /// The fields of a body that have not been read yet. They are borrowed from it: a purchase has eight,
 /// and a rush is a matter of microseconds.
 #[derive(Debug)]
@@ -47,11 +44,12 @@ impl<'de> Deserialize<'de> for Object<'de> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
-                let mut fields = Vec::with_capacity(FEW_FIELDS);
+                let mut fields: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
                 while let Some((Text(name), value)) = map.next_entry()? {
                     fields.push((name, value));
                 }
-                if has_twins(&fields) {
+                let names: HashSet<&str> = fields.iter().map(|(name, _)| name.as_ref()).collect();
+                if names.len() < fields.len() {
                     return Err(A::Error::custom("a field occurs twice"));
                 }
                 Ok(Object(fields))
@@ -59,23 +57,6 @@ impl<'de> Deserialize<'de> for Object<'de> {
         }
         deserializer.deserialize_map(Fresh)
     }
-}
-
-fn has_twins(fields: &[(Cow<'_, str>, &RawValue)]) -> bool {
-    if fields.len() > FEW_FIELDS {
-        let names: HashSet<&str> = fields.iter().map(|(name, _)| name.as_ref()).collect();
-        return names.len() < fields.len();
-    }
-    let twin = |(place, (name, _)): (usize, &(Cow<'_, str>, &RawValue))| {
-        fields.iter().take(place).any(|(other, _)| other == name)
-    };
-    fields.iter().enumerate().any(twin)
-}
-
-/// Whether brackets are nested too deep.
-fn is_too_deep(body: &str) -> bool {
-    let opening = body.bytes().filter(|byte| matches!(byte, b'{' | b'['));
-    opening.count() > MAX_DEPTH && depth(body.as_bytes()) > MAX_DEPTH
 }
 
 /// How deep brackets are nested, those in texts left out.
@@ -110,7 +91,7 @@ impl<'b> Fields<'b> {
     pub fn read(body: &'b [u8]) -> Result<Self, Problem> {
         let malformed = || Problem::new("malformed", "The body is not one JSON object.");
         let body = std::str::from_utf8(body).map_err(|_no_text| malformed())?;
-        if is_too_deep(body) {
+        if depth(body.as_bytes()) > MAX_DEPTH {
             return Err(malformed());
         }
         match serde_json::from_str::<Object<'_>>(body) {

@@ -47,13 +47,12 @@ impl Database {
             .await
     }
 
-    /// Has the server write out what it holds in memory.
+    /// As [`checkpoint`].
     ///
     /// # Errors
-    /// When it does not answer.
+    /// When the server does not answer.
     pub async fn checkpoint(&self) -> Result<(), sqlx::Error> {
-        let mut connection = self.connect().await?;
-        connection.execute("CHECKPOINT").await.map(drop)
+        checkpoint(&mut self.connect().await?).await
     }
 
     /// Drops it, whoever is connected.
@@ -66,6 +65,14 @@ impl Database {
             .await
             .with_context(|| format!("dropping the database {name}"))
     }
+}
+
+/// Has the server write out what it holds in memory, for all databases together.
+///
+/// # Errors
+/// When it does not answer.
+pub async fn checkpoint(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    connection.execute("CHECKPOINT").await.map(drop)
 }
 
 async fn administer(server: &str, statement: String) -> Result<(), sqlx::Error> {

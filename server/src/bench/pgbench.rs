@@ -11,7 +11,7 @@
 //! beside it.
 
 use super::Stage;
-use super::database::Database;
+use super::database::{Database, checkpoint};
 use anyhow::Context;
 use serde::Serialize;
 use sqlx::PgConnection;
@@ -265,10 +265,7 @@ pub async fn create_tables(connection: &mut PgConnection) -> Result<(), sqlx::Er
 /// When the database refuses.
 pub async fn reset(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(RESET).execute(&mut *connection).await?;
-    sqlx::raw_sql("CHECKPOINT")
-        .execute(connection)
-        .await
-        .map(drop)
+    checkpoint(connection).await
 }
 
 /// Tests that the rows are those of so many purchases: a baseline that does less than it says

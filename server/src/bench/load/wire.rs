@@ -1,6 +1,6 @@
 //! HTTP/1.1 as the load generator speaks it: a request in one write, and an answer that says how
-//! long it is. A full client costs several times as much, and that would be taken from the server
-//! that is measured.
+//! long it is. A full client costs half as much again, and that would be taken from the server that
+//! is measured.
 
 use http::header::{CONNECTION, CONTENT_LENGTH};
 use http::{Request, StatusCode};
