@@ -1,7 +1,7 @@
 //! What one connection asks for, and what it gets.
 
 use super::channel::Joined;
-use super::frames;
+use super::frame::{self, Frame};
 use super::lanes::{Lane, Lanes};
 use super::limits::{self, Bucket};
 use super::state::LiveState;
@@ -9,7 +9,6 @@ use crate::events::Audience;
 use crate::firehose::chat_text;
 use crate::ids;
 use app::ports::{Failure, Viewer};
-use axum::extract::ws::Utf8Bytes;
 use serde::Deserialize;
 use shared::LotId;
 use shared::live::{
@@ -93,8 +92,8 @@ impl Session {
         session
     }
 
-    fn encode(&self, message: ServerMessage) -> Utf8Bytes {
-        frames::encode(&self.live.clock, message)
+    fn encode(&self, message: ServerMessage) -> Frame {
+        frame::encode(&self.live.clock, message)
     }
 
     fn send(&self, message: ServerMessage) {
@@ -103,7 +102,7 @@ impl Session {
 
     fn refuse(&self, id: u32, code: ErrorCode) {
         self.live.hub.counters.frames_refused.add(1);
-        self.send(frames::error(Some(id), code));
+        self.send(frame::error(Some(id), code));
     }
 
     /// Counts any frame, also those that say nothing; `id` names the refused one, if it is known.
@@ -116,7 +115,7 @@ impl Session {
 
     fn too_fast(&mut self, id: Option<u32>) -> Flow {
         self.live.hub.counters.frames_refused.add(1);
-        self.send(frames::error(id, ErrorCode::RateLimited));
+        self.send(frame::error(id, ErrorCode::RateLimited));
         if self.forgiven.take(Instant::now()) {
             Flow::GoOn
         } else {
@@ -127,7 +126,7 @@ impl Session {
 
     fn malformed(&mut self, id: Option<u32>) -> Flow {
         self.live.hub.counters.frames_refused.add(1);
-        self.send(frames::error(id, ErrorCode::Malformed));
+        self.send(frame::error(id, ErrorCode::Malformed));
         self.malformed += 1;
         if self.malformed < MAX_MALFORMED {
             return Flow::GoOn;
@@ -227,7 +226,7 @@ impl Session {
         self.live.hub.resume(lot, self.lanes.id, since, reply)
     }
 
-    fn subscribed(&self, id: u32, channel: Channel, recovered: bool) -> Utf8Bytes {
+    fn subscribed(&self, id: u32, channel: Channel, recovered: bool) -> Frame {
         self.encode(ServerMessage::Subscribed {
             id,
             channel,
