@@ -102,6 +102,8 @@ struct Queues {
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub frames: VecDeque<Frame>,
+    /// How many of them, at the front, nobody queued: answers and the ping.
+    pub uncounted: usize,
     /// To be written after them, as the last.
     pub close: Option<Close>,
     /// Whether nothing comes after that.
@@ -292,6 +294,7 @@ impl Lanes {
         if let Some(ping) = queues.ping.take() {
             frames.extend([Frame::ping(), ping]);
         }
+        let uncounted = frames.len();
         for _ in 0..most {
             let Some(frame) = queues.pop() else { break };
             frames.push_back(frame);
@@ -301,6 +304,7 @@ impl Lanes {
         let close = queues.close.filter(|_| last);
         Batch {
             frames,
+            uncounted,
             close,
             last,
         }
@@ -311,9 +315,10 @@ impl Lanes {
         self.queues().has_more()
     }
 
-    /// Counts frames that were written.
-    pub(super) fn sent(&self, frames: usize) {
+    /// Counts frames that were written, and the calls that it took.
+    pub(super) fn sent(&self, frames: usize, calls: usize) {
         self.counters.frames_sent.add(frames);
+        self.counters.writes.add(calls);
     }
 
     fn now_ms(&self) -> u64 {

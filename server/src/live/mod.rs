@@ -23,6 +23,7 @@ mod outlet;
 mod rooms;
 mod seen;
 mod session;
+mod snapshots;
 mod state;
 mod stock;
 mod ticks;

@@ -113,6 +113,10 @@ struct Wire {
     rest: VecDeque<Frame>,
     /// Bytes of the first frame of the rest that are written.
     written: usize,
+    /// Frames at the front that nobody queued: answers and pings.
+    uncounted: usize,
+    /// Frames that went out and are to be counted.
+    counted: usize,
     /// Whether nothing comes after the rest.
     last: bool,
 }
@@ -140,6 +144,8 @@ impl Outlet {
                 frames_per_write: frames_per_write.max(1),
                 rest: VecDeque::new(),
                 written: 0,
+                uncounted: 0,
+                counted: 0,
                 last: false,
             })),
         }
@@ -200,22 +206,25 @@ impl Wire {
         if self.rest.is_empty() {
             let Batch {
                 frames,
+                uncounted,
                 close,
                 last,
             } = lanes.take(self.frames_per_write);
             self.rest = frames;
             self.rest
                 .extend(close.map(|close| Frame::close(close.code, close.reason)));
+            self.uncounted = uncounted;
             self.last = last;
         }
-        let count = self.rest.len();
+        let mut calls = 0;
         while !self.rest.is_empty() {
+            calls += 1;
             match self.hand_over() {
                 Ok(0) => return Wrote::Last,
                 Ok(bytes) => self.took(bytes),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    lanes.sent(count - self.rest.len());
+                    lanes.sent(std::mem::take(&mut self.counted), calls);
                     let waker = Waker::from(Arc::clone(lanes));
                     match self
                         .stream
@@ -229,7 +238,7 @@ impl Wire {
                 Err(_) => return Wrote::Last,
             }
         }
-        lanes.sent(count);
+        lanes.sent(std::mem::take(&mut self.counted), calls);
         if self.last {
             Wrote::Last
         } else if lanes.has_more() {
@@ -259,6 +268,145 @@ impl Wire {
         {
             self.written -= first.len();
             self.rest.pop_front();
+            if self.uncounted > 0 {
+                self.uncounted -= 1;
+            } else {
+                self.counted += 1;
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lanes::{ConnectionId, Lane};
+    use super::*;
+    use crate::live::Counters;
+    use shared::live::close_code;
+    use std::time::Duration;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    struct Pair {
+        lanes: Arc<Lanes>,
+        client: TcpStream,
+        counters: Arc<Counters>,
+    }
+
+    async fn pair(writer: &Arc<Writer>, frames_per_write: usize) -> Pair {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
+        let address = listener.local_addr().expect("bound");
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (stream, _from) = accepted.expect("accepts");
+        let counters = Arc::<Counters>::default();
+        let lanes = Lanes::to(
+            Arc::new(stream),
+            frames_per_write,
+            ConnectionId(1),
+            Arc::clone(writer),
+            Arc::clone(&counters),
+        );
+        Pair {
+            lanes: Arc::new(lanes),
+            client: client.expect("connects"),
+            counters,
+        }
+    }
+
+    fn running() -> Arc<Writer> {
+        let writer = Arc::<Writer>::default();
+        let runs = Arc::clone(&writer);
+        tokio::spawn(async move { runs.run().await });
+        writer
+    }
+
+    async fn read(client: &mut TcpStream, bytes: usize) -> Vec<u8> {
+        let mut read = vec![0; bytes];
+        let all = tokio::time::timeout(PATIENCE, client.read_exact(&mut read)).await;
+        all.expect("in time").expect("all of it");
+        read
+    }
+
+    fn frame(number: usize, bytes: usize) -> Frame {
+        Frame::text(format!("{number:0bytes$}"))
+    }
+
+    #[tokio::test]
+    async fn frames_go_out_in_order_several_in_a_call() {
+        let writer = Arc::<Writer>::default();
+        let mut pair = pair(&writer, 8).await;
+        let frames: Vec<Frame> = (0..20).map(|number| frame(number, 50)).collect();
+        for frame in &frames {
+            pair.lanes.send(Lane::Must, frame.clone());
+        }
+        assert_eq!(writer.line().len(), 1, "it stands in the line once");
+        tokio::spawn(async move { writer.run().await });
+        let expected: Vec<u8> = frames.iter().flat_map(|f| f.bytes().to_vec()).collect();
+        assert_eq!(read(&mut pair.client, expected.len()).await, expected);
+        let (sent, writes) = (&pair.counters.frames_sent, &pair.counters.writes);
+        assert_eq!((sent.get(), writes.get()), (20, 3), "8, 8 and 4");
+    }
+
+    #[tokio::test]
+    async fn who_takes_nothing_holds_up_nobody_and_misses_nothing_later() {
+        let writer = running();
+        let (mut slow, mut quick) = (pair(&writer, 4).await, pair(&writer, 4).await);
+        // More than both ends of a loopback connection hold.
+        let large = 1 << 20;
+        let frames: Vec<Frame> = (0..16).map(|number| frame(number, large)).collect();
+        let whole: usize = frames.iter().map(Frame::len).sum();
+        for frame in frames {
+            // The lane refuses what is too much, so it is given what it can take.
+            slow.lanes.send_resumed(vec![frame]);
+        }
+        quick.lanes.send(Lane::Must, frame(7, 50));
+        assert_eq!(read(&mut quick.client, 52).await, frame(7, 50).bytes());
+        let read = read(&mut slow.client, whole).await;
+        let mut rest = &read[..];
+        for number in 0..16 {
+            let expected = frame(number, large);
+            let (this, after) = rest.split_at(expected.len());
+            assert!(this == expected.bytes(), "frame {number}");
+            rest = after;
+        }
+    }
+
+    #[tokio::test]
+    async fn the_close_is_the_last_and_is_waited_for() {
+        let writer = running();
+        let mut pair = pair(&writer, 4).await;
+        pair.lanes.send(Lane::Must, frame(1, 10));
+        pair.lanes.close(close_code::POLICY, "enough");
+        pair.lanes.send(Lane::Must, frame(2, 10));
+        assert!(pair.lanes.drained().await);
+        let expected = [
+            frame(1, 10).bytes(),
+            Frame::close(close_code::POLICY, "enough").bytes(),
+        ];
+        let expected = expected.concat();
+        assert_eq!(read(&mut pair.client, expected.len()).await, expected);
+    }
+
+    #[tokio::test]
+    async fn a_blocked_socket_is_let_go_of_and_a_broken_one_is_noticed() {
+        let writer = running();
+        let blocked = pair(&writer, 64).await;
+        let large: Vec<Frame> = (0..16).map(|number| frame(number, 1 << 20)).collect();
+        blocked.lanes.send_resumed(large.clone());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let gone = Arc::downgrade(&blocked.lanes);
+        blocked.lanes.outlet.detach();
+        drop(blocked.lanes);
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while gone.strong_count() > 0 {
+            assert!(tokio::time::Instant::now() < deadline, "it keeps itself");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let broken = pair(&writer, 64).await;
+        drop(broken.client);
+        broken.lanes.send_resumed(large);
+        assert!(broken.lanes.drained().await, "there is nobody to write to");
     }
 }

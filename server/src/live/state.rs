@@ -4,6 +4,7 @@ use super::history::History;
 use super::hub::Hub;
 use super::origin::Origins;
 use super::rooms::Rooms;
+use super::snapshots::Snapshots;
 use super::stock::Stock;
 use super::ticks::Ticks;
 use crate::clock::Clock;
@@ -106,10 +107,11 @@ pub struct Inner {
     pub origins: Origins,
     pub(super) seats: Seats,
     pub(super) known_lots: KnownLots,
+    pub(super) snapshots: Snapshots,
     pub(super) frames_per_write: usize,
     pub(super) currency: Currency,
     pub(super) tasks: TaskTracker,
-    cancel: CancellationToken,
+    pub(super) cancel: CancellationToken,
 }
 
 impl Deref for LiveState {
@@ -147,6 +149,7 @@ impl LiveState {
             origins: Origins::new(config.public_url.as_ref()),
             seats: Seats::new(&config),
             known_lots: KnownLots::default(),
+            snapshots: Snapshots::default(),
             frames_per_write: config.frames_per_write,
             currency: config.currency,
             tasks: TaskTracker::new(),
