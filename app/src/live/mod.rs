@@ -3,7 +3,6 @@
 //! Everything here also compiles for the server, where nothing of it ever runs: pages render from
 //! their snapshot until [`Live::start`] has been called by an effect.
 
-mod backoff;
 mod link;
 mod registry;
 mod server_clock;
@@ -14,10 +13,10 @@ mod socket;
 mod socket;
 mod toasts;
 
-pub use backoff::{After, Backoff, after_close};
 pub use link::{Link, Shown};
 pub use registry::{Listener, Registry};
 pub use server_clock::ServerClock;
+pub use shared::live::{After, Backoff, after_close};
 pub use toasts::{Toast, Toasts, Tone};
 
 use crate::browser;

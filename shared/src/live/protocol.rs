@@ -21,7 +21,7 @@ pub const MAX_FRAME_BYTES: usize = 64 * 1024;
 
 /// Close codes. 4000–4499 mean "reconnect", 4500–4999 mean "do not".
 pub mod close_code {
-    /// The server restarts: wait a random 5 to 30 seconds.
+    /// The server restarts: wait a random 2 to 20 seconds.
     pub const RESTART: u16 = 1012;
     /// The reader is too slow, or the server too busy: resume from the last offset.
     pub const SLOW: u16 = 1013;
