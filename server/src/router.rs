@@ -102,6 +102,7 @@ pub fn router(house: House, address: SocketAddr) -> Router {
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest));
     let live = house.live.clone();
     let sockets = live::routes(live.clone());
+    let followers = live.stream.routes();
     let agents = api::routes(house.api.clone());
     Router::new()
         .route("/api/step-in", post(step_in))
@@ -120,6 +121,8 @@ pub fn router(house: House, address: SocketAddr) -> Router {
         // cookie, so no page can borrow their authority; they have limits of their own.
         .merge(sockets)
         .merge(agents)
+        // Other nodes, with the token of the stream's lease.
+        .merge(followers)
         .layer(from_fn(headers))
         .layer(CatchPanicLayer::new())
 }

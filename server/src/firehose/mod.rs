@@ -8,10 +8,11 @@
 //! | first use of a client id | `SAID#lot_…#usr_…` | the client id | body (the message) |
 //! | reactions | `REACTIONS#lot_…` | two-digit shard | kind `reactions`, lot, a number per reaction |
 //! | watcher | `PRESENCE#lot_…#` two-digit shard | the watcher's key | kind `presence`, lot, `seen_at`, `joined`, person |
+//! | lease on the stream | `STREAM` | `lease` | term, counter, address, token, body (the checkpoint: how far each shard was read) |
 //! | stock, budget | `STOCK#itm_…`, `BUDGET#mnd_…` | five-digit bucket | `left`, `version` |
 //! | balance | `BALANCE#mer_…` | currency | `minor` |
 //!
-//! Every item but these last two has `expires_at` (seconds since 1970) for `DynamoDB`'s time to live, which is for
+//! Every item but these last three has `expires_at` (seconds since 1970) for `DynamoDB`'s time to live, which is for
 //! tidiness only: it may be days late, so whatever depends on age compares timestamps.
 //!
 //! | access | operation |
@@ -23,7 +24,10 @@
 //! | latest messages | Query `CHAT#lot` backwards, limited |
 //! | react | Update with ADD |
 //! | who is there and what they feel | Query each shard of `PRESENCE#` and `REACTIONS#` |
-//! | follow everything | the table's stream, by kind |
+//! | follow everything | the table's stream, by kind; one node reads it, the others follow that node ([`stream`]) |
+//! | see who reads it | Get of the lease |
+//! | take over the reading | Update by the counter that was seen |
+//! | renew, write the checkpoint, give back | Update by the term |
 //!
 //! Events without a place have a partition of their own, so that a drop with thousands of claims
 //! a second never meets the ceiling of one partition (1,000 writes a second).
@@ -36,13 +40,12 @@ mod events;
 mod keys;
 mod projections;
 mod records;
-mod shards;
 mod stream;
 mod table;
 
 pub use error::FirehoseError;
 pub use events::Appended;
-pub use stream::{StreamItem, StreamReader};
+pub use stream::{Counts, Pulse, Role, Stream, StreamConfig, StreamItem, StreamStatus};
 
 use crate::clock::Clock;
 use app::ports::{Failure, Social};
@@ -53,6 +56,7 @@ use shared::LotId;
 use shared::view::{ChatMessage, CrowdView};
 use std::sync::Arc;
 use std::time::Duration;
+use stream::Pace;
 
 /// How long one try of a call may take before the SDK gives it up.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -60,11 +64,18 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a call may take with its tries; three tries and their waits fit.
 const CALL_TIMEOUT: Duration = Duration::from_secs(7);
 
-/// How often the stream of the embedded store is polled: a read costs about 4 ms there.
-const LOCAL_POLL: Duration = Duration::from_millis(50);
+/// How the stream of the embedded store is polled: a read costs about 4 ms there.
+const LOCAL_PACE: Pace = Pace {
+    poll: Duration::from_millis(50),
+    behind: Duration::ZERO,
+};
 
-/// How often each shard of a real stream is polled: AWS wants at most 5 reads a second a shard.
-const AWS_POLL: Duration = Duration::from_millis(200);
+/// How a real stream is polled: AWS wants at most 5 reads a second of a shard, and five full pages
+/// are as much as a partition can be written.
+const AWS_PACE: Pace = Pace {
+    poll: Duration::from_millis(200),
+    behind: Duration::from_millis(200),
+};
 
 /// Messages that a room shows when one comes in.
 pub const MAX_RECENT_MESSAGES: usize = 50;
@@ -86,7 +97,8 @@ pub struct Firehose {
     streams: aws_sdk_dynamodbstreams::Client,
     table: Arc<str>,
     clock: Arc<Clock>,
-    poll: Duration,
+    local: bool,
+    pace: Pace,
 }
 
 impl Firehose {
@@ -99,8 +111,15 @@ impl Firehose {
             streams: aws_sdk_dynamodbstreams::Client::new(&sdk),
             table: config.table.into(),
             clock,
-            poll: if local { LOCAL_POLL } else { AWS_POLL },
+            local,
+            pace: if local { LOCAL_PACE } else { AWS_PACE },
         }
+    }
+
+    /// Whether the table is one of this machine.
+    #[must_use]
+    pub const fn is_local(&self) -> bool {
+        self.local
     }
 
     /// The table's name.

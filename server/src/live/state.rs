@@ -7,8 +7,8 @@ use super::rooms::Rooms;
 use super::stock::Stock;
 use super::ticks::Ticks;
 use crate::clock::Clock;
-use crate::config::PublicUrl;
-use crate::firehose::{Firehose, StreamItem};
+use crate::config::{NodeUrl, PublicUrl};
+use crate::firehose::{Firehose, Stream, StreamConfig, StreamItem};
 use app::ports::{Ledger, Sessions};
 use shared::{Currency, LotId, PrincipalId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,6 +40,8 @@ const MAX_KNOWN_LOTS: usize = 65_536;
 pub struct LiveConfig {
     /// The address people use: its pages may open a socket. Without it this server's own may.
     pub public_url: Option<PublicUrl>,
+    /// Where the other nodes reach this one, to follow the stream.
+    pub node_url: Option<NodeUrl>,
     /// Sockets of this node.
     pub max_sockets: usize,
     /// Sockets of one person on this node.
@@ -57,6 +59,7 @@ impl Default for LiveConfig {
     fn default() -> Self {
         Self {
             public_url: None,
+            node_url: None,
             // At about 10 KiB a socket, 200 MiB.
             max_sockets: 20_000,
             max_sockets_per_person: 50,
@@ -103,6 +106,8 @@ pub struct Inner {
     pub(super) seats: Seats,
     pub(super) known_lots: KnownLots,
     pub(super) currency: Currency,
+    /// The table's stream, as this node takes part in it.
+    pub stream: Stream,
     pub(super) tasks: TaskTracker,
     cancel: CancellationToken,
 }
@@ -131,6 +136,12 @@ impl LiveState {
         hub.set_histories(all);
         let rooms = Rooms::new(firehose.clone(), Arc::clone(&hub), Arc::clone(&clock));
         let ticks = Ticks::new(Arc::clone(&hub), Arc::clone(&clock));
+        let (sender, items) = mpsc::channel(MAX_STREAM_ITEMS);
+        let stream_config = StreamConfig {
+            node_url: config.node_url.clone(),
+            ..StreamConfig::default()
+        };
+        let stream = firehose.stream(stream_config, sender);
         let state = Self(Arc::new(Inner {
             clock,
             hub,
@@ -143,23 +154,20 @@ impl LiveState {
             seats: Seats::new(&config),
             known_lots: KnownLots::default(),
             currency: config.currency,
+            stream,
             tasks: TaskTracker::new(),
             cancel: CancellationToken::new(),
         }));
-        state.follow_stream().await;
+        state.follow_stream(items).await;
         state.run_tasks(config.ping_every);
         state
     }
 
-    async fn follow_stream(&self) {
-        let mut reader = self.firehose.stream_reader();
-        match tokio::time::timeout(OPEN_TIMEOUT, reader.open()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the stream did not open, trying on"),
-            Err(_elapsed) => tracing::warn!("the stream takes long to open, trying on"),
-        }
-        let (sender, mut items) = mpsc::channel(MAX_STREAM_ITEMS);
-        self.tasks.spawn(reader.run(sender, self.cancel.clone()));
+    /// Takes part in the stream, and waits a while for a place in it: sockets that come then miss
+    /// nothing. Those that come earlier are sent to a snapshot once there is one.
+    async fn follow_stream(&self, mut items: mpsc::Receiver<StreamItem>) {
+        let stream = self.stream.clone();
+        self.tasks.spawn(stream.run(self.cancel.clone()));
         let (hub, rooms) = (Arc::clone(&self.hub), Arc::clone(&self.rooms));
         self.tasks.spawn(async move {
             while let Some(item) = items.recv().await {
@@ -171,6 +179,9 @@ impl LiveState {
                 }
             }
         });
+        if !self.stream.open(OPEN_TIMEOUT).await {
+            tracing::warn!("the stream is not open yet, sockets are served without it for now");
+        }
     }
 
     fn run_tasks(&self, ping_every: Duration) {
@@ -205,6 +216,8 @@ impl LiveState {
     /// every task.
     pub async fn shutdown(&self) {
         self.seats.close();
+        // Another node leads while this one's sockets are closed one after another.
+        self.stream.resign();
         self.hub.drain().await;
         self.cancel.cancel();
         self.rooms.farewell().await;
