@@ -353,7 +353,13 @@ mod tests {
         assert_eq!(url.authority(), "[fd00::1]:8080");
         let url: NodeUrl = "http://node-a".parse().expect("an address");
         assert_eq!(url.to_string(), "http://node-a:80");
-        for text in ["", "node-a:3000", "https://node-a", "http://node-a/x", "http://me@node-a"] {
+        for text in [
+            "",
+            "node-a:3000",
+            "https://node-a",
+            "http://node-a/x",
+            "http://me@node-a",
+        ] {
             assert_eq!(text.parse::<NodeUrl>(), Err(NodeUrlError), "{text}");
         }
     }

@@ -226,7 +226,7 @@ async fn ready(State(house): State<House>) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping").into_response();
     }
     match house.ledger.ready().await {
-        Ok(()) => "ready".into_response(),
+        Ok(()) => format!("ready\nstream: {}\n", house.live.stream.status()).into_response(),
         Err(why) => (StatusCode::SERVICE_UNAVAILABLE, why).into_response(),
     }
 }

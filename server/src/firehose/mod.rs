@@ -56,7 +56,7 @@ use shared::LotId;
 use shared::view::{ChatMessage, CrowdView};
 use std::sync::Arc;
 use std::time::Duration;
-use stream::Pace;
+use stream::{Pace, StoreClock};
 
 /// How long one try of a call may take before the SDK gives it up.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -97,6 +97,7 @@ pub struct Firehose {
     streams: aws_sdk_dynamodbstreams::Client,
     table: Arc<str>,
     clock: Arc<Clock>,
+    store_clock: StoreClock,
     local: bool,
     pace: Pace,
 }
@@ -106,11 +107,16 @@ impl Firehose {
     pub async fn connect(config: FirehoseConfig, clock: Arc<Clock>) -> Self {
         let local = config.endpoint.as_deref().is_some_and(is_plain_loopback);
         let sdk = sdk_config(config.endpoint.as_deref(), local).await;
+        let store_clock = StoreClock::default();
+        let streams = aws_sdk_dynamodbstreams::config::Builder::from(&sdk)
+            .interceptor(store_clock.clone())
+            .build();
         Self {
             dynamo: aws_sdk_dynamodb::Client::new(&sdk),
-            streams: aws_sdk_dynamodbstreams::Client::new(&sdk),
+            streams: aws_sdk_dynamodbstreams::Client::from_conf(streams),
             table: config.table.into(),
             clock,
+            store_clock,
             local,
             pace: if local { LOCAL_PACE } else { AWS_PACE },
         }

@@ -12,35 +12,35 @@
 
 mod feed;
 mod lease;
+mod part;
 mod places;
 mod reader;
 mod route;
 mod shards;
+mod store_clock;
 mod tail;
 mod tap;
+mod term;
 mod wire;
 
 pub use feed::{Counts, Pulse};
 pub(super) use places::Sequence;
 pub(super) use reader::Pace;
+pub(super) use store_clock::StoreClock;
 
 use super::Firehose;
 use crate::config::NodeUrl;
 use crate::events::HouseEvent;
 use axum::Router;
 use feed::Feed;
-use lease::{Holder, Lease, Term, Watch};
 use places::Places;
-use rand::Rng;
-use reader::{Reader, Stop};
 use serde::{Deserialize, Serialize};
 use shared::LotId;
 use shared::view::ChatMessage;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tap::TapEnd;
-use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::{Instant, timeout};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// What the stream says.
@@ -133,6 +133,35 @@ pub struct StreamStatus {
     pub counts: Counts,
 }
 
+impl fmt::Display for StreamStatus {
+    /// One line, without the addresses of nodes: anybody may read it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.role {
+            Role::Leader => write!(f, "leads, {} followers", self.followers)?,
+            Role::Follower(_) => write!(f, "follows")?,
+            Role::Waiting => write!(f, "waits for a leader")?,
+        }
+        if let Some(Pulse {
+            read_ago_ms,
+            lag_ms,
+        }) = self.pulse
+        {
+            write!(f, ", read {read_ago_ms} ms ago, lag {lag_ms} ms")?;
+        }
+        let Counts {
+            items,
+            repeats,
+            late,
+            lost,
+            cut_off,
+        } = self.counts;
+        write!(
+            f,
+            ", {items} items, {repeats} repeats, {late} late, {lost} lost, {cut_off} cut off"
+        )
+    }
+}
+
 struct Inner {
     firehose: Firehose,
     config: StreamConfig,
@@ -158,19 +187,6 @@ impl Firehose {
             resigned: CancellationToken::new(),
         }))
     }
-}
-
-/// Why a term ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum TermEnd {
-    /// The node stops.
-    Resigned,
-    /// Another node has the lease.
-    Taken,
-    /// It could not be renewed in time.
-    NotRenewed,
-    /// Nobody hears the items.
-    Unheard,
 }
 
 impl Stream {
@@ -199,7 +215,11 @@ impl Stream {
     }
 
     fn role(&self) -> Role {
-        self.0.role.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .role
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn become_a(&self, role: Role) {
@@ -219,292 +239,4 @@ impl Stream {
     pub fn resign(&self) {
         self.0.resigned.cancel();
     }
-
-    /// Leads or follows until cancelled or until nobody hears the items; a leader gives the lease
-    /// back before it ends.
-    pub async fn run(self, cancel: CancellationToken) {
-        let mut candidate = Candidate::default();
-        loop {
-            let looked = cancel.run_until_cancelled(self.next_part(&mut candidate));
-            let is_heard = match looked.await {
-                None => return,
-                Some(Part::Lead(taken)) => self.lead(taken, &mut candidate, &cancel).await,
-                Some(Part::Follow(holder)) => {
-                    let following = self.follow(&holder, &mut candidate);
-                    cancel.run_until_cancelled(following).await.unwrap_or(false)
-                }
-                Some(Part::Wait) => true,
-            };
-            if !is_heard {
-                return;
-            }
-            self.become_a(Role::Waiting);
-            let pause = tokio::time::sleep(self.pause(candidate.failures));
-            if cancel.run_until_cancelled(pause).await.is_none() {
-                return;
-            }
-        }
-    }
-
-    /// Looks at the lease, takes it if it is free, and says what this node does next.
-    async fn next_part(&self, candidate: &mut Candidate) -> Part {
-        let Some(lease) = self.look().await else {
-            candidate.failures = candidate.failures.saturating_add(1);
-            return Part::Wait;
-        };
-        if !self.is_free(&lease, candidate) {
-            return lease.holder.map_or(Part::Wait, Part::Follow);
-        }
-        if self.0.resigned.is_cancelled() {
-            return Part::Wait;
-        }
-        let taken = self.take(&lease).await;
-        taken.map_or(Part::Wait, Part::Lead)
-    }
-
-    /// Whether nobody leads: the lease was given back or is over, or is this node's own, of an
-    /// earlier term or of an earlier life at the same address.
-    fn is_free(&self, lease: &Lease, candidate: &mut Candidate) -> bool {
-        let time = self.0.config.lease_time;
-        let over = candidate.watch.is_over(lease, time, Instant::now());
-        lease.holder.as_ref().is_none_or(|holder| {
-            let own_url = self.0.config.node_url.as_ref();
-            let own_address = own_url.is_some_and(|url| holder.address == Some(url.to_string()));
-            over || own_address || candidate.last_term.as_ref() == Some(&holder.term)
-        })
-    }
-
-    async fn look(&self) -> Option<Lease> {
-        let read = timeout(self.0.config.call_time(), self.0.firehose.read_lease());
-        match read.await {
-            Ok(Ok(lease)) => Some(lease),
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "the stream's lease could not be read");
-                None
-            }
-            Err(_elapsed) => {
-                tracing::warn!("reading the stream's lease takes long");
-                None
-            }
-        }
-    }
-
-    async fn take(&self, lease: &Lease) -> Option<Taken> {
-        let config = &self.0.config;
-        let address = config.node_url.as_ref().map(ToString::to_string);
-        let until = Instant::now() + config.lead_time();
-        let taking = self.0.firehose.take_lease(lease, address.as_deref());
-        match timeout(config.call_time(), taking).await {
-            Ok(Ok(taken)) => {
-                let (term, checkpoint) = taken?;
-                Some(Taken {
-                    term,
-                    checkpoint,
-                    until,
-                })
-            }
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "the stream's lease could not be taken");
-                None
-            }
-            Err(_elapsed) => {
-                tracing::warn!("taking the stream's lease takes long");
-                None
-            }
-        }
-    }
-
-    /// Reads the stream until the term ends; answers whether anybody still hears the items.
-    async fn lead(
-        &self,
-        taken: Taken,
-        candidate: &mut Candidate,
-        cancel: &CancellationToken,
-    ) -> bool {
-        let Taken {
-            term,
-            checkpoint,
-            until,
-        } = taken;
-        let Inner { firehose, feed, .. } = &*self.0;
-        candidate.last_term = Some(term.name.clone());
-        candidate.failures = 0;
-        tracing::info!(term = term.name, "this node leads the stream");
-        self.become_a(Role::Leader);
-        feed.lead(term.token.clone());
-        let (renewed, until) = watch::channel(until);
-        let drained = Notify::new();
-        let reading = async {
-            if let Some(checkpoint) = checkpoint.filter(|_| feed.places().is_none())
-                && feed.begin(checkpoint).await.is_err()
-            {
-                return TermEnd::Unheard;
-            }
-            match Reader::new(firehose, feed, until, &drained).run().await {
-                Stop::Unheard => TermEnd::Unheard,
-                Stop::Over | Stop::Failed(_) => TermEnd::NotRenewed,
-            }
-        };
-        let end = tokio::select! {
-            end = reading => end,
-            end = self.renew(&term, &renewed, &drained) => end,
-            () = self.beat() => TermEnd::NotRenewed,
-            () = cancel.cancelled() => TermEnd::Resigned,
-            () = self.0.resigned.cancelled() => TermEnd::Resigned,
-        };
-        // Followers look at the lease when they are cut off, and should find it free.
-        if matches!(end, TermEnd::Resigned | TermEnd::Unheard) {
-            self.give_back(&term).await;
-        }
-        feed.step_down();
-        tracing::info!(term = term.name, ?end, "this node leads the stream no longer");
-        end != TermEnd::Unheard
-    }
-
-    /// Renews the lease and writes the checkpoint in time, and when a shard has been drained.
-    async fn renew(
-        &self,
-        term: &Term,
-        until: &watch::Sender<Instant>,
-        drained: &Notify,
-    ) -> TermEnd {
-        let Inner {
-            firehose,
-            config,
-            feed,
-            ..
-        } = &*self.0;
-        let mut next = Instant::now() + config.renew_every();
-        loop {
-            tokio::select! {
-                () = tokio::time::sleep_until(next) => {}
-                () = drained.notified() => {}
-            }
-            let sent = Instant::now();
-            if sent >= *until.borrow() {
-                return TermEnd::NotRenewed;
-            }
-            // What is in the feed has been handed on.
-            let places = feed.places();
-            let renewal = firehose.renew_lease(term, places.as_ref());
-            match timeout(config.call_time(), renewal).await {
-                Ok(Ok(true)) => {
-                    until.send_replace(sent + config.lead_time());
-                    next = sent + config.renew_every();
-                }
-                Ok(Ok(false)) => return TermEnd::Taken,
-                Ok(Err(error)) => {
-                    tracing::warn!(%error, "the stream's lease could not be renewed");
-                    next = Instant::now() + config.call_time() / 5;
-                }
-                Err(_elapsed) => {
-                    tracing::warn!("renewing the stream's lease takes long");
-                    next = Instant::now() + config.call_time() / 5;
-                }
-            }
-        }
-    }
-
-    async fn beat(&self) {
-        let mut beats = tokio::time::interval(self.0.config.beat_every());
-        loop {
-            beats.tick().await;
-            self.0.feed.beat();
-        }
-    }
-
-    async fn give_back(&self, term: &Term) {
-        let Inner {
-            firehose,
-            config,
-            feed,
-            ..
-        } = &*self.0;
-        let places = feed.places();
-        let giving = firehose.give_lease_back(term, places.as_ref());
-        match timeout(config.call_time(), giving).await {
-            Ok(Ok(_given)) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the stream's lease ends by itself"),
-            Err(_elapsed) => tracing::warn!("the stream's lease ends by itself"),
-        }
-    }
-
-    /// Follows a leader until it or its lease ends; answers whether anybody still hears the items.
-    async fn follow(&self, holder: &Holder, candidate: &mut Candidate) -> bool {
-        let feed = &self.0.feed;
-        let url: Option<NodeUrl> = holder.address.as_ref().and_then(|url| url.parse().ok());
-        let Some(url) = url else {
-            tracing::error!(
-                "the stream's leader has no address that others can reach: set LOTZERO_NODE_URL there"
-            );
-            feed.is_unreachable();
-            tokio::time::sleep(self.0.config.look_every()).await;
-            return true;
-        };
-        self.become_a(Role::Follower(url.clone()));
-        let silence = self.0.config.silence();
-        let first = candidate.failures == 0;
-        let end = tokio::select! {
-            end = tap::follow(&url, &holder.token, feed, silence) => end,
-            () = self.lease_moves(&holder.term, candidate) => return true,
-        };
-        if first {
-            tracing::warn!(leader = %url, reason = %end, "the stream is not followed any more");
-        }
-        match end {
-            TapEnd::Unheard => return false,
-            TapEnd::HungUp | TapEnd::Silent => candidate.failures = 0,
-            TapEnd::NoConnection | TapEnd::NotLeader(_) | TapEnd::Unreadable => {
-                feed.is_unreachable();
-                candidate.failures = candidate.failures.saturating_add(1);
-            }
-        }
-        true
-    }
-
-    /// Waits until somebody else has the lease, or nobody has.
-    async fn lease_moves(&self, term: &str, candidate: &mut Candidate) {
-        loop {
-            tokio::time::sleep(self.0.config.look_every()).await;
-            let Some(lease) = self.look().await else {
-                continue;
-            };
-            let free = self.is_free(&lease, candidate);
-            if free || lease.holder.is_none_or(|holder| holder.term != term) {
-                return;
-            }
-        }
-    }
-
-    /// Full jitter, so that followers of one leader do not all come to the next at once.
-    fn pause(&self, failures: u32) -> Duration {
-        let longest = self.0.config.lease_time / 8;
-        let bound = (longest / 8) * (1_u32 << failures.min(3));
-        rand::rng().random_range(Duration::ZERO..=bound)
-    }
-}
-
-/// What a node knows while it looks for its part.
-#[derive(Debug, Default)]
-struct Candidate {
-    watch: Watch,
-    /// The name of its own last term.
-    last_term: Option<String>,
-    /// Tries in a row that led to nothing.
-    failures: u32,
-}
-
-/// What a node does next.
-enum Part {
-    Lead(Taken),
-    Follow(Holder),
-    Wait,
-}
-
-/// A lease that was just taken.
-struct Taken {
-    term: Term,
-    checkpoint: Option<Places>,
-    /// Until when the node may read without another renewal.
-    until: Instant,
 }

@@ -32,6 +32,8 @@ pub async fn firehose(endpoint: &str) -> Firehose {
 pub struct StreamNode {
     pub name: &'static str,
     pub stream: Stream,
+    /// Where the others reach it.
+    pub url: Option<NodeUrl>,
     heard: Arc<Mutex<Vec<StreamItem>>>,
     cancel: CancellationToken,
     /// A runtime of its own: when it goes, everything of the node stops at once.
@@ -59,8 +61,9 @@ impl StreamNode {
         let started = runtime.spawn(async move {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
             let address = listener.local_addr().expect("an address");
+            let url = NodeUrl::of_listener(address, true);
             let config = StreamConfig {
-                node_url: NodeUrl::of_listener(address, true),
+                node_url: url.clone(),
                 lease_time: LEASE,
             };
             let (sender, mut items) = mpsc::channel(64);
@@ -73,11 +76,13 @@ impl StreamNode {
                     ear.lock().expect("not poisoned").push(item);
                 }
             });
-            stream
+            (stream, url)
         });
+        let (stream, url) = started.await.expect("starts");
         Self {
             name,
-            stream: started.await.expect("starts"),
+            stream,
+            url,
             heard,
             cancel,
             runtime: Some(runtime),

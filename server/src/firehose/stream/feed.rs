@@ -123,7 +123,10 @@ impl Feed {
 
     /// How far this node is; `None` before it has begun.
     pub fn places(&self) -> Option<Places> {
-        self.shared().tail.as_ref().map(|tail| tail.places().clone())
+        self.shared()
+            .tail
+            .as_ref()
+            .map(|tail| tail.places().clone())
     }
 
     /// Begins a course, or goes on elsewhere than where this node was. If it was anywhere before,
@@ -327,7 +330,11 @@ impl Feed {
 
 impl Shared {
     fn tell(&mut self, line: &Line) {
-        if self.taps.as_ref().is_some_and(|taps| !taps.followers.is_empty()) {
+        if self
+            .taps
+            .as_ref()
+            .is_some_and(|taps| !taps.followers.is_empty())
+        {
             self.send(&line.encode());
         }
     }
@@ -335,14 +342,15 @@ impl Shared {
     fn send(&mut self, line: &Bytes) {
         let Some(taps) = &mut self.taps else { return };
         let mut cut_off = 0;
-        taps.followers.retain(|lines| match lines.try_send(line.clone()) {
-            Ok(()) => true,
-            Err(mpsc::error::TrySendError::Closed(_)) => false,
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                cut_off += 1;
-                false
-            }
-        });
+        taps.followers
+            .retain(|lines| match lines.try_send(line.clone()) {
+                Ok(()) => true,
+                Err(mpsc::error::TrySendError::Closed(_)) => false,
+                Err(mpsc::error::TrySendError::Full(_)) => {
+                    cut_off += 1;
+                    false
+                }
+            });
         self.counts.cut_off += cut_off;
     }
 
@@ -352,5 +360,132 @@ impl Shared {
             read_ago_ms: u64::try_from(ago.as_millis()).unwrap_or(u64::MAX),
             lag_ms: self.pulse.unwrap_or_default().lag_ms,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::LotId;
+    use std::collections::BTreeMap;
+    use uuid::Uuid;
+
+    const SHARD: &str = "s";
+    const TOKEN: &str = "token";
+
+    fn feed() -> (Feed, mpsc::Receiver<StreamItem>) {
+        let (sender, items) = mpsc::channel(8_192);
+        (Feed::new(sender), items)
+    }
+
+    fn beginning() -> Places {
+        let shards = BTreeMap::from([(SHARD.to_owned(), Place::Beginning)]);
+        Places::of_new_course("stream".to_owned(), shards)
+    }
+
+    fn item(n: usize) -> StreamItem {
+        let n = u128::try_from(n).expect("small");
+        StreamItem::CrowdChanged(LotId::from_uuid(Uuid::from_u128(n)))
+    }
+
+    async fn take(feed: &Feed, n: usize) {
+        let sequence = Sequence::new(n.to_string());
+        let taken = feed.take(SHARD, sequence, item(n), None).await;
+        taken.expect("is heard");
+    }
+
+    /// What a line brings, if it is an item.
+    fn brought(line: &Bytes) -> Option<StreamItem> {
+        match serde_json::from_slice(line).expect("reads") {
+            Line::Item { item, .. } => Some(item),
+            Line::Begin { .. }
+            | Line::Resume
+            | Line::Moved { .. }
+            | Line::Gone { .. }
+            | Line::Beat { .. } => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_follower_that_is_stuck_is_cut_off_and_comes_back_for_the_rest() {
+        let (feed, mut items) = feed();
+        feed.lead(TOKEN.to_owned());
+        feed.begin(beginning()).await.expect("is heard");
+        let mut stuck = feed.tap(TOKEN, None).expect("comes in");
+        let all = MAX_WAITING_LINES + 500;
+        for n in 1..=all {
+            take(&feed, n).await;
+        }
+        assert_eq!((feed.followers(), feed.counts().cut_off), (0, 1));
+        for n in 1..=all {
+            assert_eq!(
+                items.recv().await,
+                Some(item(n)),
+                "nobody else waits for it"
+            );
+        }
+        let mut had = beginning();
+        had.course = feed.places().expect("has begun").course;
+        let mut heard = 0;
+        while let Some(line) = stuck.next().await {
+            if brought(&line).is_some() {
+                heard += 1;
+                assert_eq!(brought(&line), Some(item(heard)));
+            }
+        }
+        assert_eq!(heard, MAX_WAITING_LINES);
+        let place = Place::After(Sequence::new(heard.to_string()));
+        had.shards.insert(SHARD.to_owned(), place);
+        let mut back = feed.tap(TOKEN, Some(&had)).expect("comes in again");
+        feed.step_down();
+        let mut rest = Vec::new();
+        while let Some(line) = back.next().await {
+            rest.extend(brought(&line));
+        }
+        assert_eq!(rest, (heard + 1..=all).map(item).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn a_follower_of_another_course_begins_anew() {
+        let (feed, _items) = feed();
+        feed.lead(TOKEN.to_owned());
+        assert!(
+            feed.tap(TOKEN, None).is_none(),
+            "there is nothing to follow yet"
+        );
+        feed.begin(beginning()).await.expect("is heard");
+        assert!(feed.tap("another", None).is_none());
+        let mut tap = feed.tap(TOKEN, Some(&beginning())).expect("comes in");
+        let first = tap.next().await.expect("a line");
+        let first: Line = serde_json::from_slice(&first).expect("reads");
+        assert_eq!(
+            first,
+            Line::Begin {
+                places: feed.places().expect("has begun")
+            }
+        );
+        feed.step_down();
+        assert!(tap.next().await.is_none());
+        assert!(feed.tap(TOKEN, None).is_none(), "the term is over");
+    }
+
+    #[tokio::test]
+    async fn each_item_is_heard_once_and_what_was_missed_is_said() {
+        let (feed, mut items) = feed();
+        assert!(!feed.opened(Duration::ZERO).await);
+        feed.begin(beginning()).await.expect("is heard");
+        take(&feed, 1).await;
+        take(&feed, 1).await;
+        feed.advance(SHARD, Place::After(Sequence::new("3")));
+        take(&feed, 2).await;
+        take(&feed, 4).await;
+        feed.begin(beginning()).await.expect("is heard");
+        drop(feed);
+        let mut heard = Vec::new();
+        while let Some(item) = items.recv().await {
+            heard.push(item);
+        }
+        let expected = [StreamItem::Lost, item(1), item(4), StreamItem::Lost];
+        assert_eq!(heard, expected, "somebody was served before it opened");
     }
 }

@@ -250,7 +250,10 @@ mod tests {
             counter: Some(counter),
             holder: None,
         };
-        assert!(!watch.is_over(&lease(1), time, at(0)), "seen for the first time");
+        assert!(
+            !watch.is_over(&lease(1), time, at(0)),
+            "seen for the first time"
+        );
         assert!(!watch.is_over(&lease(1), time, at(4_999)));
         assert!(!watch.is_over(&lease(2), time, at(5_000)), "it was renewed");
         assert!(!watch.is_over(&lease(2), time, at(9_999)));

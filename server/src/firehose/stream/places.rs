@@ -103,6 +103,9 @@ pub(super) struct Places {
     pub stream: String,
     pub course: String,
     pub shards: BTreeMap<String, Place>,
+    /// Shards that were drained in this course and are gone: who knows of fewer has missed a whole
+    /// shard.
+    pub forgotten: usize,
 }
 
 impl Places {
@@ -113,6 +116,7 @@ impl Places {
             stream,
             course,
             shards,
+            forgotten: 0,
         }
     }
 
@@ -125,14 +129,15 @@ impl Places {
     /// what lies behind `floors`.
     pub fn have_reached(&self, floors: &Self) -> bool {
         let reached = |(shard, floor): (&String, &Place)| self.of(shard).has_reached(floor);
-        // A shard that nobody else knows is gone. Who was not at its end missed the rest.
-        let left = |(shard, place): (&String, &Place)| {
-            floors.shards.contains_key(shard) || *place == Place::Drained
-        };
+        // A shard that only they know is gone. Who was not at its end missed the rest.
+        let gone = self.shards.iter();
+        let mut gone = gone.filter(|(shard, _)| !floors.shards.contains_key(*shard));
+        let knew = self.forgotten.saturating_add(gone.clone().count());
         self.stream == floors.stream
             && self.course == floors.course
             && floors.shards.iter().all(reached)
-            && self.shards.iter().all(left)
+            && gone.all(|(_, place)| *place == Place::Drained)
+            && knew >= floors.forgotten
     }
 }
 
@@ -184,6 +189,10 @@ mod tests {
         let mut had = floors.clone();
         had.shards.insert("old".to_owned(), Place::Drained);
         assert!(had.have_reached(&floors));
+        let mut without = floors.clone();
+        without.forgotten = 1;
+        assert!(had.have_reached(&without), "it knew the one that is gone");
+        assert!(!floors.have_reached(&without), "it never heard of it");
         had.shards.insert("old".to_owned(), after(7));
         assert!(!had.have_reached(&floors));
         let other = Places::of_new_course("s".to_owned(), BTreeMap::new());

@@ -119,7 +119,7 @@ impl<'a> Reader<'a> {
         loop {
             let error = match self.follow(&mut failures).await {
                 Stop::Failed(error) => error,
-                stop => return stop,
+                stop @ (Stop::Unheard | Stop::Over) => return stop,
             };
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             tracing::warn!(%error, cause, failures, "the stream is interrupted");
@@ -181,8 +181,9 @@ impl<'a> Reader<'a> {
             }
         }
         self.catch_up(more).await?;
-        let now = self.firehose.clock.now();
-        self.feed.was_read(newest.map(|newest| now.0 - newest));
+        let now = self.firehose.store_clock.now();
+        self.feed
+            .was_read(now.zip(newest).map(|(now, newest)| now.0 - newest));
         Ok(more)
     }
 
@@ -230,12 +231,8 @@ impl<'a> Reader<'a> {
     }
 
     /// Hands a page on; answers when its newest record was written.
-    async fn take_in(
-        &mut self,
-        id: &str,
-        page: GetRecordsOutput,
-    ) -> Result<Option<i64>, Unheard> {
-        let now = self.firehose.clock.now();
+    async fn take_in(&mut self, id: &str, page: GetRecordsOutput) -> Result<Option<i64>, Unheard> {
+        let now = self.firehose.store_clock.now();
         let mut newest = None;
         for told in told_by(page.records()) {
             let Told {
@@ -244,7 +241,7 @@ impl<'a> Reader<'a> {
                 item,
             } = told;
             newest = newest.max(Some(written_at.0));
-            if now.since_ms(written_at) > MAX_AGE_MS {
+            if now.is_some_and(|now| now.since_ms(written_at) > MAX_AGE_MS) {
                 self.late = Late::Now;
                 self.feed.was_late();
                 self.feed.advance(id, Place::After(sequence));
@@ -292,7 +289,10 @@ impl<'a> Reader<'a> {
     /// Nobody will ever read what is missing, so reading begins again at the end of everything, and
     /// everybody at a snapshot.
     fn start_over(&mut self, why: &'static str) {
-        tracing::error!(why, "events of the stream are lost; everybody is sent to a snapshot");
+        tracing::error!(
+            why,
+            "events of the stream are lost; everybody is sent to a snapshot"
+        );
         self.arn = None;
         self.shards = Shards::default();
         self.polls_until_look = 0;
@@ -356,7 +356,8 @@ impl<'a> Reader<'a> {
         // A course that is about to begin says all of it.
         if !self.lost {
             let Changes { new, gone, .. } = changes;
-            new.iter().for_each(|id| self.feed.advance(id, Place::Beginning));
+            new.iter()
+                .for_each(|id| self.feed.advance(id, Place::Beginning));
             gone.iter().for_each(|id| self.feed.forget(id));
         }
         self.polls_until_look = POLLS_PER_LOOK;

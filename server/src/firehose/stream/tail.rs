@@ -109,7 +109,11 @@ impl Tail {
 
     /// Forgets a shard that is gone.
     pub fn forget(&mut self, shard: &str) {
-        self.places.shards.remove(shard);
+        if self.places.shards.remove(shard).is_none() {
+            return;
+        }
+        self.places.forgotten = self.places.forgotten.saturating_add(1);
+        self.floors.forgotten = self.places.forgotten;
         self.floors.shards.remove(shard);
         let mut freed = 0;
         self.kept.retain(|kept| {

@@ -1,8 +1,8 @@
 //! What a leader sends its followers: lines of JSON, for as long as both live.
 
-use super::places::{Place, Places, Sequence};
 use super::StreamItem;
 use super::feed::Pulse;
+use super::places::{Place, Places, Sequence};
 use axum::body::Bytes;
 use serde::{Deserialize, Serialize};
 

@@ -198,8 +198,7 @@ impl Door {
             "GetShardIterator" => {
                 let (shard, kind) = (text("ShardId"), text("ShardIteratorType"));
                 let (shard, kind) = (shard.unwrap_or_default(), kind.unwrap_or_default());
-                let iterator =
-                    lock(&shared.topology).iterator(shard, kind, text("SequenceNumber"));
+                let iterator = lock(&shared.topology).iterator(shard, kind, text("SequenceNumber"));
                 iterator.map_or_else(refusal, |it| answer(&json!({ "ShardIterator": it })))
             }
             _ => {
@@ -307,7 +306,9 @@ impl Shared {
             }
             let now = Instant::now();
             let mut topology = lock(&self.topology);
-            records.into_iter().for_each(|record| topology.take_in(record, now));
+            records
+                .into_iter()
+                .for_each(|record| topology.take_in(record, now));
         }
         lock(&self.topology).release(Instant::now());
         Ok(())

@@ -196,7 +196,9 @@ impl Topology {
     fn place(&mut self, mut record: Value) {
         let key = record.pointer("/dynamodb/Keys/pk/S");
         let mut hasher = DefaultHasher::new();
-        key.and_then(Value::as_str).unwrap_or_default().hash(&mut hasher);
+        key.and_then(Value::as_str)
+            .unwrap_or_default()
+            .hash(&mut hasher);
         let hash = hasher.finish();
         let sequence = self.next_sequence;
         // Numbers have gaps, and those of different shards are mixed.
@@ -219,7 +221,9 @@ impl Topology {
     pub fn describe(&self, arn: &str, after: Option<&str>) -> Value {
         let shards = || self.shards.iter().filter(|shard| !shard.id.is_empty());
         let begin = after.map_or(0, |after| {
-            shards().position(|shard| shard.id == after).map_or(0, |at| at + 1)
+            shards()
+                .position(|shard| shard.id == after)
+                .map_or(0, |at| at + 1)
         });
         let page: Vec<&Shard> = shards().skip(begin).take(self.shards_per_page).collect();
         let more = begin + page.len() < shards().count();
@@ -307,6 +311,11 @@ impl Topology {
     pub fn shard_of(&self, iterator: &str) -> Option<String> {
         let (_, number, _) = parse(iterator)?;
         self.shards.get(number).map(|shard| shard.id.clone())
+    }
+
+    /// How many records there are, trimmed ones included.
+    pub fn records_kept(&self) -> usize {
+        self.shards.iter().map(|shard| shard.records.len()).sum()
     }
 
     /// How many shards there were so far.

@@ -1,0 +1,143 @@
+//! A node's time as the leader: it reads, renews the lease and feeds its followers.
+
+use super::lease::Term;
+use super::part::{Candidate, Taken};
+use super::reader::{Reader, Stop};
+use super::{Inner, Role, Stream};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// Why a term ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TermEnd {
+    /// The node stops.
+    Resigned,
+    /// Another node has the lease.
+    Taken,
+    /// It could not be renewed in time.
+    NotRenewed,
+    /// Nobody hears the items.
+    Unheard,
+}
+
+impl Stream {
+    /// Reads the stream until the term ends; answers whether anybody still hears the items.
+    pub(super) async fn lead(
+        &self,
+        taken: Taken,
+        candidate: &mut Candidate,
+        cancel: &CancellationToken,
+    ) -> bool {
+        let Taken {
+            term,
+            checkpoint,
+            until,
+        } = taken;
+        let Inner { firehose, feed, .. } = &*self.0;
+        candidate.last_term = Some(term.name.clone());
+        candidate.failures = 0;
+        tracing::info!(term = term.name, "this node leads the stream");
+        self.become_a(Role::Leader);
+        feed.lead(term.token.clone());
+        let (renewed, until) = watch::channel(until);
+        let drained = Notify::new();
+        let reading = async {
+            if let Some(checkpoint) = checkpoint.filter(|_| feed.places().is_none())
+                && feed.begin(checkpoint).await.is_err()
+            {
+                return TermEnd::Unheard;
+            }
+            match Reader::new(firehose, feed, until, &drained).run().await {
+                Stop::Unheard => TermEnd::Unheard,
+                Stop::Over | Stop::Failed(_) => TermEnd::NotRenewed,
+            }
+        };
+        let end = tokio::select! {
+            end = reading => end,
+            end = self.renew(&term, &renewed, &drained) => end,
+            () = self.beat() => TermEnd::NotRenewed,
+            () = cancel.cancelled() => TermEnd::Resigned,
+            () = self.0.resigned.cancelled() => TermEnd::Resigned,
+        };
+        // Followers look at the lease when they are cut off, and should find it free.
+        if matches!(end, TermEnd::Resigned | TermEnd::Unheard) {
+            self.give_back(&term).await;
+        }
+        feed.step_down();
+        tracing::info!(
+            term = term.name,
+            ?end,
+            "this node leads the stream no longer"
+        );
+        end != TermEnd::Unheard
+    }
+
+    /// Renews the lease and writes the checkpoint in time, and when a shard has been drained.
+    async fn renew(
+        &self,
+        term: &Term,
+        until: &watch::Sender<Instant>,
+        drained: &Notify,
+    ) -> TermEnd {
+        let Inner {
+            firehose,
+            config,
+            feed,
+            ..
+        } = &*self.0;
+        let mut next = Instant::now() + config.renew_every();
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep_until(next) => {}
+                () = drained.notified() => {}
+            }
+            let sent = Instant::now();
+            if sent >= *until.borrow() {
+                return TermEnd::NotRenewed;
+            }
+            // What is in the feed has been handed on.
+            let places = feed.places();
+            let renewal = firehose.renew_lease(term, places.as_ref());
+            match timeout(config.call_time(), renewal).await {
+                Ok(Ok(true)) => {
+                    until.send_replace(sent + config.lead_time());
+                    next = sent + config.renew_every();
+                }
+                Ok(Ok(false)) => return TermEnd::Taken,
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "the stream's lease could not be renewed");
+                    next = Instant::now() + config.call_time() / 5;
+                }
+                Err(_elapsed) => {
+                    tracing::warn!("renewing the stream's lease takes long");
+                    next = Instant::now() + config.call_time() / 5;
+                }
+            }
+        }
+    }
+
+    async fn beat(&self) {
+        let mut beats = tokio::time::interval(self.0.config.beat_every());
+        loop {
+            beats.tick().await;
+            self.0.feed.beat();
+        }
+    }
+
+    async fn give_back(&self, term: &Term) {
+        let Inner {
+            firehose,
+            config,
+            feed,
+            ..
+        } = &*self.0;
+        let places = feed.places();
+        let giving = firehose.give_lease_back(term, places.as_ref());
+        match timeout(config.call_time(), giving).await {
+            Ok(Ok(_given)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the stream's lease ends by itself"),
+            Err(_elapsed) => tracing::warn!("the stream's lease ends by itself"),
+        }
+    }
+}
