@@ -62,6 +62,49 @@ enum Command {
 enum Bench {
     /// Measures the commit kernel beside pgbench, on stores of its own
     Kernel(BenchKernelArgs),
+    /// Measures the live sockets beside a bare loop and Socket.IO, on stores of its own
+    Live(BenchLiveArgs),
+    /// The process of the bench that is a node
+    #[command(hide = true)]
+    LiveSide(BenchSideArgs),
+    /// The process of the bench that only delivers
+    #[command(hide = true)]
+    LiveBare,
+    /// The process of the bench that is the crowd
+    #[command(hide = true)]
+    LiveCrowd,
+}
+
+#[cfg(feature = "local")]
+#[derive(Args)]
+struct BenchLiveArgs {
+    /// A folder in whose `node_modules` Socket.IO is
+    #[arg(long, value_name = "FOLDER")]
+    socketio: PathBuf,
+    /// Write the report to this file as JSON
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Where the folder of the bench's stores is made, on a disk; it goes away with them
+    #[arg(long, value_name = "FOLDER", default_value = "target/bench")]
+    within: PathBuf,
+    /// Short runs, to see that everything works
+    #[arg(long)]
+    quick: bool,
+}
+
+#[cfg(feature = "local")]
+#[derive(Args)]
+struct BenchSideArgs {
+    #[arg(long)]
+    database_url: String,
+    #[arg(long)]
+    dynamodb: String,
+    #[arg(long, default_value = "lotzero-bench")]
+    table: String,
+    #[arg(long)]
+    lot: Option<shared::LotId>,
+    #[arg(long)]
+    frames_per_write: usize,
 }
 
 #[cfg(feature = "local")]
@@ -172,10 +215,30 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         #[cfg(feature = "local")]
-        Command::Bench {
-            what: Bench::Kernel(args),
-        } => bench_kernel(&args).await,
+        Command::Bench { what } => bench(what).await,
     }
+}
+
+#[cfg(feature = "local")]
+async fn bench(what: Bench) -> anyhow::Result<ExitCode> {
+    use crate::bench::live;
+    match what {
+        Bench::Kernel(args) => return bench_kernel(&args).await,
+        Bench::Live(args) => return bench_live(&args).await,
+        Bench::LiveSide(args) => {
+            let options = live::side::Options {
+                database_url: args.database_url,
+                dynamodb: args.dynamodb,
+                table: args.table,
+                lot: args.lot,
+                frames_per_write: args.frames_per_write,
+            };
+            live::side::run(options).await?;
+        }
+        Bench::LiveBare => live::bare::run().await?,
+        Bench::LiveCrowd => live::crowd::run().await?,
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Opens the stores, brings the schema up and makes a ledger without sockets.
@@ -307,6 +370,22 @@ async fn bench_kernel(args: &BenchKernelArgs) -> anyhow::Result<ExitCode> {
     };
     let report = crate::bench::run(&options, say).await?;
     say(&crate::bench::print(&report));
+    if let Some(file) = &args.report {
+        write_json(file, &report)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(feature = "local")]
+async fn bench_live(args: &BenchLiveArgs) -> anyhow::Result<ExitCode> {
+    use crate::bench::live;
+    let options = live::Options {
+        socketio: args.socketio.clone(),
+        within: args.within.clone(),
+        quick: args.quick,
+    };
+    let report = live::run(&options, say).await?;
+    say(&live::print(&report));
     if let Some(file) = &args.report {
         write_json(file, &report)?;
     }

@@ -6,6 +6,34 @@ use clap::Args;
 use std::os::unix::process::CommandExt;
 
 #[derive(Debug, Args)]
+pub struct LiveArgs {
+    /// Short runs, to see that everything works
+    #[arg(long)]
+    quick: bool,
+}
+
+/// Becomes `lotzero bench live`, as [`kernel`] does.
+pub fn live(workspace: &Workspace, arguments: &LiveArgs) -> Result<()> {
+    tools::for_stores(workspace)?;
+    // Node.js runs Socket.IO.
+    tools::node(workspace)?;
+    let socketio = tools::for_live_bench(workspace)?;
+    run::server(workspace, Profile::Release)?;
+    let binary = run::binary(workspace, Profile::Release);
+    let mut command = workspace.command(&binary, &workspace.root);
+    command.args(["bench", "live", "--socketio"]).arg(socketio);
+    command
+        .arg("--report")
+        .arg(workspace.target.join("reports/live.json"));
+    command.arg("--within").arg(workspace.target.join("bench"));
+    if arguments.quick {
+        command.arg("--quick");
+    }
+    step::note("starting lotzero bench live; nothing else should run meanwhile");
+    Err(command.exec()).with_context(|| format!("starting {}", binary.display()))
+}
+
+#[derive(Debug, Args)]
 pub struct KernelArgs {
     /// Short runs, to see that everything works
     #[arg(long)]

@@ -39,6 +39,8 @@ enum Task {
 enum Bench {
     /// The commit kernel beside pgbench, one purchase a transaction, on the same PostgreSQL
     Kernel(bench::KernelArgs),
+    /// The live sockets beside a bare loop and Socket.IO, with the same frames and clients
+    Live(bench::LiveArgs),
 }
 
 #[derive(Debug, Args)]
@@ -82,9 +84,10 @@ pub fn dispatch(cli: Cli) -> Result<()> {
             run::build(&workspace, args.build.profile())?;
             test::browser(&workspace, args.build.profile(), &args.rest)
         }
-        Task::Bench {
-            what: Bench::Kernel(args),
-        } => bench::kernel(&workspace, &args),
+        Task::Bench { what } => match what {
+            Bench::Kernel(args) => bench::kernel(&workspace, &args),
+            Bench::Live(args) => bench::live(&workspace, &args),
+        },
         Task::Size => size::report(&workspace).map(drop),
         Task::Tools => {
             tools::for_build(&workspace)?;

@@ -44,6 +44,14 @@ pub fn for_browser_tests(workspace: &Workspace) -> Result<PathBuf> {
     chromium()
 }
 
+/// Installs what the live bench is measured beside, and returns the folder that holds it.
+pub fn for_live_bench(workspace: &Workspace) -> Result<PathBuf> {
+    let folder = workspace.target.join("bench-packages");
+    copy_package_files(&workspace.root.join("xtask/npm-bench"), &folder)?;
+    npm_ci(workspace, &folder, "bench", "Socket.IO from npm")?;
+    Ok(folder)
+}
+
 /// Installs rustfmt and clippy where a minimal toolchain lacks them.
 pub fn for_lints(workspace: &Workspace) -> Result<()> {
     wasm_target(workspace)?;
@@ -121,11 +129,7 @@ fn rustup(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
 
 fn npm_packages(workspace: &Workspace) -> Result<()> {
     let folder = workspace.tools();
-    std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
-    for name in ["package.json", "package-lock.json", ".npmrc"] {
-        std::fs::copy(npm_folder(workspace).join(name), folder.join(name))
-            .with_context(|| format!("copying {name} to {}", folder.display()))?;
-    }
+    copy_package_files(&npm_folder(workspace), &folder)?;
     if npm_ci(
         workspace,
         &folder,
@@ -133,6 +137,16 @@ fn npm_packages(workspace: &Workspace) -> Result<()> {
         "wasm-opt, terser, PostgreSQL 16, fonts and the reference's page from npm",
     )? {
         link_postgres_libraries(workspace)?;
+    }
+    Ok(())
+}
+
+/// Copies a list of packages and its lock to where they are installed.
+fn copy_package_files(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to).with_context(|| format!("making {}", to.display()))?;
+    for name in ["package.json", "package-lock.json", ".npmrc"] {
+        std::fs::copy(from.join(name), to.join(name))
+            .with_context(|| format!("copying {name} to {}", to.display()))?;
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! The commit kernel's side of the bench.
 
-mod http;
+pub mod http;
 mod in_process;
-mod shop;
+pub mod shop;
 
 use super::Stage;
 use super::database::Database;

@@ -9,6 +9,7 @@
 pub mod ceiling;
 pub mod database;
 pub mod kernel;
+pub mod live;
 pub mod load;
 pub mod machine;
 pub mod pgbench;

@@ -1,8 +1,8 @@
 //! One audience on this node: who listens, and for a lot what has happened.
 
+use super::frame::Frame;
 use super::lanes::{ConnectionId, Lane, Lanes};
 use super::log::{Accepted, Gap, Log};
-use axum::extract::ws::Utf8Bytes;
 use shared::live::Position;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ enum Before {
 /// Pushes that wait for a snapshot.
 #[derive(Debug, Default)]
 struct Held {
-    frames: Vec<(Lane, Utf8Bytes)>,
+    frames: Vec<(Lane, Frame)>,
     /// Whether some were thrown away, so that only a newer snapshot fits.
     overflowed: bool,
 }
@@ -47,7 +47,7 @@ struct Held {
 impl Held {
     /// Answers whether there was room. What a snapshot tells as well gives way to what it does
     /// not: notices.
-    fn push(&mut self, lane: Lane, frame: Utf8Bytes) -> bool {
+    fn push(&mut self, lane: Lane, frame: Frame) -> bool {
         if self.frames.len() >= MAX_HELD {
             self.overflowed = true;
             self.keep_notices();
@@ -108,7 +108,7 @@ pub(super) enum Next {
 pub(super) struct ChannelState {
     listeners: BTreeMap<ConnectionId, Listener>,
     /// Of a lot: its events.
-    pub log: Log<Utf8Bytes>,
+    pub log: Log<Frame>,
     /// Of a drop: the fewest units left that anybody told of.
     fewest_left: Option<u32>,
     /// Whether it is a drop: its claims have no place, so an offset does not tell what was missed.
@@ -165,7 +165,7 @@ impl ChannelState {
 
     /// Lets a listener whose snapshot could not be read go on as it was, if it was live and this
     /// node remembers everything since. Else it is removed, and told so if it was.
-    pub fn go_back(&mut self, id: ConnectionId, resync: impl FnOnce() -> Utf8Bytes) -> bool {
+    pub fn go_back(&mut self, id: ConnectionId, resync: impl FnOnce() -> Frame) -> bool {
         let Some(listener) = self.listeners.get_mut(&id) else {
             return false;
         };
@@ -194,7 +194,7 @@ impl ChannelState {
     }
 
     /// Lets a listener go on from a place, without a snapshot, if nothing in between is lost.
-    pub fn resume(&mut self, id: ConnectionId, since: Position, reply: Utf8Bytes) -> bool {
+    pub fn resume(&mut self, id: ConnectionId, since: Position, reply: Frame) -> bool {
         let Some(place) = self.log.place().filter(|_| !self.is_drop) else {
             return false;
         };
@@ -220,8 +220,8 @@ impl ChannelState {
         &mut self,
         id: ConnectionId,
         ledger_at: Option<Position>,
-        first: Vec<Utf8Bytes>,
-        resync: impl FnOnce() -> Utf8Bytes,
+        first: Vec<Frame>,
+        resync: impl FnOnce() -> Frame,
         now: Instant,
     ) -> Joined {
         let Some(listener) = self.listeners.get_mut(&id) else {
@@ -261,8 +261,8 @@ impl ChannelState {
     pub fn accept(
         &mut self,
         at: Position,
-        frame: Utf8Bytes,
-        resync: impl FnOnce() -> Utf8Bytes,
+        frame: Frame,
+        resync: impl FnOnce() -> Frame,
         now: Instant,
     ) -> Next {
         self.touched = now;
@@ -288,7 +288,7 @@ impl ChannelState {
         }
     }
 
-    fn forward(&mut self, frames: &[(i64, Utf8Bytes)]) {
+    fn forward(&mut self, frames: &[(i64, Frame)]) {
         for listener in self.listeners.values_mut() {
             let Stage::Live { seen } = &mut listener.stage else {
                 continue;
@@ -309,7 +309,7 @@ impl ChannelState {
     }
 
     /// Takes in a push without a place.
-    pub fn push(&mut self, lane: Lane, frame: &Utf8Bytes) {
+    pub fn push(&mut self, lane: Lane, frame: &Frame) {
         for listener in self.listeners.values_mut() {
             match &mut listener.stage {
                 Stage::Live { .. } => listener.lanes.send(lane, frame.clone()),
@@ -334,27 +334,27 @@ impl ChannelState {
     }
 
     /// Gives up on a gap: who is live has to start from a snapshot.
-    pub fn give_up(&mut self, resync: &Utf8Bytes) {
+    pub fn give_up(&mut self, resync: &Frame) {
         self.log.skip_gap();
         self.send_away(resync);
     }
 
     /// Forgets the history and sends everybody to take a snapshot.
-    pub fn forget(&mut self, resync: &Utf8Bytes) {
+    pub fn forget(&mut self, resync: &Frame) {
         self.log = Log::default();
         self.fewest_left = None;
         self.send_away(resync);
     }
 
     /// Tells everybody to take a snapshot, without ending their subscription.
-    pub fn tell_all(&self, frame: &Utf8Bytes) {
+    pub fn tell_all(&self, frame: &Frame) {
         for listener in self.listeners.values() {
             listener.lanes.send(Lane::Must, frame.clone());
         }
     }
 
     /// Removes who is live; those who are joining read a snapshot anyway.
-    fn send_away(&mut self, resync: &Utf8Bytes) {
+    fn send_away(&mut self, resync: &Frame) {
         self.listeners.retain(|_, listener| {
             match &mut listener.stage {
                 Stage::Live { .. } => {
@@ -373,7 +373,7 @@ impl ChannelState {
 }
 
 /// What came after an offset of the log's history; nothing on channels without one.
-fn missed_since(log: &Log<Utf8Bytes>, seen: i64) -> Option<Vec<Utf8Bytes>> {
+fn missed_since(log: &Log<Frame>, seen: i64) -> Option<Vec<Frame>> {
     let Some(place) = log.place() else {
         return Some(Vec::new());
     };

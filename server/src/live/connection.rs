@@ -1,17 +1,23 @@
-//! One socket: a reader and a writer in one task, and the manners of ending.
+//! One socket: what the client says is read here, and the manners of ending. What the house says
+//! goes by the lanes and their loop.
 
-use super::lanes::{CLOSE_GRACE, Lanes};
+use super::frame::Frame;
+use super::lanes::Lanes;
 use super::session::{Flow, Session};
 use super::state::{LiveState, Seat};
 use app::ports::Viewer;
-use axum::Error;
-use axum::extract::ws::{CloseFrame, Message, WebSocket};
-use futures::stream::{SplitSink, SplitStream};
-use futures::{SinkExt, StreamExt};
-use shared::live::close_code;
+use axum::body::Bytes;
+use shared::live::{MAX_FRAME_BYTES, close_code};
+use std::io::{ErrorKind, Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio_tungstenite::tungstenite;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error, Message, WebSocket};
+
+/// Read buffer of a socket, which it keeps: most client frames are smaller.
+const READ_BUFFER: usize = 1024;
 
 /// How long the client may take to answer a close before the connection is dropped.
 const LINGER: Duration = Duration::from_secs(1);
@@ -19,6 +25,9 @@ const LINGER: Duration = Duration::from_secs(1);
 /// How long a connection stays open after a frame that cannot be skipped, so that the close is
 /// read before the reset that unread bytes cause.
 const LINGER_UNREAD: Duration = Duration::from_millis(300);
+
+/// Bytes that are read at once while lingering.
+const LINGER_BUFFER: usize = 512;
 
 /// Close code of RFC 6455 for a frame that breaks the protocol.
 const PROTOCOL: u16 = 1002;
@@ -29,133 +38,157 @@ const INVALID_TEXT: u16 = 1007;
 /// How the reader ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// The client closed or is gone.
+    /// The client is gone.
     Gone,
+    /// The client closed, and the answer waits to be written.
+    Closed,
     /// The server wants to close.
     Closing,
     /// The server wants to close, and what the client sent can not be read on.
     Unreadable,
 }
 
-/// What ended first.
-enum First {
-    Read(End),
-    Written,
-    Overdue,
+/// A socket as the protocol's machine sees it: it reads from the socket, and what it answers goes
+/// into the lanes, since only their loop writes.
+struct Ends {
+    stream: Arc<TcpStream>,
+    lanes: Arc<Lanes>,
 }
 
-/// Serves one socket until it ends.
-pub(super) async fn serve(socket: WebSocket, live: LiveState, viewer: Viewer, seat: Seat) {
-    let lanes = live.hub.connect();
+impl Read for Ends {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        self.stream.try_read(into)
+    }
+}
+
+impl Write for Ends {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.lanes.answer(Frame::wire(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Serves one socket until it ends; `early` is what came with the handshake.
+pub(super) async fn serve(
+    stream: TcpStream,
+    early: Bytes,
+    live: LiveState,
+    viewer: Viewer,
+    seat: Seat,
+) {
+    let stream = Arc::new(stream);
+    let lanes = live.hub.connect(Arc::clone(&stream), live.frames_per_write);
     let mut session = Session::new(live, Arc::clone(&lanes), viewer);
-    let (sink, mut stream) = socket.split();
-    let mut write = Box::pin(write(sink, Arc::clone(&lanes)));
-    let first = tokio::select! {
-        end = read(&mut stream, &mut session, &lanes) => First::Read(end),
-        () = &mut write => First::Written,
-        () = lanes.overdue() => First::Overdue,
+    let end = tokio::select! {
+        end = read(&stream, early, &mut session, &lanes) => end,
+        () = lanes.ending() => End::Closing,
     };
     // Nobody else should count this connection while it lingers.
     drop(session);
     drop(seat);
-    match first {
-        First::Read(End::Gone) | First::Overdue => {}
-        First::Read(End::Closing) => {
-            let _written = tokio::time::timeout(CLOSE_GRACE, write).await;
-            linger(stream).await;
+    let written = match end {
+        End::Gone => false,
+        End::Closed => {
+            lanes.finish();
+            let _written = lanes.drained().await;
+            false
         }
-        First::Read(End::Unreadable) => {
-            let _written = tokio::time::timeout(CLOSE_GRACE, write).await;
-            tokio::time::sleep(LINGER_UNREAD).await;
-        }
-        First::Written => linger(stream).await,
+        End::Closing | End::Unreadable => lanes.drained().await,
+    };
+    lanes.outlet.detach();
+    match end {
+        End::Closing if written => linger(&stream).await,
+        End::Unreadable if written => tokio::time::sleep(LINGER_UNREAD).await,
+        End::Gone | End::Closed | End::Closing | End::Unreadable => {}
     }
 }
 
 /// Reads and throws away until the client has closed, so that it sees the close frame and no
 /// reset.
-async fn linger(mut stream: SplitStream<WebSocket>) {
-    let rest = async { while let Some(Ok(_)) = stream.next().await {} };
+async fn linger(stream: &TcpStream) {
+    let rest = async {
+        let mut bytes = [0; LINGER_BUFFER];
+        while stream.readable().await.is_ok() {
+            match stream.try_read(&mut bytes) {
+                Ok(0) => return,
+                Err(error) if error.kind() != ErrorKind::WouldBlock => return,
+                Ok(_) | Err(_) => {}
+            }
+        }
+    };
     let _closed = tokio::time::timeout(LINGER, rest).await;
 }
 
-async fn read(stream: &mut SplitStream<WebSocket>, session: &mut Session, lanes: &Lanes) -> End {
-    while let Some(message) = stream.next().await {
+async fn read(
+    stream: &Arc<TcpStream>,
+    early: Bytes,
+    session: &mut Session,
+    lanes: &Arc<Lanes>,
+) -> End {
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_message_size(Some(MAX_FRAME_BYTES))
+        .max_frame_size(Some(MAX_FRAME_BYTES));
+    let ends = Ends {
+        stream: Arc::clone(stream),
+        lanes: Arc::clone(lanes),
+    };
+    let mut socket =
+        WebSocket::from_partially_read(ends, early.to_vec(), Role::Server, Some(config));
+    loop {
+        let message = match socket.read() {
+            Ok(message) => message,
+            Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
+                match stream.readable().await {
+                    Ok(()) => continue,
+                    Err(_) => return End::Gone,
+                }
+            }
+            Err(error) => return broken(&error, lanes),
+        };
         lanes.heard();
         let flow = match message {
-            Ok(Message::Text(text)) => session.text(&text).await,
-            Ok(Message::Binary(_)) => {
+            Message::Text(text) => session.text(&text).await,
+            Message::Binary(_) => {
                 lanes.close(close_code::UNSUPPORTED, "only text frames are spoken here");
                 Flow::End
             }
-            Ok(Message::Ping(_) | Message::Pong(_)) => {
+            Message::Ping(_) | Message::Pong(_) => {
                 session.count_frame(|| None).err().unwrap_or(Flow::GoOn)
             }
-            // The answer is on its way; the stream ends next.
-            Ok(Message::Close(_)) => Flow::GoOn,
-            Err(error) => return broken(error, lanes),
+            // The answer is on its way; reading ends next. The machine hands out no raw frames.
+            Message::Close(_) | Message::Frame(_) => Flow::GoOn,
         };
         // Reading a snapshot may have taken a while: that was not the client's silence.
         lanes.heard();
         if flow == Flow::End {
             return End::Closing;
         }
-    }
-    if lanes.is_closing() {
-        End::Closing
-    } else {
-        End::Gone
+        // Whoever has much to say lets others be heard.
+        tokio::task::coop::consume_budget().await;
     }
 }
 
 /// What to say about bytes that are no frame.
-fn broken(error: Error, lanes: &Lanes) -> End {
-    let inner = error.into_inner();
-    match inner.downcast_ref::<tungstenite::Error>() {
-        Some(tungstenite::Error::Capacity(_)) => {
+fn broken(error: &Error, lanes: &Arc<Lanes>) -> End {
+    match error {
+        Error::ConnectionClosed => return End::Closed,
+        Error::Capacity(_) => {
             lanes.close(close_code::TOO_BIG, "the frame is too large");
         }
-        Some(tungstenite::Error::Utf8(_)) => {
+        Error::Utf8(_) => {
             lanes.close(INVALID_TEXT, "the text is not UTF-8");
         }
-        Some(tungstenite::Error::Protocol(
-            tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
-        )) => return End::Gone,
-        Some(tungstenite::Error::Protocol(_)) => {
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => return End::Gone,
+        Error::Protocol(_) => {
             lanes.close(PROTOCOL, "the frame breaks the protocol");
         }
         _ => return End::Gone,
     }
     End::Unreadable
-}
-
-/// Writes what the lanes hold, several frames at a time with one flush, until told to close or
-/// until the socket is gone.
-async fn write(mut sink: SplitSink<WebSocket, Message>, lanes: Arc<Lanes>) {
-    loop {
-        let batch = lanes.next().await;
-        let count = batch.frames.len();
-        let ping = batch
-            .ping
-            .map(|text| [Message::Ping("lotzero".into()), Message::Text(text)]);
-        let messages = ping.into_iter().flatten();
-        let messages = messages.chain(batch.frames.into_iter().map(Message::Text));
-        for message in messages {
-            if sink.feed(message).await.is_err() {
-                return;
-            }
-        }
-        if sink.flush().await.is_err() {
-            return;
-        }
-        lanes.sent(count);
-        if let Some(close) = batch.close {
-            let frame = CloseFrame {
-                code: close.code,
-                reason: close.reason.into(),
-            };
-            let _gone = sink.send(Message::Close(Some(frame))).await;
-            return;
-        }
-    }
 }

@@ -36,6 +36,10 @@ pub struct Counters {
     pub frames_queued: Count,
     /// Frames that were written to a socket.
     pub frames_sent: Count,
+    /// Calls to the operating system that wrote them.
+    pub writes: Count,
+    /// Snapshots that were read from a store.
+    pub snapshots_read: Count,
     /// Frames of the droppable lane that a slow reader did not get.
     pub frames_dropped: Count,
     /// Frames of the latest lane that a newer one replaced.

@@ -5,15 +5,15 @@
 
 use super::channel::{ChannelState, Joined, Next};
 use super::counters::Counters;
-use super::frames;
+use super::frame::{self, Frame};
 use super::history::History;
 use super::lanes::{ConnectionId, Key, Lane, Lanes};
+use super::outlet::Writers;
 use super::seen::Seen;
 use super::stock::MovedStock;
 use super::wheel::Wheel;
 use crate::clock::Clock;
 use crate::events::{Audience, Delivery, EventBody, HouseEvent};
-use axum::extract::ws::Utf8Bytes;
 use shared::LotId;
 use shared::live::{Channel, LotEvent, Position, Push, ServerMessage};
 use shared::view::{ChatMessage, LotView, Terms};
@@ -22,6 +22,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -54,6 +55,7 @@ pub struct Hub {
     seen: Seen,
     histories: OnceLock<Vec<Arc<dyn History>>>,
     pub(super) wheel: Wheel,
+    pub(super) writers: Writers,
     pub(super) moved_stock: MovedStock,
     next_connection: AtomicU64,
     tasks: TaskTracker,
@@ -81,6 +83,7 @@ impl Hub {
             seen: Seen::default(),
             histories: OnceLock::new(),
             wheel: Wheel::default(),
+            writers: Writers::default(),
             moved_stock: MovedStock::default(),
             next_connection: AtomicU64::new(1),
             tasks: TaskTracker::new(),
@@ -157,7 +160,7 @@ impl Hub {
             push
         };
         let lane = lane_of(channel, &push);
-        let frame = frames::push(&self.clock, channel, None, push);
+        let frame = frame::push(&self.clock, channel, None, push);
         state.push(lane, &frame);
     }
 
@@ -174,7 +177,7 @@ impl Hub {
         }
         state.over |= matches!(event, LotEvent::Closed { .. });
         let push = Push::Event(event);
-        let frame = frames::push(&self.clock, Channel::Lot(lot), Some(at), push);
+        let frame = frame::push(&self.clock, Channel::Lot(lot), Some(at), push);
         match state.accept(at, frame, || self.resync(Channel::Lot(lot)), now) {
             Next::Nothing | Next::Resynced => {}
             Next::Repeat => self.counters.repeats.add(1),
@@ -193,8 +196,8 @@ impl Hub {
         }
     }
 
-    fn resync(&self, channel: Channel) -> Utf8Bytes {
-        frames::encode(&self.clock, ServerMessage::Resync { channel })
+    fn resync(&self, channel: Channel) -> Frame {
+        frame::encode(&self.clock, ServerMessage::Resync { channel })
     }
 
     /// Puts somebody on a channel, at first, or until another snapshot is read, without hearing
@@ -232,7 +235,7 @@ impl Hub {
         lot: LotId,
         id: ConnectionId,
         since: Position,
-        reply: Utf8Bytes,
+        reply: Frame,
     ) -> bool {
         let audience = Audience::Channel(Channel::Lot(lot));
         let mut shard = self.shard(audience);
@@ -246,7 +249,7 @@ impl Hub {
         audience: Audience,
         id: ConnectionId,
         ledger_at: Option<Position>,
-        first: Vec<Utf8Bytes>,
+        first: Vec<Frame>,
     ) -> Joined {
         let mut shard = self.shard(audience);
         let Some(state) = shard.get_mut(&audience) else {
@@ -382,10 +385,20 @@ impl Hub {
         }
     }
 
-    /// A new connection's lanes, known to the ping wheel.
-    pub(super) fn connect(&self) -> Arc<Lanes> {
-        let id = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
-        let lanes = Arc::new(Lanes::new(id, Arc::clone(&self.counters)));
+    /// A new connection's lanes, known to the ping wheel. At most so many frames are handed to the
+    /// operating system in one call.
+    pub(super) fn connect(&self, stream: Arc<TcpStream>, frames_per_write: usize) -> Arc<Lanes> {
+        let id = self.next_id();
+        let (writer, counters) = (self.writers.of(id.0), Arc::clone(&self.counters));
+        self.welcome(Lanes::to(stream, frames_per_write, id, writer, counters))
+    }
+
+    fn next_id(&self) -> ConnectionId {
+        ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn welcome(&self, lanes: Lanes) -> Arc<Lanes> {
+        let lanes = Arc::new(lanes);
         self.wheel.add(&lanes);
         self.counters.sockets.add(1);
         self.counters.sockets_opened.add(1);

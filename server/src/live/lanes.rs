@@ -5,14 +5,15 @@
 //! costs a bounded amount of memory and never holds up anybody else.
 
 use super::counters::Counters;
-use axum::extract::ws::Utf8Bytes;
+use super::frame::Frame;
+use super::outlet::{Outlet, Writer};
 use shared::live::close_code;
 use shared::{Currency, LotId};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -29,8 +30,11 @@ pub const MAX_RESUMED_FRAMES: usize = 1_024;
 /// Frames that may wait in the droppable lane.
 pub const MAX_DROPPABLE_FRAMES: usize = 64;
 
-/// Frames that the writer takes at once: what it has taken can no longer be replaced by newer.
-const MAX_BATCH: usize = 32;
+/// Pongs and the echo of a close that may wait; a client is closed for pinging faster long before.
+const MAX_ANSWERS: usize = 128;
+
+/// Room that an empty queue keeps: what a burst took is given back.
+const KEPT_ROOM: usize = 16;
 
 /// How long a socket may take to accept what is left once it is to be closed.
 pub(super) const CLOSE_GRACE: Duration = Duration::from_secs(2);
@@ -74,7 +78,7 @@ pub struct Close {
 
 #[derive(Debug)]
 struct Waiting {
-    frame: Utf8Bytes,
+    frame: Frame,
     resumed: bool,
 }
 
@@ -84,24 +88,26 @@ struct Queues {
     must_frames: usize,
     must_bytes: usize,
     resumed_frames: usize,
-    latest: BTreeMap<Key, (i64, Utf8Bytes)>,
-    droppable: VecDeque<Utf8Bytes>,
-    ping: Option<Utf8Bytes>,
+    latest: BTreeMap<Key, (i64, Frame)>,
+    droppable: VecDeque<Frame>,
+    /// What the protocol's own machine answers.
+    answers: VecDeque<Frame>,
+    ping: Option<Frame>,
     close: Option<Close>,
+    /// Whether nothing comes after what waits, not even a close frame.
+    finished: bool,
 }
 
-/// What the writer has to write next.
+/// What is to be written next.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    pub frames: Vec<Utf8Bytes>,
-    pub ping: Option<Utf8Bytes>,
+    pub frames: VecDeque<Frame>,
+    /// How many of them, at the front, nobody queued: answers and the ping.
+    pub uncounted: usize,
+    /// To be written after them, as the last.
     pub close: Option<Close>,
-}
-
-impl Batch {
-    pub fn is_empty(&self) -> bool {
-        self.frames.is_empty() && self.ping.is_none() && self.close.is_none()
-    }
+    /// Whether nothing comes after that.
+    pub last: bool,
 }
 
 /// The lanes of one connection, and what the rest of the house knows of it.
@@ -110,8 +116,9 @@ pub struct Lanes {
     /// The connection.
     pub id: ConnectionId,
     queues: Mutex<Queues>,
-    wake: Notify,
+    pub(super) outlet: Outlet,
     closing: CancellationToken,
+    written: CancellationToken,
     born: Instant,
     heard_ms: AtomicU64,
     pinged_ms: AtomicU64,
@@ -119,12 +126,28 @@ pub struct Lanes {
 }
 
 impl Lanes {
+    /// The lanes of a socket, written by a loop, at most so many frames in one call.
+    pub(super) fn to(
+        stream: Arc<TcpStream>,
+        frames_per_write: usize,
+        id: ConnectionId,
+        writer: Arc<Writer>,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Self {
+            outlet: Outlet::new(stream, writer, frames_per_write),
+            ..Self::new(id, counters)
+        }
+    }
+
+    /// Lanes that lead nowhere.
     pub(super) fn new(id: ConnectionId, counters: Arc<Counters>) -> Self {
         Self {
             id,
             queues: Mutex::default(),
-            wake: Notify::new(),
+            outlet: Outlet::default(),
             closing: CancellationToken::new(),
+            written: CancellationToken::new(),
             born: Instant::now(),
             heard_ms: AtomicU64::new(0),
             pinged_ms: AtomicU64::new(0),
@@ -137,9 +160,9 @@ impl Lanes {
     }
 
     /// Queues a frame in its lane.
-    pub fn send(&self, lane: Lane, frame: Utf8Bytes) {
+    pub fn send(self: &Arc<Self>, lane: Lane, frame: Frame) {
         let mut queues = self.queues();
-        if queues.close.is_some() {
+        if queues.has_ended() {
             return;
         }
         match lane {
@@ -163,14 +186,14 @@ impl Lanes {
         }
         drop(queues);
         self.counters.frames_queued.add(1);
-        self.wake.notify_one();
+        self.queue_up();
     }
 
     /// Queues the missed events of a history, which are shared and bounded on their own.
-    pub(super) fn send_resumed(&self, frames: Vec<Utf8Bytes>) {
+    pub(super) fn send_resumed(self: &Arc<Self>, frames: Vec<Frame>) {
         let count = frames.len();
         let mut queues = self.queues();
-        if queues.close.is_some() || count == 0 {
+        if queues.has_ended() || count == 0 {
             return;
         }
         queues.resumed_frames += count;
@@ -185,17 +208,17 @@ impl Lanes {
         }
         drop(queues);
         self.counters.frames_queued.add(count);
-        self.wake.notify_one();
+        self.queue_up();
     }
 
     /// Closes the socket of a reader for whom more waits than can be kept.
-    pub(super) fn give_up(&self) {
+    pub(super) fn give_up(self: &Arc<Self>) {
         let mut queues = self.queues();
-        if queues.close.is_none() {
+        if !queues.has_ended() {
             self.overflow(&mut queues);
         }
         drop(queues);
-        self.wake.notify_one();
+        self.queue_up();
     }
 
     fn overflow(&self, queues: &mut Queues) {
@@ -211,9 +234,9 @@ impl Lanes {
     }
 
     /// Asks the writer to close the socket once the must lane is written. The first reason counts.
-    pub fn close(&self, code: u16, reason: &'static str) {
+    pub fn close(self: &Arc<Self>, code: u16, reason: &'static str) {
         let mut queues = self.queues();
-        if queues.close.is_some() {
+        if queues.has_ended() {
             return;
         }
         queues.close = Some(Close { code, reason });
@@ -221,7 +244,7 @@ impl Lanes {
         queues.droppable.clear();
         drop(queues);
         self.closing.cancel();
-        self.wake.notify_one();
+        self.queue_up();
     }
 
     /// Whether the server wants the connection to end.
@@ -230,45 +253,72 @@ impl Lanes {
         self.closing.is_cancelled()
     }
 
-    /// Resolves when the connection had to end and did not in time.
-    pub(super) async fn overdue(&self) {
+    /// Resolves when the server wants the connection to end.
+    pub(super) async fn ending(&self) {
         self.closing.cancelled().await;
-        tokio::time::sleep(CLOSE_GRACE).await;
     }
 
-    /// Waits for something to write.
-    pub(super) async fn next(&self) -> Batch {
-        loop {
-            let batch = self.take();
-            if !batch.is_empty() {
-                return batch;
-            }
-            self.wake.notified().await;
-        }
-    }
-
-    /// Takes what is to be written next: must, then latest, then droppable, at most
-    /// [`MAX_BATCH`] frames.
-    pub(super) fn take(&self) -> Batch {
+    /// Queues what the protocol's own machine answers.
+    pub(super) fn answer(self: &Arc<Self>, frame: Frame) {
         let mut queues = self.queues();
-        let mut batch = Batch {
-            ping: queues.ping.take(),
-            ..Batch::default()
-        };
-        while batch.frames.len() < MAX_BATCH
-            && let Some(frame) = queues.pop()
-        {
-            batch.frames.push(frame);
+        if queues.has_ended() || queues.answers.len() >= MAX_ANSWERS {
+            return;
         }
-        if queues.must.is_empty() {
-            batch.close = queues.close;
-        }
-        batch
+        queues.answers.push_back(frame);
+        drop(queues);
+        self.queue_up();
     }
 
-    /// Counts frames that were written.
-    pub(super) fn sent(&self, frames: usize) {
+    /// Says that nothing comes after what waits: the client closed, and its close is answered.
+    pub(super) fn finish(self: &Arc<Self>) {
+        self.queues().finished = true;
+        self.queue_up();
+    }
+
+    /// Notes that the last was written, or that the socket is broken.
+    pub(super) fn written(&self) {
+        self.written.cancel();
+    }
+
+    /// Waits until the last is written, for a while; answers whether it was.
+    pub(super) async fn drained(&self) -> bool {
+        let written = self.written.cancelled();
+        tokio::time::timeout(CLOSE_GRACE, written).await.is_ok()
+    }
+
+    /// Takes what is to be written next: answers and the ping, then must, then latest, then
+    /// droppable, at most so many frames. What was taken can no longer be replaced by newer.
+    pub(super) fn take(&self, most: usize) -> Batch {
+        let mut queues = self.queues();
+        let mut frames = std::mem::take(&mut queues.answers);
+        if let Some(ping) = queues.ping.take() {
+            frames.extend([Frame::ping(), ping]);
+        }
+        let uncounted = frames.len();
+        for _ in 0..most {
+            let Some(frame) = queues.pop() else { break };
+            frames.push_back(frame);
+        }
+        queues.give_back();
+        let last = queues.must.is_empty() && queues.has_ended();
+        let close = queues.close.filter(|_| last);
+        Batch {
+            frames,
+            uncounted,
+            close,
+            last,
+        }
+    }
+
+    /// Whether something waits to be written.
+    pub(super) fn has_more(&self) -> bool {
+        self.queues().has_more()
+    }
+
+    /// Counts frames that were written, and the calls that it took.
+    pub(super) fn sent(&self, frames: usize, calls: usize) {
         self.counters.frames_sent.add(frames);
+        self.counters.writes.add(calls);
     }
 
     fn now_ms(&self) -> u64 {
@@ -283,14 +333,14 @@ impl Lanes {
     }
 
     /// Asks the client whether it lives.
-    pub(super) fn ping(&self, frame: Utf8Bytes) {
+    pub(super) fn ping(self: &Arc<Self>, frame: Frame) {
         self.pinged_ms.store(self.now_ms(), Ordering::Relaxed);
         self.queues().ping = Some(frame);
-        self.wake.notify_one();
+        self.queue_up();
     }
 
     /// Closes the connection if nothing was heard since the last ping.
-    pub(super) fn check_pulse(&self) {
+    pub(super) fn check_pulse(self: &Arc<Self>) {
         let pinged = self.pinged_ms.load(Ordering::Relaxed);
         let heard = self.heard_ms.load(Ordering::Relaxed);
         if heard < pinged && !self.is_closing() {
@@ -301,8 +351,31 @@ impl Lanes {
 }
 
 impl Queues {
+    /// Whether nothing more is taken in.
+    const fn has_ended(&self) -> bool {
+        self.close.is_some() || self.finished
+    }
+
+    fn has_more(&self) -> bool {
+        let empty = self.must.is_empty()
+            && self.latest.is_empty()
+            && self.droppable.is_empty()
+            && self.answers.is_empty();
+        !empty || self.ping.is_some() || self.has_ended()
+    }
+
+    /// Gives back the memory of queues that are empty after a burst.
+    fn give_back(&mut self) {
+        if self.must.is_empty() && self.must.capacity() > KEPT_ROOM {
+            self.must = VecDeque::new();
+        }
+        if self.droppable.is_empty() && self.droppable.capacity() > KEPT_ROOM {
+            self.droppable = VecDeque::new();
+        }
+    }
+
     /// Answers whether there was room.
-    fn push_must(&mut self, frame: Utf8Bytes) -> bool {
+    fn push_must(&mut self, frame: Frame) -> bool {
         let bytes = self.must_bytes + frame.len();
         let full = self.must_frames >= MAX_MUST_FRAMES || bytes > MAX_MUST_BYTES;
         if full && self.must_frames > 0 {
@@ -318,7 +391,7 @@ impl Queues {
     }
 
     /// Answers whether the key had been free.
-    fn put_latest(&mut self, key: Key, rank: i64, frame: Utf8Bytes) -> bool {
+    fn put_latest(&mut self, key: Key, rank: i64, frame: Frame) -> bool {
         match self.latest.get_mut(&key) {
             Some(waiting) => {
                 if rank >= waiting.0 {
@@ -333,7 +406,7 @@ impl Queues {
         }
     }
 
-    fn pop(&mut self) -> Option<Utf8Bytes> {
+    fn pop(&mut self) -> Option<Frame> {
         if let Some(waiting) = self.must.pop_front() {
             if waiting.resumed {
                 self.resumed_frames -= 1;
@@ -353,14 +426,14 @@ mod tests {
     use super::*;
     use uuid::Uuid;
 
-    fn lanes() -> Lanes {
-        Lanes::new(ConnectionId(1), Arc::default())
+    fn lanes() -> Arc<Lanes> {
+        Arc::new(Lanes::new(ConnectionId(1), Arc::default()))
     }
 
     fn texts(lanes: &Lanes) -> Vec<String> {
         let mut all = Vec::new();
         loop {
-            let batch = lanes.take();
+            let batch = lanes.take(32);
             if batch.frames.is_empty() {
                 return all;
             }
@@ -403,7 +476,7 @@ mod tests {
         }
         assert!(!lanes.is_closing());
         lanes.send(Lane::Must, "one too many".into());
-        let batch = lanes.take();
+        let batch = lanes.take(32);
         assert!(batch.frames.is_empty(), "nothing of a history with a hole");
         assert_eq!(batch.close.map(|c| c.code), Some(close_code::SLOW));
     }
@@ -440,8 +513,8 @@ mod tests {
         lanes.close(close_code::POLICY, "enough");
         lanes.close(close_code::RESTART, "later");
         lanes.send(Lane::Must, "too late".into());
-        let batch = lanes.take();
-        assert_eq!(batch.frames, ["error"]);
+        let batch = lanes.take(32);
+        assert_eq!(batch.frames, [Frame::from("error")]);
         assert_eq!(batch.close.map(|c| c.code), Some(close_code::POLICY));
     }
 

@@ -2,7 +2,7 @@
 //!
 //! An event reaches a screen like this: the ledger's commit, or the stream on every other node,
 //! calls [`Hub::deliver`]; the lot's log puts it in order, once; it is encoded once; each listener
-//! gets the shared text into one of three bounded lanes; the connection's writer drains them.
+//! gets the shared bytes into one of three bounded lanes; a few loops write for all sockets.
 //!
 //! A subscription is put on its channel first and hears nothing yet, then its snapshot is read,
 //! then it gets the snapshot and everything after it under one lock. So there is no moment in
@@ -12,16 +12,18 @@
 mod channel;
 mod connection;
 mod counters;
-mod frames;
+mod frame;
 mod history;
 mod hub;
 mod lanes;
 mod limits;
 mod log;
 mod origin;
+mod outlet;
 mod rooms;
 mod seen;
 mod session;
+mod snapshots;
 mod state;
 mod stock;
 mod ticks;
@@ -29,6 +31,7 @@ mod upgrade;
 mod wheel;
 
 pub use counters::{Count, Counters};
+pub use frame::Frame;
 pub use history::History;
 pub use hub::Hub;
 pub use lanes::{Close, ConnectionId, Key, Lane, Lanes};

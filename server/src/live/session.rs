@@ -1,25 +1,21 @@
 //! What one connection asks for, and what it gets.
 
 use super::channel::Joined;
-use super::frames;
+use super::frame::{self, Frame};
 use super::lanes::{Lane, Lanes};
 use super::limits::{self, Bucket};
+use super::snapshots::{Taken, in_time, unavailable};
 use super::state::LiveState;
 use crate::events::Audience;
 use crate::firehose::chat_text;
 use crate::ids;
-use app::ports::{Failure, Viewer};
-use axum::extract::ws::Utf8Bytes;
+use app::ports::Viewer;
 use serde::Deserialize;
 use shared::LotId;
-use shared::live::{
-    Channel, ClientFrame, ErrorCode, Position, ServerMessage, Snapshot, close_code,
-};
-use shared::view::{ChatMessage, Person, Reaction, Terms};
+use shared::live::{Channel, ClientFrame, ErrorCode, Position, ServerMessage, close_code};
+use shared::view::{ChatMessage, Person, Reaction};
 use std::collections::BTreeSet;
-use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::Instant;
 
 /// Channels of one socket: a page needs about five; the rest is for pages that are left and opened
@@ -35,9 +31,6 @@ const MAX_MALFORMED: u32 = 8;
 
 /// The longest client id of a message, in bytes.
 const MAX_CLIENT_ID: usize = 64;
-
-/// How long a store may take before a client is told to try again.
-const STORE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Snapshots that are read before a subscription is given up: a second is needed only when more
 /// than a whole ring of events came while the first was read.
@@ -65,12 +58,6 @@ pub(super) struct Session {
     forgiven: Bucket,
 }
 
-/// The snapshot of a channel, and its place if it has one.
-struct Taken {
-    snapshot: Snapshot,
-    at: Option<Position>,
-}
-
 impl Session {
     pub fn new(live: LiveState, lanes: Arc<Lanes>, viewer: Viewer) -> Self {
         let now = Instant::now();
@@ -93,8 +80,8 @@ impl Session {
         session
     }
 
-    fn encode(&self, message: ServerMessage) -> Utf8Bytes {
-        frames::encode(&self.live.clock, message)
+    fn encode(&self, message: ServerMessage) -> Frame {
+        frame::encode(&self.live.clock, message)
     }
 
     fn send(&self, message: ServerMessage) {
@@ -103,7 +90,7 @@ impl Session {
 
     fn refuse(&self, id: u32, code: ErrorCode) {
         self.live.hub.counters.frames_refused.add(1);
-        self.send(frames::error(Some(id), code));
+        self.send(frame::error(Some(id), code));
     }
 
     /// Counts any frame, also those that say nothing; `id` names the refused one, if it is known.
@@ -116,7 +103,7 @@ impl Session {
 
     fn too_fast(&mut self, id: Option<u32>) -> Flow {
         self.live.hub.counters.frames_refused.add(1);
-        self.send(frames::error(id, ErrorCode::RateLimited));
+        self.send(frame::error(id, ErrorCode::RateLimited));
         if self.forgiven.take(Instant::now()) {
             Flow::GoOn
         } else {
@@ -127,7 +114,7 @@ impl Session {
 
     fn malformed(&mut self, id: Option<u32>) -> Flow {
         self.live.hub.counters.frames_refused.add(1);
-        self.send(frames::error(id, ErrorCode::Malformed));
+        self.send(frame::error(id, ErrorCode::Malformed));
         self.malformed += 1;
         if self.malformed < MAX_MALFORMED {
             return Flow::GoOn;
@@ -227,7 +214,7 @@ impl Session {
         self.live.hub.resume(lot, self.lanes.id, since, reply)
     }
 
-    fn subscribed(&self, id: u32, channel: Channel, recovered: bool) -> Utf8Bytes {
+    fn subscribed(&self, id: u32, channel: Channel, recovered: bool) -> Frame {
         self.encode(ServerMessage::Subscribed {
             id,
             channel,
@@ -243,17 +230,14 @@ impl Session {
         since: Option<Position>,
     ) -> Result<(), ErrorCode> {
         for _try in 0..MAX_SNAPSHOTS {
-            let Taken { snapshot, at } = in_time(self.snapshot(channel)).await?;
-            if let Snapshot::Room(room) = &snapshot {
-                self.live.ticks.watch(&room.lot);
-                self.live.hub.note_mechanism(&room.lot);
-            }
+            let person = self.viewer.person.as_ref();
+            let Taken { frame, at, is_drop } =
+                self.live.snapshot(channel, audience, person).await?;
             // Exactly: what is ahead of the ledger itself is of a history that it no longer has.
-            let up_to_date = at.is_some() && since == at && !is_drop(&snapshot);
+            let up_to_date = at.is_some() && since == at && !is_drop;
             let mut first = vec![self.subscribed(id, channel, up_to_date)];
             if !up_to_date {
-                let snapshot = Box::new(snapshot);
-                first.push(self.encode(ServerMessage::Snapshot { channel, snapshot }));
+                first.push(frame);
             }
             match self.live.hub.join(audience, self.lanes.id, at, first) {
                 Joined::Live => return Ok(()),
@@ -264,58 +248,8 @@ impl Session {
         Err(ErrorCode::Unavailable)
     }
 
-    async fn snapshot(&self, channel: Channel) -> Result<Taken, ErrorCode> {
-        let free = |snapshot| Taken { snapshot, at: None };
-        let social = &self.live.firehose as &dyn app::ports::Social;
-        Ok(match channel {
-            Channel::Lot(lot) => {
-                let room = self.live.ledger.room(lot).await.map_err(unavailable)?;
-                let room = room.ok_or(ErrorCode::NotFound)?;
-                self.live.known_lots.add(lot);
-                let at = Position {
-                    epoch: room.lot.epoch,
-                    offset: room.lot.offset,
-                };
-                Taken {
-                    snapshot: Snapshot::Room(room),
-                    at: Some(at),
-                }
-            }
-            Channel::Chat(lot) => {
-                self.must_exist(lot).await?;
-                let messages = social.chat(lot).await.map_err(unavailable)?;
-                free(Snapshot::Chat { messages })
-            }
-            Channel::Crowd(lot) => {
-                self.must_exist(lot).await?;
-                let crowd = social.crowd(lot).await.map_err(unavailable)?;
-                free(Snapshot::Crowd(crowd))
-            }
-            Channel::Floor => {
-                let floor = self.live.ledger.floor().await.map_err(unavailable)?;
-                free(Snapshot::Floor(floor))
-            }
-            Channel::Me => {
-                let person = self.person()?;
-                let wallet = self.live.ledger.wallet(person.id, self.live.currency);
-                let wallet = wallet.await.map_err(unavailable)?;
-                free(Snapshot::Me { wallet })
-            }
-        })
-    }
-
     fn person(&self) -> Result<&Person, ErrorCode> {
         self.viewer.person.as_ref().ok_or(ErrorCode::SignIn)
-    }
-
-    async fn must_exist(&self, lot: LotId) -> Result<(), ErrorCode> {
-        if self.live.known_lots.has(lot) {
-            return Ok(());
-        }
-        let room = self.live.ledger.room(lot).await.map_err(unavailable)?;
-        room.ok_or(ErrorCode::NotFound)?;
-        self.live.known_lots.add(lot);
-        Ok(())
     }
 
     async fn say(&mut self, id: u32, lot: LotId, client_id: String, text: &str) -> Flow {
@@ -343,7 +277,7 @@ impl Session {
     ) -> Result<ChatMessage, ErrorCode> {
         let who = self.person()?.clone();
         let text = chat_text::clean(text).map_err(|_refusal| ErrorCode::InvalidText)?;
-        self.must_exist(lot).await?;
+        self.live.must_exist(lot).await?;
         let message = ChatMessage {
             id: ids::message(),
             client_id,
@@ -362,7 +296,7 @@ impl Session {
         }
         let counted = async {
             self.person()?;
-            self.must_exist(lot).await?;
+            self.live.must_exist(lot).await?;
             let counted = self.live.firehose.react(lot, reaction).await;
             counted.map_err(|error| unavailable(error.into_failure()))
         };
@@ -398,23 +332,6 @@ impl Drop for Session {
             self.unregister(channel);
         }
         self.live.hub.disconnect(self.lanes.id);
-    }
-}
-
-/// Whether it is the room of a drop, whose claims have no offset: who was away missed some of
-/// them, although the offset is the same.
-const fn is_drop(snapshot: &Snapshot) -> bool {
-    matches!(snapshot, Snapshot::Room(room) if matches!(room.lot.terms, Terms::Drop { .. }))
-}
-
-fn unavailable(_logged_where_it_happened: Failure) -> ErrorCode {
-    ErrorCode::Unavailable
-}
-
-async fn in_time<T>(work: impl Future<Output = Result<T, ErrorCode>>) -> Result<T, ErrorCode> {
-    match tokio::time::timeout(STORE_TIMEOUT, work).await {
-        Ok(done) => done,
-        Err(_elapsed) => Err(ErrorCode::Unavailable),
     }
 }
 

@@ -4,6 +4,7 @@ use super::history::History;
 use super::hub::Hub;
 use super::origin::Origins;
 use super::rooms::Rooms;
+use super::snapshots::Snapshots;
 use super::stock::Stock;
 use super::ticks::Ticks;
 use crate::clock::Clock;
@@ -51,6 +52,9 @@ pub struct LiveConfig {
     pub max_guest_sockets_per_address: usize,
     /// How often a socket is pinged; it has 8 of 25 parts of this time to answer.
     pub ping_every: Duration,
+    /// Frames that are handed to the operating system in one call at most. What was handed over
+    /// can no longer be replaced by newer.
+    pub frames_per_write: usize,
     /// The currency of the wallet on the `me` channel.
     pub currency: Currency,
 }
@@ -66,6 +70,7 @@ impl Default for LiveConfig {
             // A large office behind one address, and a hundredth of the node.
             max_guest_sockets_per_address: 200,
             ping_every: Duration::from_secs(25),
+            frames_per_write: 32,
             currency: Currency::Usd,
         }
     }
@@ -105,11 +110,13 @@ pub struct Inner {
     pub origins: Origins,
     pub(super) seats: Seats,
     pub(super) known_lots: KnownLots,
+    pub(super) snapshots: Snapshots,
+    pub(super) frames_per_write: usize,
     pub(super) currency: Currency,
     /// The table's stream, as this node takes part in it.
     pub stream: Stream,
     pub(super) tasks: TaskTracker,
-    cancel: CancellationToken,
+    pub(super) cancel: CancellationToken,
 }
 
 impl Deref for LiveState {
@@ -153,6 +160,8 @@ impl LiveState {
             origins: Origins::new(config.public_url.as_ref()),
             seats: Seats::new(&config),
             known_lots: KnownLots::default(),
+            snapshots: Snapshots::default(),
+            frames_per_write: config.frames_per_write,
             currency: config.currency,
             stream,
             tasks: TaskTracker::new(),
@@ -185,6 +194,10 @@ impl LiveState {
     }
 
     fn run_tasks(&self, ping_every: Duration) {
+        for writer in self.hub.writers.all() {
+            let writer = Arc::clone(writer);
+            self.run(async move { writer.run().await });
+        }
         let rooms = Arc::clone(&self.rooms);
         self.run(async move { rooms.keep_presence().await });
         let rooms = Arc::clone(&self.rooms);

@@ -1,30 +1,29 @@
 //! The handshake: everything is checked before the upgrade.
 //!
-//! In this order: origin (403), a WebSocket handshake at all (axum's own answers), the subprotocol
-//! (400), the sessions (503 if they cannot be read), the limits (503).
+//! In this order: origin (403), a WebSocket handshake at all (400; 426 for another version of it),
+//! the subprotocol (400), the sessions (503 if they cannot be read), the limits (503).
 
 use super::connection;
 use super::state::{Holder, LiveState};
-use axum::Extension;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::{ConnectInfo, Query, State, WebSocketUpgrade};
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Query, Request, State};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode};
+use http::header::{ALLOW, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use hyper_util::rt::TokioIo;
+use hyper_util::server::conn::auto::upgrade::downcast;
 use serde::Deserialize;
-use shared::live::{MAX_FRAME_BYTES, SUBPROTOCOL};
+use shared::live::SUBPROTOCOL;
+use socket2::SockRef;
 use std::net::{IpAddr, SocketAddr};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
-/// Read buffer of a socket: most client frames are under 1 KiB.
-const READ_BUFFER: usize = 4 * 1024;
-
-/// Bytes gathered before they are written to the connection.
-const WRITE_BUFFER: usize = 4 * 1024;
-
-/// Bytes that may wait inside the socket: the must lane twice. A single frame above it is refused
-/// and ends the socket; the largest that the house can make, a snapshot of the floor or of a room,
-/// has about 220 KB.
-const MAX_WRITE_BUFFER: usize = 512 * 1024;
+/// Bytes that the operating system keeps for a socket that does not read: then the lanes fill, and
+/// the reader is known to be slow. The kernel takes twice of it.
+const SEND_BUFFER: usize = 64 * 1024;
 
 /// Who the page acts for, and where.
 #[derive(Debug, Default, Deserialize)]
@@ -36,15 +35,8 @@ pub struct Acting {
 }
 
 /// Opens a live socket, or says why not.
-pub async fn upgrade(
-    State(live): State<LiveState>,
-    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
-    headers: HeaderMap,
-    acting: Result<Query<Acting>, QueryRejection>,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-) -> Response {
-    let peer = peer.map(|Extension(ConnectInfo(address))| address.ip());
-    match admit(live.clone(), peer, headers, acting, upgrade).await {
+pub async fn upgrade(State(live): State<LiveState>, request: Request) -> Response {
+    match admit(live.clone(), request).await {
         Ok(response) => response,
         Err(refusal) => {
             live.hub.counters.upgrades_refused.add(1);
@@ -53,50 +45,98 @@ pub async fn upgrade(
     }
 }
 
-async fn admit(
-    live: LiveState,
-    peer: Option<IpAddr>,
-    headers: HeaderMap,
-    acting: Result<Query<Acting>, QueryRejection>,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-) -> Result<Response, Response> {
-    if !live.origins.allow(&headers) {
+async fn admit(live: LiveState, mut request: Request) -> Result<Response, Response> {
+    if !live.origins.allow(request.headers()) {
         return Err(refuse(
             StatusCode::FORBIDDEN,
             "This origin may not connect.",
         ));
     }
-    let upgrade = upgrade.map_err(IntoResponse::into_response)?;
+    let mut response =
+        create_response_with_body(&request, Body::empty).map_err(|error| no_handshake(&error))?;
+    let acting = Query::<Acting>::try_from_uri(request.uri());
     let Query(acting) = acting.map_err(IntoResponse::into_response)?;
-    let upgrade = upgrade.protocols([SUBPROTOCOL]);
-    if upgrade.selected_protocol().is_none() {
+    if !offers(request.headers(), SUBPROTOCOL) {
         let text = format!("Offer the subprotocol {SUBPROTOCOL}.");
         return Err(refuse(StatusCode::BAD_REQUEST, text));
     }
+    response.headers_mut().insert(
+        SEC_WEBSOCKET_PROTOCOL,
+        HeaderValue::from_static(SUBPROTOCOL),
+    );
     let (who, place) = (acting.acting_as.as_deref(), acting.acting_in.as_deref());
-    let viewer = live.sessions.viewer(&headers, who, place).await;
+    let viewer = live.sessions.viewer(request.headers(), who, place).await;
     let viewer = viewer.map_err(|failure| {
         tracing::warn!(%failure, "a socket's sessions could not be read");
         refuse(StatusCode::SERVICE_UNAVAILABLE, failure.sentence())
     })?;
     let person = viewer.person.as_ref();
     let holder = person.map(|person| Holder::Person(person.id));
-    let holder = holder.or_else(|| peer.map(Holder::Guest));
+    let holder = holder.or_else(|| peer(&request).map(Holder::Guest));
     let Some(seat) = live.seats.take(holder) else {
         let text = "Too many connections. Try again later.";
         return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, text));
     };
-    let upgrade = upgrade
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(WRITE_BUFFER)
-        .max_write_buffer_size(MAX_WRITE_BUFFER)
-        .max_message_size(MAX_FRAME_BYTES)
-        .max_frame_size(MAX_FRAME_BYTES);
+    let upgraded = hyper::upgrade::on(&mut request);
     let task = live.tasks.token();
-    Ok(upgrade.on_upgrade(async move |socket| {
-        connection::serve(socket, live, viewer, seat).await;
-        drop(task);
-    }))
+    tokio::spawn(async move {
+        let Ok(upgraded) = upgraded.await else { return };
+        // Frames are written by the house's own loops, so it has to be the bare connection.
+        match downcast::<TokioIo<TcpStream>>(upgraded) {
+            Ok(parts) => {
+                let stream = parts.io.into_inner();
+                prepare(&stream);
+                // Its own task, without the room that the handshake needed.
+                tokio::spawn(async move {
+                    connection::serve(stream, parts.read_buf, live, viewer, seat).await;
+                    drop(task);
+                });
+            }
+            Err(_other) => tracing::error!("a socket does not come by a bare TCP connection"),
+        }
+    });
+    Ok(response)
+}
+
+/// The address that a request came from, if the server was told to note it.
+fn peer(request: &Request) -> Option<IpAddr> {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    peer.map(|ConnectInfo(address)| address.ip())
+}
+
+fn offers(headers: &HeaderMap, protocol: &str) -> bool {
+    let offered = headers.get_all(SEC_WEBSOCKET_PROTOCOL).into_iter();
+    let offered = offered.filter_map(|value| value.to_str().ok());
+    let mut each = offered.flat_map(|list| list.split(','));
+    each.any(|offer| offer.trim() == protocol)
+}
+
+/// Sends small frames at once, and lets little wait in the operating system.
+fn prepare(stream: &TcpStream) {
+    let set = stream.set_nodelay(true);
+    let set = set.and_then(|()| SockRef::from(stream).set_send_buffer_size(SEND_BUFFER));
+    if let Err(error) = set {
+        tracing::debug!(%error, "a socket keeps the system's settings");
+    }
+}
+
+/// Why this is no handshake.
+fn no_handshake(error: &Error) -> Response {
+    let mut response = refuse(StatusCode::BAD_REQUEST, format!("No WebSocket: {error}."));
+    match error {
+        Error::Protocol(ProtocolError::MissingSecWebSocketVersionHeader) => {
+            *response.status_mut() = StatusCode::UPGRADE_REQUIRED;
+            let headers = response.headers_mut();
+            headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        }
+        Error::Protocol(ProtocolError::WrongHttpMethod) => {
+            *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+            let headers = response.headers_mut();
+            headers.insert(ALLOW, HeaderValue::from_static("GET"));
+        }
+        _ => {}
+    }
+    response
 }
 
 fn refuse(status: StatusCode, text: impl Into<String>) -> Response {

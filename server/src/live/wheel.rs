@@ -1,6 +1,6 @@
 //! Pings: one task asks every socket in turn, instead of a timer per socket.
 
-use super::frames;
+use super::frame;
 use super::hub::Hub;
 use super::lanes::{ConnectionId, Lanes};
 use shared::live::ServerMessage;
@@ -72,7 +72,7 @@ impl Hub {
             if slot.is_empty() {
                 continue;
             }
-            let frame = frames::encode(clock, ServerMessage::Ping);
+            let frame = frame::encode(clock, ServerMessage::Ping);
             for lanes in slot.values() {
                 lanes.ping(frame.clone());
             }

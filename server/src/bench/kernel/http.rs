@@ -141,13 +141,13 @@ impl Drop for Server {
 }
 
 /// Requests for one unit of an item each, with keys of their own.
-fn requests(
+pub fn requests(
     shop: &Arc<Shop>,
-    run: &'static str,
+    run: impl Into<String>,
     item: ItemId,
 ) -> impl Fn(u64) -> Request<Bytes> + Send + Sync + 'static {
-    let shop = Arc::clone(shop);
-    move |number| request(&shop, item, run, number)
+    let (shop, run) = (Arc::clone(shop), run.into());
+    move |number| request(&shop, item, &run, number)
 }
 
 /// Everything was answered, and so.

@@ -18,7 +18,7 @@ async fn a_snapshot_ahead_of_the_hub_makes_it_catch_up_for_the_others() {
 #[tokio::test]
 async fn what_happens_while_the_snapshot_is_read_follows_it() {
     let hub = hub(&[]);
-    let lanes = hub.connect();
+    let lanes = connect(&hub);
     hub.register(LOT(), &lanes);
     for offset in [6, 5, 7] {
         hub.deliver(&event(offset));
@@ -46,7 +46,7 @@ async fn a_snapshot_older_than_the_ring_is_read_again() {
             taken(&first);
         }
     }
-    let lanes = hub.connect();
+    let lanes = connect(&hub);
     hub.register(LOT(), &lanes);
     let join = |offset| hub.join(LOT(), lanes.id, Some(at(offset)), vec!["snapshot".into()]);
     assert_eq!(join(50), Joined::TooOld);
@@ -66,7 +66,7 @@ async fn who_comes_back_gets_what_was_missed_from_the_ring() {
         hub.deliver(&event(offset));
     }
     assert!(taken(&gone).is_empty());
-    let lanes = hub.connect();
+    let lanes = connect(&hub);
     hub.register(LOT(), &lanes);
     assert!(
         !hub.resume(lot(), lanes.id, at(3), "resumed".into()),
@@ -87,7 +87,7 @@ async fn who_comes_back_gets_what_was_missed_from_the_ring() {
 async fn a_client_ahead_of_the_log_has_lost_nothing() {
     let hub = hub(&[]);
     let slow = listener(&hub, 4);
-    let lanes = hub.connect();
+    let lanes = connect(&hub);
     hub.register(LOT(), &lanes);
     assert!(
         !hub.resume(lot(), lanes.id, at(6), "resumed".into()),
@@ -107,7 +107,7 @@ async fn nobody_goes_on_by_a_number_of_their_own() {
     let hub = hub(&[]);
     let honest = listener(&hub, 4);
     for made_up in [5, 1_000_000_000, i64::MAX, -1, i64::MIN] {
-        let lanes = hub.connect();
+        let lanes = connect(&hub);
         hub.register(LOT(), &lanes);
         let resumed = hub.resume(lot(), lanes.id, at(made_up), "resumed".into());
         assert!(!resumed, "{made_up}");
@@ -131,7 +131,7 @@ async fn nobody_goes_on_by_an_offset_in_the_room_of_a_drop() {
         limit: None,
     };
     hub.note_mechanism(&drop);
-    let lanes = hub.connect();
+    let lanes = connect(&hub);
     hub.register(LOT(), &lanes);
     assert!(!hub.resume(lot(), lanes.id, at(4), "resumed".into()));
 }
@@ -140,7 +140,7 @@ async fn nobody_goes_on_by_an_offset_in_the_room_of_a_drop() {
 async fn a_new_history_at_a_join_is_told_to_those_who_listen() {
     let hub = hub(&[]);
     let there = listener(&hub, 4);
-    let lanes = hub.connect();
+    let lanes = connect(&hub);
     hub.register(LOT(), &lanes);
     let anew = Position {
         epoch: 2,
@@ -180,7 +180,7 @@ async fn who_asks_for_another_snapshot_in_vain_goes_on_as_before() {
 async fn with_too_many_pushes_the_snapshot_is_read_again_and_notices_are_kept() {
     let hub = hub(&[]);
     let ada = Audience::Person(PrincipalId::from_uuid(Uuid::from_u128(1)));
-    let lanes = hub.connect();
+    let lanes = connect(&hub);
     let notice = || {
         Push::Notice(Notice::Freed {
             lot: lot(),
@@ -208,8 +208,8 @@ async fn with_too_many_pushes_the_snapshot_is_read_again_and_notices_are_kept() 
     assert_eq!(join(), Joined::Live);
     assert_eq!(taken(&lanes), ["snapshot", "notice", "wallet 201"]);
     // A reader for whom even the notices are too many is told to begin again.
-    let slow = hub.connect();
+    let slow = connect(&hub);
     hub.register(ada, &slow);
     (0..200).for_each(|_| hub.push(ada, notice()));
-    assert_eq!(slow.take().close.map(|c| c.code), Some(close_code::SLOW));
+    assert_eq!(slow.take(32).close.map(|c| c.code), Some(close_code::SLOW));
 }

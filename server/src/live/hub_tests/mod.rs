@@ -135,9 +135,14 @@ fn hub(fakes: &[&Arc<Fake>]) -> Arc<Hub> {
 
 const LOT: fn() -> Audience = || Audience::Channel(Channel::Lot(lot()));
 
+/// A connection without a socket.
+fn connect(hub: &Hub) -> Arc<Lanes> {
+    hub.welcome(Lanes::new(hub.next_id(), Arc::clone(&hub.counters)))
+}
+
 /// A listener on the lot whose snapshot was at `offset`.
 fn listener(hub: &Hub, offset: i64) -> Arc<Lanes> {
-    let lanes = hub.connect();
+    let lanes = connect(hub);
     hub.register(LOT(), &lanes);
     let joined = hub.join(LOT(), lanes.id, Some(at(offset)), vec!["snapshot".into()]);
     assert_eq!(joined, Joined::Live);
@@ -149,11 +154,16 @@ fn listener(hub: &Hub, offset: i64) -> Arc<Lanes> {
 fn taken(lanes: &Lanes) -> Vec<String> {
     let mut all = Vec::new();
     loop {
-        let batch = lanes.take();
+        let batch = lanes.take(32);
         if batch.frames.is_empty() {
             return all;
         }
-        all.extend(batch.frames.iter().map(|frame| describe(frame)));
+        all.extend(
+            batch
+                .frames
+                .iter()
+                .map(|frame| describe(&frame.to_string())),
+        );
     }
 }
 
@@ -266,7 +276,7 @@ async fn a_gap_that_nobody_hears_is_not_read() {
     }
     after_the_wait(&hub).await;
     assert_eq!(full.asked(), 0);
-    let lanes = hub.connect();
+    let lanes = connect(&hub);
     hub.register(LOT(), &lanes);
     assert!(!hub.resume(lot(), lanes.id, at(4), "resumed".into()));
     assert!(hub.resume(lot(), lanes.id, at(7), "resumed".into()));
@@ -276,7 +286,7 @@ async fn a_gap_that_nobody_hears_is_not_read() {
 async fn wallets_of_two_currencies_do_not_replace_each_other() {
     let hub = hub(&[]);
     let ada = Audience::Person(PrincipalId::from_uuid(Uuid::from_u128(1)));
-    let lanes = hub.connect();
+    let lanes = connect(&hub);
     hub.register(ada, &lanes);
     hub.join(ada, lanes.id, None, vec![]);
     for (currency, version) in [(Currency::Usd, 7), (Currency::Jpy, 2), (Currency::Usd, 6)] {
@@ -301,7 +311,7 @@ async fn a_slow_reader_is_closed_and_the_others_go_on() {
         hub.deliver(&event(offset));
         assert_eq!(taken(&quick), [offset.to_string()]);
     }
-    let batch = slow.take();
+    let batch = slow.take(32);
     assert!(batch.frames.is_empty());
     assert_eq!(batch.close.map(|c| c.code), Some(close_code::SLOW));
     assert_eq!(hub.counters.slow_closed.get(), 1);
@@ -310,7 +320,7 @@ async fn a_slow_reader_is_closed_and_the_others_go_on() {
 #[tokio::test]
 async fn pushes_without_a_place_come_once_by_event() {
     let hub = hub(&[]);
-    let lanes = hub.connect();
+    let lanes = connect(&hub);
     let ada = PrincipalId::from_uuid(Uuid::from_u128(1));
     let audiences = [Audience::Channel(Channel::Floor), Audience::Person(ada)];
     for audience in audiences {
@@ -368,13 +378,13 @@ async fn a_lost_stream_sends_everybody_to_a_snapshot() {
 #[tokio::test]
 async fn a_drain_closes_everybody_little_by_little() {
     let hub = hub(&[]);
-    let all: Vec<_> = (0..97).map(|_| hub.connect()).collect();
+    let all: Vec<_> = (0..97).map(|_| connect(&hub)).collect();
     let begun = Instant::now();
     let over = Duration::from_millis(200);
     hub.drain_over(over).await;
     assert!(begun.elapsed() >= over / 2, "spread");
     for lanes in all {
-        let close = lanes.take().close.map(|close| close.code);
+        let close = lanes.take(32).close.map(|close| close.code);
         assert_eq!(close, Some(close_code::RESTART));
     }
 }
@@ -382,7 +392,7 @@ async fn a_drain_closes_everybody_little_by_little() {
 #[tokio::test]
 async fn the_wheel_pings_everybody_and_closes_who_stays_silent() {
     let hub = hub(&[]);
-    let (alive, silent) = (hub.connect(), hub.connect());
+    let (alive, silent) = (connect(&hub), connect(&hub));
     let wheel = Arc::clone(&hub);
     let turn = Duration::from_millis(1_500);
     let task = tokio::spawn(async move {
@@ -393,14 +403,14 @@ async fn the_wheel_pings_everybody_and_closes_who_stays_silent() {
     while !silent.is_closing() {
         assert!(Instant::now() < deadline, "silence was not noticed");
         tokio::time::sleep(turn / 300).await;
-        if alive.take().ping.is_some() {
+        if !alive.take(32).frames.is_empty() {
             alive.heard();
         }
     }
     task.abort();
     assert!(!alive.is_closing());
     assert_eq!(
-        silent.take().close.map(|c| c.code),
+        silent.take(32).close.map(|c| c.code),
         Some(close_code::SILENT)
     );
     assert_eq!(hub.counters.silent_closed.get(), 1);
@@ -471,7 +481,7 @@ proptest! {
                         hub.deliver(&events[index]);
                     }
                     Step::Subscribe => {
-                        let lanes = hub.connect();
+                        let lanes = connect(&hub);
                         hub.register(LOT(), &lanes);
                         waiting.push_back((lanes, committed));
                     }

@@ -1,0 +1,144 @@
+//! Encoding: one value, one frame, shared by every socket.
+
+use crate::clock::Clock;
+use axum::body::Bytes;
+use shared::live::{Channel, ErrorCode, Position, Push, ServerFrame, ServerMessage};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame as WireFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+
+/// A frame as it goes over the wire, header included. A server's frames are not masked, so all
+/// sockets get the very same bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame(Bytes);
+
+impl Frame {
+    /// A frame of text.
+    #[must_use]
+    pub fn text(text: impl Into<Bytes>) -> Self {
+        Self::of(WireFrame::message(
+            text.into(),
+            OpCode::Data(Data::Text),
+            true,
+        ))
+    }
+
+    /// A ping of the protocol, which every client answers by itself.
+    pub(super) fn ping() -> Self {
+        Self::of(WireFrame::ping("lotzero"))
+    }
+
+    /// The last frame.
+    pub(super) fn close(code: u16, reason: &'static str) -> Self {
+        Self::of(WireFrame::close(Some(CloseFrame {
+            code: code.into(),
+            reason: reason.into(),
+        })))
+    }
+
+    /// What the protocol's own machine answers: pongs and the echo of a close.
+    pub(super) fn wire(bytes: &[u8]) -> Self {
+        Self(Bytes::copy_from_slice(bytes))
+    }
+
+    fn of(frame: WireFrame) -> Self {
+        let mut bytes = Vec::with_capacity(frame.len());
+        // Writing to memory does not fail.
+        let _written = frame.format(&mut bytes);
+        Self(bytes.into())
+    }
+
+    /// The bytes on the wire.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// How many bytes that are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is nothing to write.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+impl From<&str> for Frame {
+    fn from(text: &str) -> Self {
+        Self::text(text.to_owned())
+    }
+}
+
+#[cfg(test)]
+impl From<String> for Frame {
+    fn from(text: String) -> Self {
+        Self::text(text)
+    }
+}
+
+/// The text in a frame, for tests.
+#[cfg(test)]
+impl std::fmt::Display for Frame {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
+        let mut bytes = std::io::Cursor::new(self.bytes());
+        let parsed = FrameHeader::parse(&mut bytes);
+        assert!(matches!(parsed, Ok(Some(_))), "a whole frame");
+        let start = usize::try_from(bytes.position()).unwrap_or(0);
+        f.write_str(&String::from_utf8_lossy(&self.bytes()[start..]))
+    }
+}
+
+/// Encodes a message with the server's time.
+pub(super) fn encode(clock: &Clock, message: ServerMessage) -> Frame {
+    let frame = ServerFrame {
+        server_time: clock.now(),
+        message,
+    };
+    match serde_json::to_vec(&frame) {
+        Ok(text) => Frame::text(text),
+        Err(error) => {
+            // Only maps with keys other than text could fail, and no message has one.
+            tracing::error!(%error, "a frame cannot be encoded");
+            Frame::text(Bytes::from_static(br#"{"server_time":0,"type":"ping"}"#))
+        }
+    }
+}
+/// Encodes a push on a channel.
+pub(super) fn push(
+    clock: &Clock,
+    channel: Channel,
+    position: Option<Position>,
+    push: Push,
+) -> Frame {
+    let message = ServerMessage::Push {
+        channel,
+        position,
+        push: Box::new(push),
+    };
+    encode(clock, message)
+}
+
+/// The refusal of a client frame, in the words a person at the other end can use.
+pub(super) fn error(id: Option<u32>, code: ErrorCode) -> ServerMessage {
+    let (message, temporary) = match code {
+        ErrorCode::Malformed => ("The frame cannot be read.", false),
+        ErrorCode::NotFound => ("There is no such lot.", false),
+        ErrorCode::SignIn => ("Step in as somebody first.", false),
+        ErrorCode::InvalidText => ("The message is empty or too long.", false),
+        ErrorCode::RateLimited => ("Too fast. Wait a moment.", true),
+        ErrorCode::TooManyChannels => ("Too many channels on one socket.", false),
+        ErrorCode::Unavailable => ("The house could not answer in time. Try again.", true),
+    };
+    ServerMessage::Error {
+        id,
+        code,
+        message: message.to_owned(),
+        temporary,
+    }
+}
