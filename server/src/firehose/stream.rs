@@ -5,12 +5,12 @@
 //! ([`route`], [`tap`]). Behind the channel of [`StreamItem`]s nobody knows which of them this
 //! node is.
 //!
-//! What comes goes through the [`feed`], which leaves out repeats, keeps the last items for
+//! What comes goes through the [`intake`], which leaves out repeats, keeps the last items for
 //! followers that come back ([`tail`]) and knows how far this node is in each shard ([`places`]).
 //! A follower that becomes the leader goes on reading where it is itself; only a node that was
 //! nowhere begins at the checkpoint.
 
-mod feed;
+mod intake;
 mod lease;
 mod part;
 mod places;
@@ -23,7 +23,7 @@ mod tap;
 mod term;
 mod wire;
 
-pub use feed::{Counts, Pulse};
+pub use intake::{Counts, Pulse};
 pub(super) use places::Sequence;
 pub(super) use reader::Pace;
 pub(super) use store_clock::StoreClock;
@@ -32,7 +32,7 @@ use super::Firehose;
 use crate::config::NodeUrl;
 use crate::events::HouseEvent;
 use axum::Router;
-use feed::Feed;
+use intake::Intake;
 use places::Places;
 use serde::{Deserialize, Serialize};
 use shared::LotId;
@@ -165,7 +165,7 @@ impl fmt::Display for StreamStatus {
 struct Inner {
     firehose: Firehose,
     config: StreamConfig,
-    feed: Feed,
+    intake: Intake,
     role: Mutex<Role>,
     resigned: CancellationToken,
 }
@@ -182,7 +182,7 @@ impl Firehose {
         Stream(Arc::new(Inner {
             firehose: self.clone(),
             config,
-            feed: Feed::new(items),
+            intake: Intake::new(items),
             role: Mutex::new(Role::Waiting),
             resigned: CancellationToken::new(),
         }))
@@ -199,18 +199,18 @@ impl Stream {
     /// on this is heard. If that takes longer, or the leader does not answer, the first thing heard
     /// later is that something was lost. Answers whether it has them.
     pub async fn open(&self, within: Duration) -> bool {
-        self.0.feed.opened(within).await
+        self.0.intake.opened(within).await
     }
 
     /// How it goes.
     #[must_use]
     pub fn status(&self) -> StreamStatus {
-        let feed = &self.0.feed;
+        let intake = &self.0.intake;
         StreamStatus {
             role: self.role(),
-            followers: feed.followers(),
-            pulse: feed.pulse(),
-            counts: feed.counts(),
+            followers: intake.followers(),
+            pulse: intake.pulse(),
+            counts: intake.counts(),
         }
     }
 
@@ -227,11 +227,11 @@ impl Stream {
     }
 
     fn may_tap(&self, token: &str) -> bool {
-        self.0.feed.admits(token)
+        self.0.intake.admits(token)
     }
 
-    fn tap(&self, token: &str, had: Option<&Places>) -> Option<feed::Tap> {
-        self.0.feed.tap(token, had)
+    fn tap(&self, token: &str, had: Option<&Places>) -> Option<intake::Tap> {
+        self.0.intake.tap(token, had)
     }
 
     /// Gives the lease back if this node has it, and does not take it again: the node is about to

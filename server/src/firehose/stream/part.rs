@@ -132,13 +132,13 @@ impl Stream {
 
     /// Follows a leader until it or its lease ends; answers whether anybody still hears the items.
     async fn follow(&self, holder: &Holder, candidate: &mut Candidate) -> bool {
-        let feed = &self.0.feed;
+        let intake = &self.0.intake;
         let url: Option<NodeUrl> = holder.address.as_ref().and_then(|url| url.parse().ok());
         let Some(url) = url else {
             tracing::error!(
                 "the stream's leader has no address that others can reach: set LOTZERO_NODE_URL there"
             );
-            feed.is_unreachable();
+            intake.is_unreachable();
             tokio::time::sleep(self.0.config.look_every()).await;
             return true;
         };
@@ -146,7 +146,7 @@ impl Stream {
         let silence = self.0.config.silence();
         let first = candidate.failures == 0;
         let end = tokio::select! {
-            end = tap::follow(&url, &holder.token, feed, silence) => end,
+            end = tap::follow(&url, &holder.token, intake, silence) => end,
             () = self.lease_moves(&holder.term, candidate) => return true,
         };
         if first {
@@ -156,7 +156,7 @@ impl Stream {
             TapEnd::Unheard => return false,
             TapEnd::HungUp | TapEnd::Silent => candidate.failures = 0,
             TapEnd::NoConnection | TapEnd::NotLeader(_) | TapEnd::Unreadable => {
-                feed.is_unreachable();
+                intake.is_unreachable();
                 candidate.failures = candidate.failures.saturating_add(1);
             }
         }

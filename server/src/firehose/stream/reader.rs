@@ -1,7 +1,7 @@
 //! The reader of the table's stream: the leader's side of AWS. It reads every shard in the order of
-//! their lineage and hands what it reads to the feed.
+//! their lineage and hands what it reads to the intake.
 
-use super::feed::{Feed, Unheard};
+use super::intake::{Intake, Unheard};
 use super::places::{Place, Places, Sequence};
 use super::shards::{Changes, Described, Shards};
 use crate::firehose::records::{Told, told_by};
@@ -46,7 +46,7 @@ pub(in crate::firehose) struct Pace {
 /// Reads the stream for one term.
 pub(super) struct Reader<'a> {
     firehose: &'a Firehose,
-    feed: &'a Feed,
+    intake: &'a Intake,
     /// Until when this node may read.
     until: watch::Receiver<Instant>,
     /// Told when a shard has been drained, which the checkpoint should say soon.
@@ -91,18 +91,18 @@ impl From<FirehoseError> for Stop {
 }
 
 impl<'a> Reader<'a> {
-    /// A reader that goes on at the feed's places, or begins a course at the end of every open
-    /// shard if the feed has none.
+    /// A reader that goes on at the intake's places, or begins a course at the end of every open
+    /// shard if the intake has none.
     pub fn new(
         firehose: &'a Firehose,
-        feed: &'a Feed,
+        intake: &'a Intake,
         until: watch::Receiver<Instant>,
         drained: &'a Notify,
     ) -> Self {
-        let places = feed.places();
+        let places = intake.places();
         Self {
             firehose,
-            feed,
+            intake,
             until,
             drained,
             lost: places.is_none(),
@@ -182,7 +182,7 @@ impl<'a> Reader<'a> {
         }
         self.catch_up(more).await?;
         let now = self.firehose.store_clock.now();
-        self.feed
+        self.intake
             .was_read(now.zip(newest).map(|(now, newest)| now.0 - newest));
         Ok(more)
     }
@@ -227,7 +227,7 @@ impl<'a> Reader<'a> {
         let stream = self.arn.clone().unwrap_or_default();
         let places = Places::of_new_course(stream, self.shards.places());
         tracing::info!(course = places.course, "a course of the stream begins");
-        self.feed.begin(places).await
+        self.intake.begin(places).await
     }
 
     /// Hands a page on; answers when its newest record was written.
@@ -243,20 +243,20 @@ impl<'a> Reader<'a> {
             newest = newest.max(Some(written_at.0));
             if now.is_some_and(|now| now.since_ms(written_at) > MAX_AGE_MS) {
                 self.late = Late::Now;
-                self.feed.was_late();
-                self.feed.advance(id, Place::After(sequence));
+                self.intake.was_late();
+                self.intake.advance(id, Place::After(sequence));
                 continue;
             }
-            self.feed.take(id, sequence, item, None).await?;
+            self.intake.take(id, sequence, item, None).await?;
         }
         let last = page.records().last().and_then(|record| record.dynamodb());
         let last = last.and_then(|change| change.sequence_number());
         let last = last.map(Sequence::new);
         if let Some(last) = last.clone() {
-            self.feed.advance(id, Place::After(last));
+            self.intake.advance(id, Place::After(last));
         }
         if page.next_shard_iterator.is_none() {
-            self.feed.advance(id, Place::Drained);
+            self.intake.advance(id, Place::Drained);
             self.drained.notify_one();
             // Its children are to be read at once.
             self.polls_until_look = 0;
@@ -357,8 +357,8 @@ impl<'a> Reader<'a> {
         if !self.lost {
             let Changes { new, gone, .. } = changes;
             new.iter()
-                .for_each(|id| self.feed.advance(id, Place::Beginning));
-            gone.iter().for_each(|id| self.feed.forget(id));
+                .for_each(|id| self.intake.advance(id, Place::Beginning));
+            gone.iter().for_each(|id| self.intake.forget(id));
         }
         self.polls_until_look = POLLS_PER_LOOK;
         Ok(())

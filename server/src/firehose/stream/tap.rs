@@ -1,6 +1,6 @@
 //! A follower's side: it taps the leader and takes in what comes.
 
-use super::feed::{Feed, Unheard};
+use super::intake::{Intake, Unheard};
 use super::route::PATH;
 use super::wire::{Line, Lines};
 use crate::config::NodeUrl;
@@ -47,10 +47,10 @@ impl From<Unheard> for TapEnd {
 pub(super) async fn follow(
     leader: &NodeUrl,
     token: &str,
-    feed: &Feed,
+    intake: &Intake,
     silence: Duration,
 ) -> TapEnd {
-    match try_follow(leader, token, feed, silence).await {
+    match try_follow(leader, token, intake, silence).await {
         Err(end) => end,
     }
 }
@@ -59,10 +59,10 @@ pub(super) async fn follow(
 async fn try_follow(
     leader: &NodeUrl,
     token: &str,
-    feed: &Feed,
+    intake: &Intake,
     silence: Duration,
 ) -> Result<std::convert::Infallible, TapEnd> {
-    let asked = timeout(silence, ask(leader, token, feed));
+    let asked = timeout(silence, ask(leader, token, intake));
     let (mut body, _connection) = asked.await.map_err(|_elapsed| TapEnd::NoConnection)??;
     tracing::info!(%leader, "following the stream's leader");
     let mut lines = Lines::default();
@@ -76,7 +76,7 @@ async fn try_follow(
         };
         let complete = lines.feed(&bytes).map_err(|_long| TapEnd::Unreadable)?;
         for line in complete {
-            take_in(line, feed).await?;
+            take_in(line, intake).await?;
         }
     }
 }
@@ -84,7 +84,7 @@ async fn try_follow(
 async fn ask(
     leader: &NodeUrl,
     token: &str,
-    feed: &Feed,
+    intake: &Intake,
 ) -> Result<(Incoming, AbortOnDropHandle<()>), TapEnd> {
     let connected = TcpStream::connect((leader.host(), leader.port())).await;
     let stream = connected.map_err(|_refused| TapEnd::NoConnection)?;
@@ -94,7 +94,7 @@ async fn ask(
         // Its end is noticed at the body.
         let _ended = connection.await;
     }));
-    let places = serde_json::to_vec(&feed.places()).map_err(|_never| TapEnd::Unreadable)?;
+    let places = serde_json::to_vec(&intake.places()).map_err(|_never| TapEnd::Unreadable)?;
     let request = Request::builder()
         .method(Method::POST)
         .uri(PATH)
@@ -111,19 +111,19 @@ async fn ask(
     Ok((response.into_body(), connection))
 }
 
-async fn take_in(line: Bytes, feed: &Feed) -> Result<(), TapEnd> {
+async fn take_in(line: Bytes, intake: &Intake) -> Result<(), TapEnd> {
     let read = serde_json::from_slice(&line);
     match read.map_err(|_unknown| TapEnd::Unreadable)? {
-        Line::Begin { places } => feed.begin(places).await?,
+        Line::Begin { places } => intake.begin(places).await?,
         Line::Resume => {}
         Line::Item {
             shard,
             sequence,
             item,
-        } => feed.take(&shard, sequence, item, Some(line)).await?,
-        Line::Moved { shard, place } => feed.advance(&shard, place),
-        Line::Gone { shard } => feed.forget(&shard),
-        Line::Beat { pulse } => feed.hear(pulse),
+        } => intake.take(&shard, sequence, item, Some(line)).await?,
+        Line::Moved { shard, place } => intake.advance(&shard, place),
+        Line::Gone { shard } => intake.forget(&shard),
+        Line::Beat { pulse } => intake.hear(pulse),
     }
     Ok(())
 }

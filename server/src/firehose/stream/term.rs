@@ -34,21 +34,21 @@ impl Stream {
             checkpoint,
             until,
         } = taken;
-        let Inner { firehose, feed, .. } = &*self.0;
+        let Inner { firehose, intake, .. } = &*self.0;
         candidate.last_term = Some(term.name.clone());
         candidate.failures = 0;
         tracing::info!(term = term.name, "this node leads the stream");
         self.become_a(Role::Leader);
-        feed.lead(term.token.clone());
+        intake.lead(term.token.clone());
         let (renewed, until) = watch::channel(until);
         let drained = Notify::new();
         let reading = async {
-            if let Some(checkpoint) = checkpoint.filter(|_| feed.places().is_none())
-                && feed.begin(checkpoint).await.is_err()
+            if let Some(checkpoint) = checkpoint.filter(|_| intake.places().is_none())
+                && intake.begin(checkpoint).await.is_err()
             {
                 return TermEnd::Unheard;
             }
-            match Reader::new(firehose, feed, until, &drained).run().await {
+            match Reader::new(firehose, intake, until, &drained).run().await {
                 Stop::Unheard => TermEnd::Unheard,
                 Stop::Over | Stop::Failed(_) => TermEnd::NotRenewed,
             }
@@ -64,7 +64,7 @@ impl Stream {
         if matches!(end, TermEnd::Resigned | TermEnd::Unheard) {
             self.give_back(&term).await;
         }
-        feed.step_down();
+        intake.step_down();
         tracing::info!(
             term = term.name,
             ?end,
@@ -83,7 +83,7 @@ impl Stream {
         let Inner {
             firehose,
             config,
-            feed,
+            intake,
             ..
         } = &*self.0;
         let mut next = Instant::now() + config.renew_every();
@@ -96,8 +96,8 @@ impl Stream {
             if sent >= *until.borrow() {
                 return TermEnd::NotRenewed;
             }
-            // What is in the feed has been handed on.
-            let places = feed.places();
+            // What is in the intake has been handed on.
+            let places = intake.places();
             let renewal = firehose.renew_lease(term, places.as_ref());
             match timeout(config.call_time(), renewal).await {
                 Ok(Ok(true)) => {
@@ -121,7 +121,7 @@ impl Stream {
         let mut beats = tokio::time::interval(self.0.config.beat_every());
         loop {
             beats.tick().await;
-            self.0.feed.beat();
+            self.0.intake.beat();
         }
     }
 
@@ -129,10 +129,10 @@ impl Stream {
         let Inner {
             firehose,
             config,
-            feed,
+            intake,
             ..
         } = &*self.0;
-        let places = feed.places();
+        let places = intake.places();
         let giving = firehose.give_lease_back(term, places.as_ref());
         match timeout(config.call_time(), giving).await {
             Ok(Ok(_given)) => {}

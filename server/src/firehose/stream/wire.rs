@@ -1,7 +1,7 @@
 //! What a leader sends its followers: lines of JSON, for as long as both live.
 
 use super::StreamItem;
-use super::feed::Pulse;
+use super::intake::Pulse;
 use super::places::{Place, Places, Sequence};
 use axum::body::Bytes;
 use serde::{Deserialize, Serialize};

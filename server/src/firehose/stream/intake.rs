@@ -100,14 +100,14 @@ impl Tap {
 
 /// The stream on this node.
 #[derive(Debug)]
-pub(super) struct Feed {
+pub(super) struct Intake {
     shared: Mutex<Shared>,
     items: mpsc::Sender<StreamItem>,
     opening: watch::Sender<Opening>,
     bounds: Bounds,
 }
 
-impl Feed {
+impl Intake {
     pub fn new(items: mpsc::Sender<StreamItem>) -> Self {
         Self {
             shared: Mutex::default(),
@@ -373,9 +373,9 @@ mod tests {
     const SHARD: &str = "s";
     const TOKEN: &str = "token";
 
-    fn feed() -> (Feed, mpsc::Receiver<StreamItem>) {
+    fn listened() -> (Intake, mpsc::Receiver<StreamItem>) {
         let (sender, items) = mpsc::channel(8_192);
-        (Feed::new(sender), items)
+        (Intake::new(sender), items)
     }
 
     fn beginning() -> Places {
@@ -388,9 +388,9 @@ mod tests {
         StreamItem::CrowdChanged(LotId::from_uuid(Uuid::from_u128(n)))
     }
 
-    async fn take(feed: &Feed, n: usize) {
+    async fn take(intake: &Intake, n: usize) {
         let sequence = Sequence::new(n.to_string());
-        let taken = feed.take(SHARD, sequence, item(n), None).await;
+        let taken = intake.take(SHARD, sequence, item(n), None).await;
         taken.expect("is heard");
     }
 
@@ -408,15 +408,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_follower_that_is_stuck_is_cut_off_and_comes_back_for_the_rest() {
-        let (feed, mut items) = feed();
-        feed.lead(TOKEN.to_owned());
-        feed.begin(beginning()).await.expect("is heard");
-        let mut stuck = feed.tap(TOKEN, None).expect("comes in");
+        let (intake, mut items) = listened();
+        intake.lead(TOKEN.to_owned());
+        intake.begin(beginning()).await.expect("is heard");
+        let mut stuck = intake.tap(TOKEN, None).expect("comes in");
         let all = MAX_WAITING_LINES + 500;
         for n in 1..=all {
-            take(&feed, n).await;
+            take(&intake, n).await;
         }
-        assert_eq!((feed.followers(), feed.counts().cut_off), (0, 1));
+        assert_eq!((intake.followers(), intake.counts().cut_off), (0, 1));
         for n in 1..=all {
             assert_eq!(
                 items.recv().await,
@@ -425,7 +425,7 @@ mod tests {
             );
         }
         let mut had = beginning();
-        had.course = feed.places().expect("has begun").course;
+        had.course = intake.places().expect("has begun").course;
         let mut heard = 0;
         while let Some(line) = stuck.next().await {
             if brought(&line).is_some() {
@@ -436,8 +436,8 @@ mod tests {
         assert_eq!(heard, MAX_WAITING_LINES);
         let place = Place::After(Sequence::new(heard.to_string()));
         had.shards.insert(SHARD.to_owned(), place);
-        let mut back = feed.tap(TOKEN, Some(&had)).expect("comes in again");
-        feed.step_down();
+        let mut back = intake.tap(TOKEN, Some(&had)).expect("comes in again");
+        intake.step_down();
         let mut rest = Vec::new();
         while let Some(line) = back.next().await {
             rest.extend(brought(&line));
@@ -447,40 +447,40 @@ mod tests {
 
     #[tokio::test]
     async fn a_follower_of_another_course_begins_anew() {
-        let (feed, _items) = feed();
-        feed.lead(TOKEN.to_owned());
+        let (intake, _items) = listened();
+        intake.lead(TOKEN.to_owned());
         assert!(
-            feed.tap(TOKEN, None).is_none(),
+            intake.tap(TOKEN, None).is_none(),
             "there is nothing to follow yet"
         );
-        feed.begin(beginning()).await.expect("is heard");
-        assert!(feed.tap("another", None).is_none());
-        let mut tap = feed.tap(TOKEN, Some(&beginning())).expect("comes in");
+        intake.begin(beginning()).await.expect("is heard");
+        assert!(intake.tap("another", None).is_none());
+        let mut tap = intake.tap(TOKEN, Some(&beginning())).expect("comes in");
         let first = tap.next().await.expect("a line");
         let first: Line = serde_json::from_slice(&first).expect("reads");
         assert_eq!(
             first,
             Line::Begin {
-                places: feed.places().expect("has begun")
+                places: intake.places().expect("has begun")
             }
         );
-        feed.step_down();
+        intake.step_down();
         assert!(tap.next().await.is_none());
-        assert!(feed.tap(TOKEN, None).is_none(), "the term is over");
+        assert!(intake.tap(TOKEN, None).is_none(), "the term is over");
     }
 
     #[tokio::test]
     async fn each_item_is_heard_once_and_what_was_missed_is_said() {
-        let (feed, mut items) = feed();
-        assert!(!feed.opened(Duration::ZERO).await);
-        feed.begin(beginning()).await.expect("is heard");
-        take(&feed, 1).await;
-        take(&feed, 1).await;
-        feed.advance(SHARD, Place::After(Sequence::new("3")));
-        take(&feed, 2).await;
-        take(&feed, 4).await;
-        feed.begin(beginning()).await.expect("is heard");
-        drop(feed);
+        let (intake, mut items) = listened();
+        assert!(!intake.opened(Duration::ZERO).await);
+        intake.begin(beginning()).await.expect("is heard");
+        take(&intake, 1).await;
+        take(&intake, 1).await;
+        intake.advance(SHARD, Place::After(Sequence::new("3")));
+        take(&intake, 2).await;
+        take(&intake, 4).await;
+        intake.begin(beginning()).await.expect("is heard");
+        drop(intake);
         let mut heard = Vec::new();
         while let Some(item) = items.recv().await {
             heard.push(item);
