@@ -3,6 +3,10 @@
 //! before the embedded store makes it so; what it does at random follows from a seed that a failure
 //! names.
 #![cfg(feature = "local")]
+#![expect(
+    clippy::print_stdout,
+    reason = "the seed is for whoever repeats a run"
+)]
 
 #[path = "support/store.rs"]
 mod store;
@@ -20,9 +24,9 @@ use server::local::dynamo_gate::{Faults, Habits, Rule};
 use shared::view::{ChatMessage, Person};
 use shared::{LotId, PrincipalId, Region, Timestamp};
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use store::Store;
-use stream_node::{StreamNode, TABLE, eventually, firehose};
+use stream_node::{PATIENCE, StreamNode, TABLE, eventually, firehose};
 use uuid::Uuid;
 
 /// Items of one batch write.
@@ -102,10 +106,16 @@ impl Bench {
     async fn has_all(&self, node: &StreamNode) {
         let total = self.total();
         let seed = self.seed;
-        eventually(&format!("{} hears all (seed {seed})", node.name), || {
-            node.texts().len() >= total
-        })
-        .await;
+        let begun = Instant::now();
+        while node.texts().len() < total {
+            let (heard, status) = (node.texts().len(), node.stream.status());
+            let missing = format!("{} heard {heard} of {total}", node.name);
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "{missing}, seed {seed}: {status}"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         // A repeat would come with the next read at the latest.
         tokio::time::sleep(Duration::from_millis(200)).await;
         for (lot, numbers) in numbers_by_room(node) {

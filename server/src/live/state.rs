@@ -178,7 +178,7 @@ impl LiveState {
         let stream = self.stream.clone();
         self.tasks.spawn(stream.run(self.cancel.clone()));
         let (hub, rooms) = (Arc::clone(&self.hub), Arc::clone(&self.rooms));
-        self.tasks.spawn(async move {
+        self.run(async move {
             while let Some(item) = items.recv().await {
                 match item {
                     StreamItem::Event(event) => hub.deliver(&event),

@@ -12,7 +12,7 @@ use aws_sdk_dynamodbstreams::operation::get_shard_iterator::GetShardIteratorErro
 use aws_sdk_dynamodbstreams::types::ShardIteratorType;
 use rand::Rng;
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// Records of a full page: behind it there may be more that waited.
@@ -49,8 +49,6 @@ pub(super) struct Reader<'a> {
     intake: &'a Intake,
     /// Until when this node may read.
     until: watch::Receiver<Instant>,
-    /// Told when a shard has been drained, which the checkpoint should say soon.
-    drained: &'a Notify,
     arn: Option<String>,
     shards: Shards,
     polls_until_look: u32,
@@ -97,14 +95,12 @@ impl<'a> Reader<'a> {
         firehose: &'a Firehose,
         intake: &'a Intake,
         until: watch::Receiver<Instant>,
-        drained: &'a Notify,
     ) -> Self {
         let places = intake.places();
         Self {
             firehose,
             intake,
             until,
-            drained,
             lost: places.is_none(),
             arn: places.as_ref().map(|places| places.stream.clone()),
             shards: places.as_ref().map(Shards::at).unwrap_or_default(),
@@ -257,7 +253,6 @@ impl<'a> Reader<'a> {
         }
         if page.next_shard_iterator.is_none() {
             self.intake.advance(id, Place::Drained);
-            self.drained.notify_one();
             // Its children are to be read at once.
             self.polls_until_look = 0;
         }

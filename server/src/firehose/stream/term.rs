@@ -4,7 +4,7 @@ use super::lease::Term;
 use super::part::{Candidate, Taken};
 use super::reader::{Reader, Stop};
 use super::{Inner, Role, Stream};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -34,28 +34,30 @@ impl Stream {
             checkpoint,
             until,
         } = taken;
-        let Inner { firehose, intake, .. } = &*self.0;
+        let Inner {
+            firehose, intake, ..
+        } = &*self.0;
         candidate.last_term = Some(term.name.clone());
         candidate.failures = 0;
         tracing::info!(term = term.name, "this node leads the stream");
         self.become_a(Role::Leader);
         intake.lead(term.token.clone());
         let (renewed, until) = watch::channel(until);
-        let drained = Notify::new();
         let reading = async {
             if let Some(checkpoint) = checkpoint.filter(|_| intake.places().is_none())
                 && intake.begin(checkpoint).await.is_err()
             {
                 return TermEnd::Unheard;
             }
-            match Reader::new(firehose, intake, until, &drained).run().await {
+            match Reader::new(firehose, intake, until).run().await {
                 Stop::Unheard => TermEnd::Unheard,
                 Stop::Over | Stop::Failed(_) => TermEnd::NotRenewed,
             }
         };
         let end = tokio::select! {
             end = reading => end,
-            end = self.renew(&term, &renewed, &drained) => end,
+            end = self.renew(&term, &renewed) => end,
+            () = is_over(renewed.subscribe()) => TermEnd::NotRenewed,
             () = self.beat() => TermEnd::NotRenewed,
             () = cancel.cancelled() => TermEnd::Resigned,
             () = self.0.resigned.cancelled() => TermEnd::Resigned,
@@ -73,13 +75,10 @@ impl Stream {
         end != TermEnd::Unheard
     }
 
-    /// Renews the lease and writes the checkpoint in time, and when a shard has been drained.
-    async fn renew(
-        &self,
-        term: &Term,
-        until: &watch::Sender<Instant>,
-        drained: &Notify,
-    ) -> TermEnd {
+    /// Renews the lease in time, and writes the checkpoint: the places of one renewal ago, so that
+    /// followers have had what lies before it, and need not be sent to a snapshot if a node that
+    /// was nowhere goes on there.
+    async fn renew(&self, term: &Term, until: &watch::Sender<Instant>) -> TermEnd {
         let Inner {
             firehose,
             config,
@@ -87,22 +86,20 @@ impl Stream {
             ..
         } = &*self.0;
         let mut next = Instant::now() + config.renew_every();
+        let mut places = intake.places();
         loop {
-            tokio::select! {
-                () = tokio::time::sleep_until(next) => {}
-                () = drained.notified() => {}
-            }
+            tokio::time::sleep_until(next).await;
             let sent = Instant::now();
             if sent >= *until.borrow() {
                 return TermEnd::NotRenewed;
             }
-            // What is in the intake has been handed on.
-            let places = intake.places();
+            let reached = intake.places();
             let renewal = firehose.renew_lease(term, places.as_ref());
             match timeout(config.call_time(), renewal).await {
                 Ok(Ok(true)) => {
                     until.send_replace(sent + config.lead_time());
                     next = sent + config.renew_every();
+                    places = reached;
                 }
                 Ok(Ok(false)) => return TermEnd::Taken,
                 Ok(Err(error)) => {
@@ -138,6 +135,17 @@ impl Stream {
             Ok(Ok(_given)) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the stream's lease ends by itself"),
             Err(_elapsed) => tracing::warn!("the stream's lease ends by itself"),
+        }
+    }
+}
+
+/// Waits until a time that may be put off has come.
+async fn is_over(until: watch::Receiver<Instant>) {
+    loop {
+        let end = *until.borrow();
+        tokio::time::sleep_until(end).await;
+        if *until.borrow() <= end {
+            return;
         }
     }
 }

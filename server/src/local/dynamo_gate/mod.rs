@@ -45,6 +45,9 @@ const READING: Duration = Duration::from_secs(1);
 /// Pages of the real stream that one call may wait for.
 const MAX_PUMPED_PAGES: usize = 64;
 
+/// The least time between two looks at the real stream: each of many shards asks for one.
+const PUMP_PAUSE: Duration = Duration::from_millis(20);
+
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
 /// A running gate; closes with its doors when dropped.
@@ -70,6 +73,7 @@ struct Shared {
 struct Pump {
     arn: Option<String>,
     iterator: Option<String>,
+    at: Option<Instant>,
 }
 
 /// Who read which shard.
@@ -288,6 +292,9 @@ impl Shared {
             pump.iterator = iterator.map(str::to_owned);
             pump.arn = Some(arn.to_owned());
         }
+        if pump.at.is_some_and(|at| at.elapsed() < PUMP_PAUSE) {
+            return Ok(());
+        }
         for _page in 0..MAX_PUMPED_PAGES {
             let Some(iterator) = pump.iterator.clone() else {
                 break;
@@ -311,6 +318,7 @@ impl Shared {
                 .for_each(|record| topology.take_in(record, now));
         }
         lock(&self.topology).release(Instant::now());
+        pump.at = Some(Instant::now());
         Ok(())
     }
 }
