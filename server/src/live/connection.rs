@@ -101,7 +101,8 @@ pub(super) async fn serve(
     };
     lanes.outlet.detach();
     match end {
-        End::Closing if written => linger(&stream).await,
+        // Boxed: only who leaves needs the room.
+        End::Closing if written => Box::pin(linger(&stream)).await,
         End::Unreadable if written => tokio::time::sleep(LINGER_UNREAD).await,
         End::Gone | End::Closed | End::Closing | End::Unreadable => {}
     }
@@ -140,6 +141,8 @@ async fn read(
     };
     let mut socket =
         WebSocket::from_partially_read(ends, early.to_vec(), Role::Server, Some(config));
+    // Empty as it usually is, it holds on to the buffer that the handshake was read into.
+    drop(early);
     loop {
         let message = match socket.read() {
             Ok(message) => message,
@@ -191,4 +194,22 @@ fn broken(error: &Error, lanes: &Arc<Lanes>) -> End {
         _ => return End::Gone,
     }
     End::Unreadable
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a socket keeps beside its buffers for as long as it lives, in bytes.
+    const MAX_BYTES: usize = 2_048;
+
+    fn size_of_task<A, B, C, D, E, F: Future>(_serve: fn(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_socket_that_only_listens_stays_small() {
+        let (task, lanes) = (size_of_task(serve), size_of::<Lanes>());
+        assert!(task + lanes <= MAX_BYTES, "{task} and {lanes} bytes");
+    }
 }

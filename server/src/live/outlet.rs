@@ -330,7 +330,9 @@ mod tests {
     }
 
     fn frame(number: usize, bytes: usize) -> Frame {
-        Frame::text(format!("{number:0bytes$}"))
+        let mut text = number.to_string();
+        text.extend(std::iter::repeat_n('.', bytes - text.len()));
+        Frame::text(text)
     }
 
     #[tokio::test]
@@ -363,8 +365,8 @@ mod tests {
         }
         quick.lanes.send(Lane::Must, frame(7, 50));
         assert_eq!(read(&mut quick.client, 52).await, frame(7, 50).bytes());
-        let read = read(&mut slow.client, whole).await;
-        let mut rest = &read[..];
+        let received = read(&mut slow.client, whole).await;
+        let mut rest = &received[..];
         for number in 0..16 {
             let expected = frame(number, large);
             let (this, after) = rest.split_at(expected.len());
@@ -381,11 +383,8 @@ mod tests {
         pair.lanes.close(close_code::POLICY, "enough");
         pair.lanes.send(Lane::Must, frame(2, 10));
         assert!(pair.lanes.drained().await);
-        let expected = [
-            frame(1, 10).bytes(),
-            Frame::close(close_code::POLICY, "enough").bytes(),
-        ];
-        let expected = expected.concat();
+        let close = Frame::close(close_code::POLICY, "enough");
+        let expected = [frame(1, 10).bytes(), close.bytes()].concat();
         assert_eq!(read(&mut pair.client, expected.len()).await, expected);
     }
 
