@@ -20,9 +20,9 @@ use shared::live::{
     Channel, ErrorCode, LotEvent, Position, Push, ServerFrame, ServerMessage, Snapshot,
 };
 use shared::view::{
-    Activity, ActivityKind, ChatMessage, CrowdView, FloorView, HoldView, LadderLine, LotView,
-    Notice, Outcome, Person, Reaction, Reserve, RoomView, StatementLine, Terms, WalletPageView,
-    WalletView,
+    Activity, ActivityKind, ChatMessage, ChatView, CrowdView, FloorView, HoldView, LadderLine,
+    LotView, Notice, Outcome, Person, Reaction, Reserve, RoomView, StatementLine, Terms,
+    WalletPageView, WalletView,
 };
 use shared::{
     BidId, Currency, IdempotencyKey, LotId, MessageId, Money, PrincipalId, Region, Timestamp,
@@ -211,6 +211,8 @@ words! {
         Malformed = "malformed", NotFound = "not_found", SignIn = "sign_in",
         InvalidText = "invalid_text", RateLimited = "rate_limited",
         TooManyChannels = "too_many_channels", Unavailable = "unavailable",
+        Forbidden = "forbidden", InvalidDuration = "invalid_duration", Muted = "muted",
+        SlowMode = "slow_mode",
     }
     Theme { System = "system", Light = "light", Dark = "dark", }
     ReadError {
@@ -248,6 +250,7 @@ objects! {
     StatementLine { transfer, kind, account, amount, lot, title, at, }
     WalletPageView { wallet, holds, statement, proceeds, server_time, }
     ChatMessage { id, client_id, who, region, text, at, }
+    ChatView { messages, before, slow_s, }
     Position { epoch, offset, }
     BidReceipt { line, version, closes_at, next_minimum, }
     ClaimReceipt { line, total, transfer, }
@@ -333,7 +336,8 @@ tagged! {
         "hello" => Hello { acting },
         "done" => Done { id },
         "subscribed" => Subscribed { id, channel, recovered },
-        "error" => Error { id, code, message, temporary },
+        "error" => Error { id, code, message, temporary, until },
+        "history" => History { id, messages, before },
         "pong" => Pong { id },
         "ping" => Ping (),
         "snapshot" => Snapshot { channel, snapshot },
@@ -342,7 +346,7 @@ tagged! {
     }
     Snapshot by "kind" {
         "room" => Room (same),
-        "chat" => Chat { messages },
+        "chat" => Chat (same),
         "crowd" => Crowd (same),
         "me" => Me { wallet },
         "floor" => Floor (same),
@@ -352,6 +356,8 @@ tagged! {
         "tick" => Tick { price },
         "stock" => Stock { units_left, line },
         "chat" => Chat (same),
+        "removed" => Removed { message },
+        "slow" => Slow { seconds },
         "crowd" => Crowd (same),
         "card" => Card (same),
         "activity" => Activity (same),

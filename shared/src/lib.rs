@@ -8,6 +8,7 @@
 #![warn(clippy::float_arithmetic)]
 
 pub mod auction;
+pub mod chat;
 pub mod id;
 pub mod key;
 pub mod ledger;

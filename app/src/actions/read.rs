@@ -9,9 +9,7 @@ use leptos::prelude::*;
 use leptos::server_fn::codec::{GetUrl, JsonEncoding};
 use leptos::server_fn::error::{FromServerFnError, ServerFnErrorErr};
 use serde::Serialize;
-use shared::view::{
-    ChatMessage, CrowdView, FloorView, Person, RoomView, WalletPageView, WalletView,
-};
+use shared::view::{ChatView, CrowdView, FloorView, Person, RoomView, WalletPageView, WalletView};
 use shared::{IdempotencyKey, Region};
 use std::fmt;
 use std::str::FromStr;
@@ -159,8 +157,8 @@ pub struct FloorPage {
 pub struct RoomPage {
     /// The lot and its ladder.
     pub room: RoomView,
-    /// The latest messages, oldest first.
-    pub chat: Vec<ChatMessage>,
+    /// The latest messages and the room's rules.
+    pub chat: ChatView,
     /// Who is here.
     pub crowd: CrowdView,
     /// The viewer's wallet in the lot's currency.
@@ -400,7 +398,7 @@ mod server {
             None => None,
         };
         // A room without its crowd is still a room: bids do not wait for the social plane.
-        let chat = social.chat(lot).await.unwrap_or_default();
+        let chat = social.chat(lot, None).await.unwrap_or_default();
         let crowd = social.crowd(lot).await.unwrap_or_default();
         let (said, key) = aftermath(desk, person.as_ref(), form).await;
         Ok(RoomPage {

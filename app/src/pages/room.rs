@@ -123,7 +123,7 @@ fn LiveRoom(page: RoomPage, viewer: ViewerPage) -> impl IntoView {
             <aside class="room-crowd">
                 <Crowd
                     lot=lot.id
-                    messages=page.chat
+                    chat=page.chat
                     crowd=page.crowd
                     person=viewer.person
                     region=viewer.region

@@ -28,29 +28,39 @@
 //! Events without a place have a partition of their own, so that a drop with thousands of claims
 //! a second never meets the ceiling of one partition (1,000 writes a second).
 
+mod boards;
+mod breaker;
 mod chat;
 pub mod chat_text;
 mod crowd;
 mod error;
 mod events;
+mod feed;
 mod keys;
+mod moderation;
 mod projections;
 mod records;
 mod shards;
 mod stream;
 mod table;
+mod tally;
+mod writes;
 
+pub use chat::Posted;
 pub use error::FirehoseError;
 pub use events::Appended;
+pub use moderation::{Moderated, Moderator, RULES_AGE};
 pub use stream::{StreamItem, StreamReader};
+pub use tally::ROUND as REACTION_ROUND;
 
 use crate::clock::Clock;
-use app::ports::{Failure, Social};
+use app::ports::{Failure, ModerationView, Social};
 use async_trait::async_trait;
 use aws_config::{BehaviorVersion, Region, SdkConfig, timeout::TimeoutConfig};
+use aws_sdk_dynamodb::config::retry::{RetryPartition, TokenBucket};
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
-use shared::LotId;
-use shared::view::{ChatMessage, CrowdView};
+use shared::view::{BoardLine, ChatView, CrowdView, FeedCursor, FeedPage};
+use shared::{Currency, LotId, MessageId};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,13 +70,19 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a call may take with its tries; three tries and their waits fit.
 const CALL_TIMEOUT: Duration = Duration::from_secs(7);
 
+/// Retries that may be saved up at most.
+const SAVED_RETRIES: usize = 10;
+
+/// How long a page waits for what is social about it: without it, it is a page too.
+const PAGE_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How often the stream of the embedded store is polled: a read costs about 4 ms there.
 const LOCAL_POLL: Duration = Duration::from_millis(50);
 
 /// How often each shard of a real stream is polled: AWS wants at most 5 reads a second a shard.
 const AWS_POLL: Duration = Duration::from_millis(200);
 
-/// Messages that a room shows when one comes in.
+/// Messages that a room shows when one comes in, and of each page of older ones.
 pub const MAX_RECENT_MESSAGES: usize = 50;
 
 /// Where the second plane is.
@@ -87,6 +103,10 @@ pub struct Firehose {
     table: Arc<str>,
     clock: Arc<Clock>,
     poll: Duration,
+    breaker: Arc<breaker::Breaker>,
+    tally: Arc<tally::Tally>,
+    rules: Arc<moderation::Rules>,
+    feed_hour: Arc<feed::KnownHour>,
 }
 
 impl Firehose {
@@ -95,11 +115,15 @@ impl Firehose {
         let local = config.endpoint.as_deref().is_some_and(is_plain_loopback);
         let sdk = sdk_config(config.endpoint.as_deref(), local).await;
         Self {
-            dynamo: aws_sdk_dynamodb::Client::new(&sdk),
+            dynamo: aws_sdk_dynamodb::Client::from_conf(with_retry_budget(&sdk)),
             streams: aws_sdk_dynamodbstreams::Client::new(&sdk),
             table: config.table.into(),
             clock,
             poll: if local { LOCAL_POLL } else { AWS_POLL },
+            breaker: Arc::default(),
+            tally: Arc::default(),
+            rules: Arc::default(),
+            feed_hour: Arc::default(),
         }
     }
 
@@ -108,6 +132,22 @@ impl Firehose {
     pub fn table(&self) -> &str {
         &self.table
     }
+}
+
+/// A call is tried again only out of what successful calls have saved, a tenth of a retry each: so
+/// a table that fails is asked at most a tenth more than a healthy one, and [`SAVED_RETRIES`].
+fn with_retry_budget(sdk: &SdkConfig) -> aws_sdk_dynamodb::Config {
+    let budget = TokenBucket::builder()
+        .capacity(SAVED_RETRIES * 10)
+        .retry_cost(10)
+        .timeout_retry_cost(10)
+        .throttling_retry_cost(10)
+        .success_reward(1.0)
+        .build();
+    let partition = RetryPartition::custom("firehose").token_bucket(budget);
+    aws_sdk_dynamodb::config::Builder::from(sdk)
+        .retry_partition(partition.build())
+        .build()
 }
 
 async fn sdk_config(endpoint: Option<&str>, local: bool) -> SdkConfig {
@@ -137,16 +177,52 @@ fn is_plain_loopback(endpoint: &str) -> bool {
     uri.scheme_str() == Some("http") && matches!(host, "localhost" | "127.0.0.1" | "[::1]")
 }
 
+/// Reads for a page or a socket, in time or not at all.
+async fn in_time<T>(read: impl Future<Output = Result<T, FirehoseError>>) -> Result<T, Failure> {
+    match tokio::time::timeout(PAGE_PATIENCE, read).await {
+        Ok(read) => read.map_err(FirehoseError::into_failure),
+        Err(_elapsed) => Err(Failure::Unavailable),
+    }
+}
+
 #[async_trait]
 impl Social for Firehose {
-    async fn chat(&self, lot: LotId) -> Result<Vec<ChatMessage>, Failure> {
-        let read = self.recent_messages(lot, MAX_RECENT_MESSAGES).await;
-        read.map_err(|error| error.into_failure())
+    async fn chat(&self, lot: LotId, before: Option<MessageId>) -> Result<ChatView, Failure> {
+        let read = async {
+            let messages = self.messages(lot, before, MAX_RECENT_MESSAGES);
+            let (view, slow_s) = futures::try_join!(messages, self.slow_mode(lot))?;
+            Ok(ChatView { slow_s, ..view })
+        };
+        in_time(self.guarded(read)).await
     }
 
     async fn crowd(&self, lot: LotId) -> Result<CrowdView, Failure> {
-        let read = Self::crowd(self, lot, self.clock.now()).await;
-        read.map_err(|error| error.into_failure())
+        in_time(Self::crowd(self, lot, self.clock.now())).await
+    }
+
+    async fn top_of_lot(&self, lot: LotId, n: usize) -> Result<Vec<BoardLine>, Failure> {
+        in_time(Self::top_of_lot(self, lot, n)).await
+    }
+
+    async fn top_overall(&self, currency: Currency, n: usize) -> Result<Vec<BoardLine>, Failure> {
+        in_time(Self::top_overall(self, currency, n)).await
+    }
+
+    async fn feed(&self, before: Option<FeedCursor>, limit: usize) -> Result<FeedPage, Failure> {
+        in_time(Self::feed(self, before, limit)).await
+    }
+
+    async fn moderation(&self, lot: LotId) -> Result<ModerationView, Failure> {
+        let read = async {
+            let (slow_s, muted, audit) =
+                futures::try_join!(self.slow_mode(lot), self.muted(lot), self.audit(lot))?;
+            Ok(ModerationView {
+                slow_s,
+                muted,
+                audit,
+            })
+        };
+        in_time(self.guarded(read)).await
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::keys::{self, Item};
 use super::stream::StreamItem;
-use super::{FirehoseError, chat, events};
+use super::{FirehoseError, chat, events, moderation};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_dynamodbstreams::types::{AttributeValue as StreamValue, OperationType, Record};
 use shared::LotId;
@@ -70,6 +70,14 @@ fn meaning(item: &Item) -> Result<Option<StreamItem>, FirehoseError> {
             let message = Box::new(chat::message_of(item)?);
             Some(StreamItem::Chat(lot()?, message))
         }
+        Some(keys::KIND_REMOVED) => {
+            let message = keys::text_of(item, keys::SK).and_then(|id| id.parse().ok());
+            let message = message.ok_or(FirehoseError::Unreadable {
+                what: "the id of a removed message",
+            })?;
+            Some(StreamItem::Removed(lot()?, message))
+        }
+        Some(keys::KIND_RULES) => Some(StreamItem::Slow(lot()?, moderation::slow_of(item))),
         Some(keys::KIND_REACTIONS) => Some(StreamItem::CrowdChanged(lot()?)),
         Some(keys::KIND_PRESENCE) => {
             let joined = item.get(keys::JOINED).and_then(|j| j.as_bool().ok());

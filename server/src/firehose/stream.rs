@@ -12,8 +12,8 @@ use aws_sdk_dynamodbstreams::operation::get_records::{GetRecordsError, GetRecord
 use aws_sdk_dynamodbstreams::operation::get_shard_iterator::GetShardIteratorError;
 use aws_sdk_dynamodbstreams::types::ShardIteratorType;
 use rand::Rng;
-use shared::LotId;
 use shared::view::ChatMessage;
+use shared::{LotId, MessageId};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -41,6 +41,10 @@ pub enum StreamItem {
     Event(Box<HouseEvent>),
     /// A message in a room.
     Chat(LotId, Box<ChatMessage>),
+    /// A message in a room was removed.
+    Removed(LotId, MessageId),
+    /// A room's slow mode is another one, in seconds.
+    Slow(LotId, u32),
     /// Reactions or watchers of a room changed.
     CrowdChanged(LotId),
     /// Records are gone that were not read: everybody has to start from a snapshot.

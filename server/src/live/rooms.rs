@@ -12,6 +12,7 @@ use crate::firehose::{Firehose, FirehoseError};
 use futures::StreamExt;
 use rand::Rng;
 use shared::LotId;
+use shared::chat::Moderation;
 use shared::live::{Channel, Push};
 use shared::view::{CrowdView, Person};
 use std::collections::BTreeMap;
@@ -26,7 +27,8 @@ const BEAT: Duration = Duration::from_secs(10);
 /// Beats are spread by up to this much, so that they do not all fall together.
 const BEAT_JITTER: Duration = Duration::from_secs(1);
 
-/// When a presence write that failed is tried again.
+/// When a presence write that failed is tried again, if others do not know yet that somebody came
+/// or left. Who stays is written with the next beat: a store in trouble is not asked more often.
 const RETRY: Duration = Duration::from_secs(2);
 
 /// How often comings and goings are written.
@@ -85,6 +87,18 @@ pub(super) struct Rooms {
     round_end: Mutex<Option<Place>>,
     crowds: Mutex<BTreeMap<LotId, Crowd>>,
     changed: Notify,
+}
+
+/// Tells a room's listeners on this node what a moderator did; the stream tells all nodes, this one
+/// again, and hearing it twice changes nothing.
+pub(super) fn tell_moderation(hub: &Hub, lot: LotId, action: &Moderation) {
+    let push = match action {
+        Moderation::Remove { message } => Push::Removed { message: *message },
+        Moderation::Slow { seconds } => Push::Slow { seconds: *seconds },
+        // Those whom it concerns hear of it when they write.
+        Moderation::Mute { .. } | Moderation::Unmute { .. } => return,
+    };
+    hub.push(Audience::Channel(Channel::Chat(lot)), push);
 }
 
 /// One write of presence.
@@ -226,7 +240,9 @@ impl Rooms {
         let each = each.for_each_concurrent(MAX_PARALLEL, async |(lot, id, write)| {
             if let Err(error) = self.write(lot, id, &write).await {
                 tracing::warn!(%lot, %error, "presence was not written");
-                if let Some(watcher) = self.watchers().get_mut(&(lot, id)) {
+                if let Some(watcher) = self.watchers().get_mut(&(lot, id))
+                    && (watcher.gone.is_some() || !watcher.announced)
+                {
                     watcher.write_at = Instant::now() + RETRY;
                 }
             }

@@ -1,21 +1,21 @@
 //! What one connection asks for, and what it gets.
 
+mod talk;
+
 use super::channel::Joined;
 use super::frames;
 use super::lanes::{Lane, Lanes};
 use super::limits::{self, Bucket};
 use super::state::LiveState;
 use crate::events::Audience;
-use crate::firehose::chat_text;
-use crate::ids;
 use app::ports::{Failure, Viewer};
 use axum::extract::ws::Utf8Bytes;
 use serde::Deserialize;
-use shared::LotId;
 use shared::live::{
     Channel, ClientFrame, ErrorCode, Position, ServerMessage, Snapshot, close_code,
 };
-use shared::view::{ChatMessage, Person, Reaction, Terms};
+use shared::view::{Person, Terms};
+use shared::{LotId, PrincipalId};
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
@@ -32,9 +32,6 @@ pub const MAX_CROWDS: usize = 4;
 
 /// Malformed frames that a client may send in a connection's life.
 const MAX_MALFORMED: u32 = 8;
-
-/// The longest client id of a message, in bytes.
-const MAX_CLIENT_ID: usize = 64;
 
 /// How long a store may take before a client is told to try again.
 const STORE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -61,6 +58,7 @@ pub(super) struct Session {
     frames: Bucket,
     chat: Bucket,
     reactions: Bucket,
+    moderation: Bucket,
     subscriptions: Bucket,
     forgiven: Bucket,
 }
@@ -83,6 +81,7 @@ impl Session {
             frames: Bucket::new(limits::FRAMES, now),
             chat: Bucket::new(limits::CHAT, now),
             reactions: Bucket::new(limits::REACTIONS, now),
+            moderation: Bucket::new(limits::MODERATION, now),
             subscriptions: Bucket::new(limits::SUBSCRIPTIONS, now),
             forgiven: Bucket::new(limits::FORGIVEN, now),
         };
@@ -167,6 +166,12 @@ impl Session {
             ClientFrame::React { id, lot, reaction } => {
                 return Box::pin(self.react(id, lot, reaction)).await;
             }
+            ClientFrame::History { id, lot, before } => {
+                return Box::pin(self.history(id, lot, before)).await;
+            }
+            ClientFrame::Moderate { id, lot, action } => {
+                return Box::pin(self.moderate(id, lot, action)).await;
+            }
         }
         Flow::GoOn
     }
@@ -219,7 +224,7 @@ impl Session {
 
     /// Whether the ledger may be asked for this lot; for one that is known it is not.
     fn may_ask_for(&mut self, lot: LotId) -> bool {
-        self.live.known_lots.has(lot) || self.subscriptions.take(Instant::now())
+        self.live.known_lots.seller(lot).is_some() || self.subscriptions.take(Instant::now())
     }
 
     fn resume(&self, id: u32, lot: LotId, since: Position) -> bool {
@@ -271,7 +276,7 @@ impl Session {
             Channel::Lot(lot) => {
                 let room = self.live.ledger.room(lot).await.map_err(unavailable)?;
                 let room = room.ok_or(ErrorCode::NotFound)?;
-                self.live.known_lots.add(lot);
+                self.live.known_lots.add(lot, room.lot.seller.id);
                 let at = Position {
                     epoch: room.lot.epoch,
                     offset: room.lot.offset,
@@ -282,12 +287,12 @@ impl Session {
                 }
             }
             Channel::Chat(lot) => {
-                self.must_exist(lot).await?;
-                let messages = social.chat(lot).await.map_err(unavailable)?;
-                free(Snapshot::Chat { messages })
+                self.seller_of(lot).await?;
+                let chat = social.chat(lot, None).await.map_err(unavailable)?;
+                free(Snapshot::Chat(chat))
             }
             Channel::Crowd(lot) => {
-                self.must_exist(lot).await?;
+                self.seller_of(lot).await?;
                 let crowd = social.crowd(lot).await.map_err(unavailable)?;
                 free(Snapshot::Crowd(crowd))
             }
@@ -308,72 +313,15 @@ impl Session {
         self.viewer.person.as_ref().ok_or(ErrorCode::SignIn)
     }
 
-    async fn must_exist(&self, lot: LotId) -> Result<(), ErrorCode> {
-        if self.live.known_lots.has(lot) {
-            return Ok(());
+    /// The seller of a lot, which must exist.
+    async fn seller_of(&self, lot: LotId) -> Result<PrincipalId, ErrorCode> {
+        if let Some(seller) = self.live.known_lots.seller(lot) {
+            return Ok(seller);
         }
         let room = self.live.ledger.room(lot).await.map_err(unavailable)?;
-        room.ok_or(ErrorCode::NotFound)?;
-        self.live.known_lots.add(lot);
-        Ok(())
-    }
-
-    async fn say(&mut self, id: u32, lot: LotId, client_id: String, text: &str) -> Flow {
-        if client_id.is_empty() || client_id.len() > MAX_CLIENT_ID {
-            return self.malformed(Some(id));
-        }
-        if !self.chat.take(Instant::now()) || !self.may_ask_for(lot) {
-            return self.too_fast(Some(id));
-        }
-        match in_time(self.post(lot, client_id, text)).await {
-            Ok(message) => {
-                self.live.hub.deliver_chat(lot, message);
-                self.send(ServerMessage::Done { id });
-            }
-            Err(code) => self.refuse(id, code),
-        }
-        Flow::GoOn
-    }
-
-    async fn post(
-        &self,
-        lot: LotId,
-        client_id: String,
-        text: &str,
-    ) -> Result<ChatMessage, ErrorCode> {
-        let who = self.person()?.clone();
-        let text = chat_text::clean(text).map_err(|_refusal| ErrorCode::InvalidText)?;
-        self.must_exist(lot).await?;
-        let message = ChatMessage {
-            id: ids::message(),
-            client_id,
-            who,
-            region: self.viewer.region,
-            text,
-            at: self.live.clock.now(),
-        };
-        let posted = self.live.firehose.post_message(lot, message).await;
-        posted.map_err(|error| unavailable(error.into_failure()))
-    }
-
-    async fn react(&mut self, id: u32, lot: LotId, reaction: Reaction) -> Flow {
-        if !self.reactions.take(Instant::now()) || !self.may_ask_for(lot) {
-            return self.too_fast(Some(id));
-        }
-        let counted = async {
-            self.person()?;
-            self.must_exist(lot).await?;
-            let counted = self.live.firehose.react(lot, reaction).await;
-            counted.map_err(|error| unavailable(error.into_failure()))
-        };
-        match in_time(counted).await {
-            Ok(()) => {
-                self.live.rooms.crowd_changed(lot);
-                self.send(ServerMessage::Done { id });
-            }
-            Err(code) => self.refuse(id, code),
-        }
-        Flow::GoOn
+        let seller = room.ok_or(ErrorCode::NotFound)?.lot.seller.id;
+        self.live.known_lots.add(lot, seller);
+        Ok(seller)
     }
 
     fn leave(&mut self, channel: Channel) {

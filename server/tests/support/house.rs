@@ -322,7 +322,9 @@ impl Sessions for FakeSessions {
             None => sessions.first().cloned(),
         };
         let region = acting_in.and_then(|code| code.parse().ok());
+        let operator = person.as_ref().is_some_and(|p| p.handle == "operator");
         Ok(Viewer {
+            operator,
             person,
             region: region.unwrap_or(Region::Tokyo),
             sessions,

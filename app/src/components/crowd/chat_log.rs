@@ -1,7 +1,7 @@
 //! The messages of a room as a tab knows them: confirmed ones, and its own on their way.
 
-use shared::view::{ChatMessage, Person};
-use shared::{Region, Timestamp};
+use shared::view::{ChatMessage, ChatView, Person};
+use shared::{MessageId, Region, Timestamp};
 
 /// Messages kept in the tab; older ones are let go.
 const MAX_MESSAGES: usize = 200;
@@ -32,7 +32,7 @@ pub struct ChatLine {
     pub at: Timestamp,
     /// How it stands.
     pub sent: Sent,
-    order: Option<shared::MessageId>,
+    order: Option<MessageId>,
 }
 
 impl ChatLine {
@@ -45,6 +45,11 @@ impl ChatLine {
             Sent::Failed(_) => "failed",
         };
         format!("{}{}{state}", self.who.id, self.client_id)
+    }
+
+    /// Whether it is this message, kept or not.
+    fn is(&self, message: &ChatMessage) -> bool {
+        self.who.id == message.who.id && self.client_id == message.client_id
     }
 
     fn kept(message: &ChatMessage) -> Self {
@@ -64,17 +69,48 @@ impl ChatLine {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChatLog {
     lines: Vec<ChatLine>,
+    /// Messages that were removed: the message itself may come after the word of it.
+    removed: Vec<MessageId>,
+    /// Where older messages are; `None` if there are none.
+    before: Option<MessageId>,
+    /// Seconds of slow mode.
+    slow_s: u32,
 }
 
 impl ChatLog {
     /// The messages of a page.
     #[must_use]
-    pub fn of(messages: &[ChatMessage]) -> Self {
+    pub fn of(view: &ChatView) -> Self {
         let mut log = Self::default();
-        for message in messages {
-            log.take(message);
-        }
+        log.restart(view);
         log
+    }
+
+    /// Begins anew with what the house has: what it lacks was removed. Own messages that it does
+    /// not have yet stay. Answers how many were new.
+    pub fn restart(&mut self, view: &ChatView) -> u32 {
+        let mut known = std::mem::take(&mut self.lines);
+        self.before = view.before;
+        self.slow_s = view.slow_s;
+        let mut new = 0;
+        for message in &view.messages {
+            let place = known.iter().position(|line| line.is(message));
+            let was_kept = place.is_some_and(|place| known.remove(place).sent == Sent::Kept);
+            self.take(message);
+            new += u32::from(!was_kept);
+        }
+        known.retain(|line| line.sent != Sent::Kept);
+        self.lines.append(&mut known);
+        new
+    }
+
+    /// Takes a message out, now and whenever it comes.
+    pub fn remove(&mut self, message: MessageId) {
+        self.removed.push(message);
+        self.lines.retain(|line| line.order != Some(message));
+        if self.removed.len() > MAX_MESSAGES {
+            self.removed.remove(0);
+        }
     }
 
     /// The messages, oldest first.
@@ -85,11 +121,11 @@ impl ChatLog {
 
     /// Takes in a message; answers whether it was new.
     pub fn take(&mut self, message: &ChatMessage) -> bool {
+        if self.removed.contains(&message.id) {
+            return false;
+        }
         let kept = ChatLine::kept(message);
-        let known = self
-            .lines
-            .iter()
-            .position(|l| l.who.id == kept.who.id && l.client_id == kept.client_id);
+        let known = self.lines.iter().position(|line| line.is(message));
         let is_new = match known {
             Some(place) => self.lines.remove(place).sent != Sent::Kept,
             None => true,
@@ -153,13 +189,45 @@ mod tests {
         }
     }
 
+    fn view(messages: Vec<ChatMessage>) -> ChatView {
+        ChatView {
+            messages,
+            ..ChatView::default()
+        }
+    }
+
+    fn log_of(messages: Vec<ChatMessage>) -> ChatLog {
+        ChatLog::of(&view(messages))
+    }
+
+    #[test]
+    fn what_is_removed_goes_and_does_not_come_back() {
+        let mut log = log_of(vec![message(1, "a"), message(2, "b")]);
+        log.remove(message(1, "a").id);
+        log.remove(message(3, "c").id);
+        assert!(!log.take(&message(3, "c")), "removed before it came");
+        assert!(!log.take(&message(1, "a")));
+        assert_eq!(ids(&log), ["b"]);
+    }
+
+    #[test]
+    fn a_new_beginning_shows_what_the_house_has_and_own_unsent_ones() {
+        let mut log = log_of(vec![message(1, "a"), message(2, "b")]);
+        log.send("mine".into(), person(), Region::Seoul, "hi".into());
+        log.send("there".into(), person(), Region::Seoul, "ho".into());
+        let now = vec![message(2, "b"), message(3, "there")];
+        assert_eq!(log.restart(&view(now)), 1, "one is kept now");
+        assert_eq!(ids(&log), ["b", "there", "mine"]);
+        assert_eq!(log.lines()[1].sent, Sent::Kept);
+    }
+
     fn ids(log: &ChatLog) -> Vec<&str> {
         log.lines().iter().map(|l| l.client_id.as_str()).collect()
     }
 
     #[test]
     fn messages_stand_in_the_houses_order_each_once() {
-        let mut log = ChatLog::of(&[message(1, "a"), message(3, "c")]);
+        let mut log = log_of(vec![message(1, "a"), message(3, "c")]);
         assert!(log.take(&message(2, "b")));
         assert!(!log.take(&message(2, "b")));
         assert_eq!(ids(&log), ["a", "b", "c"]);
@@ -167,7 +235,7 @@ mod tests {
 
     #[test]
     fn an_own_message_is_shown_at_once_and_takes_its_place_when_kept() {
-        let mut log = ChatLog::of(&[message(1, "a")]);
+        let mut log = log_of(vec![message(1, "a")]);
         log.send("mine".into(), person(), Region::Seoul, "hi".into());
         assert!(log.take(&message(2, "b")));
         assert_eq!(ids(&log), ["a", "b", "mine"]);

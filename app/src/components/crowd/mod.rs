@@ -13,7 +13,7 @@ use chat_log::{ChatLine, ChatLog, Sent};
 use leptos::ev::SubmitEvent;
 use leptos::prelude::*;
 use shared::live::{Channel, Push, Snapshot};
-use shared::view::{ChatMessage, CrowdView, MAX_CHAT_GRAPHEMES, Person, Reaction};
+use shared::view::{ChatView, CrowdView, MAX_CHAT_GRAPHEMES, Person, Reaction};
 use shared::{LotId, Region};
 
 /// The element that scrolls.
@@ -26,8 +26,8 @@ const SHOW_LEFT_FROM: usize = 240;
 pub fn Crowd(
     /// The room's lot.
     lot: LotId,
-    /// The page's messages, oldest first.
-    messages: Vec<ChatMessage>,
+    /// The page's messages and rules.
+    chat: ChatView,
     /// The page's crowd.
     crowd: CrowdView,
     /// Who looks.
@@ -69,7 +69,7 @@ pub fn Crowd(
             </div>
             <Watchers crowd/>
             <Reactions lot crowd is_guest=person.is_none()/>
-            <Chat lot messages person region/>
+            <Chat lot chat person region/>
         </section>
     }
     .erase()
@@ -147,14 +147,9 @@ fn Reactions(lot: LotId, crowd: RwSignal<CrowdView>, is_guest: bool) -> impl Int
 }
 
 #[component]
-fn Chat(
-    lot: LotId,
-    messages: Vec<ChatMessage>,
-    person: Option<Person>,
-    region: Region,
-) -> impl IntoView {
+fn Chat(lot: LotId, chat: ChatView, person: Option<Person>, region: Region) -> impl IntoView {
     let live = Live::expect();
-    let log = RwSignal::new(ChatLog::of(&messages));
+    let log = RwSignal::new(ChatLog::of(&chat));
     let unread = RwSignal::new(0_u32);
     let grew = move |own: bool| {
         if own || browser::is_at_end(LOG_ID) {
@@ -168,14 +163,12 @@ fn Chat(
     react(move || {
         browser::scroll_to_end(LOG_ID);
         let hear = move |news: News<'_>| match news {
-            News::Snapshot(Snapshot::Chat { messages }) => {
-                let mut new = 0;
-                log.update(|log| {
-                    for message in messages {
-                        new += u32::from(log.take(message));
-                    }
-                });
-                new
+            News::Snapshot(Snapshot::Chat(view)) => {
+                log.try_update(|log| log.restart(view)).unwrap_or(0)
+            }
+            News::Push(_, Push::Removed { message }) => {
+                log.try_update(|log| log.remove(*message));
+                0
             }
             News::Push(_, Push::Chat(message)) => {
                 let is_new = log.try_update(|log| log.take(message)).unwrap_or(false);
