@@ -289,7 +289,7 @@ pub struct FeedPage {
 }
 
 /// A line of a leaderboard.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BoardLine {
     /// Who.
     pub who: Person,
@@ -437,7 +437,12 @@ pub struct CrowdView {
     pub people: Vec<Person>,
     /// Totals by reaction.
     pub reactions: BTreeMap<Reaction, u64>,
+    /// Who offered or bought most of the lot, highest first, at most [`MAX_TOP_LINES`].
+    pub top: Vec<BoardLine>,
 }
+
+/// Lines of a lot's leaderboard that a room shows.
+pub const MAX_TOP_LINES: usize = 5;
 
 /// Watchers that are named.
 pub const MAX_WATCHERS_NAMED: usize = 12;

@@ -85,23 +85,35 @@ impl Firehose {
         let mut writes = Vec::new();
         if let Some((lot, line)) = scores.claimed {
             let pk = keys::lot_board_pk(lot, shard_of(line.who.id));
-            writes.push(update(self.add(pk, line)?)?);
+            // Its room shows it, so its stream hears of it.
+            let add = self.add(pk, line, ", #kind = :kind, #lot = :lot")?;
+            let add = add
+                .expression_attribute_names("#kind", keys::KIND)
+                .expression_attribute_names("#lot", keys::LOT)
+                .expression_attribute_values(":kind", keys::text(keys::KIND_BOARD))
+                .expression_attribute_values(":lot", keys::text(lot.to_string()));
+            writes.push(update(add)?);
         }
         if let Some(line) = scores.spent {
             let pk = keys::house_board_pk(line.amount.currency(), shard_of(line.who.id));
-            writes.push(update(self.add(pk, line)?)?);
+            writes.push(update(self.add(pk, line, "")?)?);
         }
         Ok(writes)
     }
 
-    fn add(&self, pk: String, line: &LadderLine) -> Result<UpdateBuilder, FirehoseError> {
+    fn add(
+        &self,
+        pk: String,
+        line: &LadderLine,
+        more: &str,
+    ) -> Result<UpdateBuilder, FirehoseError> {
         let person = serde_json::to_string(&line.who).map_err(FirehoseError::Encode)?;
         Ok(
             update_of(self.table(), pk.clone(), &line.who.id.to_string())
-                .update_expression(
-                    "ADD #amount :amount
-                     SET #board = :board, #person = :person, #currency = :currency",
-                )
+                .update_expression(format!(
+                    "ADD #amount :amount \
+                     SET #board = :board, #person = :person, #currency = :currency{more}"
+                ))
                 .expression_attribute_names("#amount", keys::AMOUNT)
                 .expression_attribute_names("#board", keys::BOARD)
                 .expression_attribute_names("#person", keys::PERSON)
@@ -131,7 +143,8 @@ impl Firehose {
             .key(keys::PK, keys::text(pk.clone()))
             .key(keys::SK, keys::text(line.who.id.to_string()))
             .update_expression(
-                "SET #amount = :amount, #board = :board, #person = :person, #currency = :currency",
+                "SET #amount = :amount, #board = :board, #person = :person, \
+                 #currency = :currency, #kind = :kind, #lot = :lot",
             )
             .condition_expression("attribute_not_exists(#amount) OR #amount < :amount")
             .expression_attribute_names("#amount", keys::AMOUNT)
@@ -142,6 +155,10 @@ impl Firehose {
             .expression_attribute_values(":board", keys::text(pk))
             .expression_attribute_values(":person", keys::text(person))
             .expression_attribute_values(":currency", keys::text(line.amount.currency().code()))
+            .expression_attribute_names("#kind", keys::KIND)
+            .expression_attribute_names("#lot", keys::LOT)
+            .expression_attribute_values(":kind", keys::text(keys::KIND_BOARD))
+            .expression_attribute_values(":lot", keys::text(lot.to_string()))
             .send()
             .await;
         match sent {
@@ -163,6 +180,14 @@ impl Firehose {
     /// # Errors
     /// When the table does not answer.
     pub async fn top_of_lot(&self, lot: LotId, n: usize) -> Result<Vec<BoardLine>, FirehoseError> {
+        self.guarded(self.read_top_of_lot(lot, n)).await
+    }
+
+    pub(super) async fn read_top_of_lot(
+        &self,
+        lot: LotId,
+        n: usize,
+    ) -> Result<Vec<BoardLine>, FirehoseError> {
         self.top(n, |shard| keys::lot_board_pk(lot, shard)).await
     }
 
@@ -175,8 +200,8 @@ impl Firehose {
         currency: Currency,
         n: usize,
     ) -> Result<Vec<BoardLine>, FirehoseError> {
-        self.top(n, |shard| keys::house_board_pk(currency, shard))
-            .await
+        let top = self.top(n, |shard| keys::house_board_pk(currency, shard));
+        self.guarded(top).await
     }
 
     async fn top(
@@ -184,18 +209,15 @@ impl Firehose {
         n: usize,
         board: impl Fn(u32) -> String,
     ) -> Result<Vec<BoardLine>, FirehoseError> {
-        self.guarded(async {
-            let shards = (0..keys::SHARDS).map(|shard| self.top_of_shard(board(shard), n));
-            let tops = futures::future::try_join_all(shards).await?;
-            let mut lines: Vec<BoardLine> = tops.into_iter().flatten().collect();
-            lines.sort_by(|a, b| {
-                let amounts = b.amount.minor().cmp(&a.amount.minor());
-                amounts.then_with(|| a.who.handle.cmp(&b.who.handle))
-            });
-            lines.truncate(n);
-            Ok(lines)
-        })
-        .await
+        let shards = (0..keys::SHARDS).map(|shard| self.top_of_shard(board(shard), n));
+        let tops = futures::future::try_join_all(shards).await?;
+        let mut lines: Vec<BoardLine> = tops.into_iter().flatten().collect();
+        lines.sort_by(|a, b| {
+            let amounts = b.amount.minor().cmp(&a.amount.minor());
+            amounts.then_with(|| a.who.handle.cmp(&b.who.handle))
+        });
+        lines.truncate(n);
+        Ok(lines)
     }
 
     async fn top_of_shard(&self, board: String, n: usize) -> Result<Vec<BoardLine>, FirehoseError> {

@@ -1,11 +1,11 @@
-//! Reactions and presence in a lot's room.
+//! Reactions and presence in a lot's room, and the crowd as a room shows it.
 
 use super::keys::{self, Item};
 use super::writes::{update, update_of};
 use super::{Firehose, FirehoseError};
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use rand::Rng;
-use shared::view::{CrowdView, MAX_WATCHERS_NAMED, Person, Reaction};
+use shared::view::{CrowdView, MAX_TOP_LINES, MAX_WATCHERS_NAMED, Person, Reaction};
 use shared::{LotId, PrincipalId, Timestamp};
 use std::collections::BTreeMap;
 
@@ -160,7 +160,7 @@ impl Firehose {
         .await
     }
 
-    /// Who is in a room at `now` and what they feel. A person in several windows is one watcher;
+    /// Who is in a room at `now`, what they feel and who is on top. A person in several windows is one watcher;
     /// guests count by window.
     pub async fn crowd(&self, lot: LotId, now: Timestamp) -> Result<CrowdView, FirehoseError> {
         self.guarded(async {
@@ -169,9 +169,12 @@ impl Firehose {
                 self.whole_partition(pk, "read presence")
             });
             let watchers = futures::future::try_join_all(shards);
-            let (watchers, reactions) = futures::try_join!(watchers, self.reactions(lot))?;
+            let top = self.read_top_of_lot(lot, MAX_TOP_LINES);
+            let (watchers, reactions, top) =
+                futures::try_join!(watchers, self.reactions(lot), top)?;
             let mut crowd = count(&watchers.concat(), now);
             crowd.reactions = reactions;
+            crowd.top = top;
             Ok(crowd)
         })
         .await
@@ -235,5 +238,6 @@ fn count(watchers: &[Item], now: Timestamp) -> CrowdView {
         watchers: guests.saturating_add(named),
         people,
         reactions: BTreeMap::new(),
+        top: Vec::new(),
     }
 }

@@ -33,6 +33,7 @@ pub(super) const KIND_REACTIONS: &str = "reactions";
 pub(super) const KIND_PRESENCE: &str = "presence";
 pub(super) const KIND_REMOVED: &str = "removed";
 pub(super) const KIND_RULES: &str = "rules";
+pub(super) const KIND_BOARD: &str = "board";
 
 /// Sort keys of partitions that hold one item.
 pub(super) const SK_EVENT: &str = "event";

@@ -78,7 +78,7 @@ fn meaning(item: &Item) -> Result<Option<StreamItem>, FirehoseError> {
             Some(StreamItem::Removed(lot()?, message))
         }
         Some(keys::KIND_RULES) => Some(StreamItem::Slow(lot()?, moderation::slow_of(item))),
-        Some(keys::KIND_REACTIONS) => Some(StreamItem::CrowdChanged(lot()?)),
+        Some(keys::KIND_REACTIONS | keys::KIND_BOARD) => Some(StreamItem::CrowdChanged(lot()?)),
         Some(keys::KIND_PRESENCE) => {
             let joined = item.get(keys::JOINED).and_then(|j| j.as_bool().ok());
             let joined = joined.copied().unwrap_or(true);
