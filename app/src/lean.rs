@@ -9,7 +9,8 @@ mod json;
 pub use json::Json;
 
 use crate::actions::{
-    FloorPage, NotDone, Problem, ReadError, RoomPage, Said, Theme, ViewerPage, WalletPage,
+    FloorPage, NotDone, Problem, ReadError, RoomPage, Said, StillPage, Theme, ViewerPage,
+    WalletPage,
 };
 use crate::receipts::{BidReceipt, ClaimReceipt, KeptOutcome, SettleReceipt, TopUpReceipt};
 use serde::de::Error as _;
@@ -20,9 +21,9 @@ use shared::live::{
     Channel, ErrorCode, LotEvent, Position, Push, ServerFrame, ServerMessage, Snapshot,
 };
 use shared::view::{
-    Activity, ActivityKind, ChatMessage, ChatView, CrowdView, FloorView, HoldView, LadderLine,
-    LotView, Notice, Outcome, Person, Reaction, Reserve, RoomView, StatementLine, Terms,
-    WalletPageView, WalletView,
+    Activity, ActivityKind, BoardLine, ChatMessage, ChatView, CrowdView, FloorView, HoldView,
+    LadderLine, LotView, Notice, Outcome, Person, Reaction, Reserve, RoomView, StatementLine,
+    Terms, WalletPageView, WalletView,
 };
 use shared::{
     BidId, Currency, IdempotencyKey, LotId, MessageId, Money, PrincipalId, Region, Timestamp,
@@ -159,6 +160,7 @@ impl Read for CrowdView {
             watchers: field(json, "watchers")?,
             people: field(json, "people")?,
             reactions: Reaction::ALL.into_iter().filter_map(total).collect(),
+            top: field(json, "top")?,
         })
     }
 }
@@ -251,14 +253,18 @@ objects! {
     WalletPageView { wallet, holds, statement, proceeds, server_time, }
     ChatMessage { id, client_id, who, region, text, at, }
     ChatView { messages, before, slow_s, }
+    BoardLine { who, amount, }
     Position { epoch, offset, }
     BidReceipt { line, version, closes_at, next_minimum, }
     ClaimReceipt { line, total, transfer, }
     SettleReceipt { lot, outcome, }
     TopUpReceipt { amount, wallet, }
     ViewerPage { person, region, demo, wallet, theme, }
-    FloorPage { floor, }
-    RoomPage { room, chat, crowd, wallet, key, settle_key, said, }
+    FloorPage { floor, leaders, }
+    RoomPage {
+        room, chat, chat_is_down, moderates, crowd, wallet, terms, key, settle_key, said,
+    }
+    StillPage { title, html, }
     WalletPage { page, key, said, }
 }
 

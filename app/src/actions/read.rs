@@ -150,6 +150,17 @@ pub enum Said {
 pub struct FloorPage {
     /// Lots and activity.
     pub floor: FloorView,
+    /// The house's leaderboard, drawn by the server.
+    pub leaders: String,
+}
+
+/// A page that stands still, drawn by the server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StillPage {
+    /// Its title.
+    pub title: String,
+    /// What it shows, as HTML.
+    pub html: String,
 }
 
 /// A room.
@@ -159,10 +170,16 @@ pub struct RoomPage {
     pub room: RoomView,
     /// The latest messages and the room's rules.
     pub chat: ChatView,
+    /// Whether the chat could not be read.
+    pub chat_is_down: bool,
+    /// Whether the viewer moderates the room.
+    pub moderates: bool,
     /// Who is here.
     pub crowd: CrowdView,
     /// The viewer's wallet in the lot's currency.
     pub wallet: Option<WalletView>,
+    /// The lot's terms in words, drawn by the server.
+    pub terms: String,
     /// The key of the page's bid or claim.
     pub key: IdempotencyKey,
     /// The key of the page's settlement.
@@ -248,6 +265,8 @@ pub enum Page {
     Room,
     /// The viewer's wallet.
     Wallet,
+    /// One that stands still, by its path.
+    Still,
 }
 
 /// Reads a page.
@@ -257,6 +276,7 @@ pub async fn read_page(page: Page, form: PageForm) -> Loaded {
         Page::Floor => read_floor(form).await,
         Page::Room => read_room(form).await,
         Page::Wallet => read_wallet(form).await,
+        Page::Still => read_still(form).await,
     };
     Loaded(text.map(|text| text.value))
 }
@@ -291,7 +311,15 @@ pub async fn read_wallet(form: PageForm) -> Result<Lean<PageText>, ReadError> {
     PageText::of(&page).map(Lean::from)
 }
 
+/// Reads a page that stands still.
+#[server(name = ReadStill, prefix = "/api", endpoint = "page/still", protocol = Calls<GetUrl>, input_derive = (Clone,))]
+pub async fn read_still(form: PageForm) -> Result<Lean<PageText>, ReadError> {
+    let page = server::still(&form).await?;
+    PageText::of(&page).map(Lean::from)
+}
+
 reads_as_its_form! {
+    ReadStill => PageForm,
     ReadViewer => PageForm,
     ReadFloor => PageForm,
     ReadRoom => PageForm,
@@ -299,18 +327,19 @@ reads_as_its_form! {
 }
 
 #[cfg(feature = "ssr")]
-mod server {
-    use super::{FloorPage, ReadError, RoomPage, Said, Theme, ViewerPage, WalletPage};
+pub(crate) mod server {
+    use super::{FloorPage, ReadError, RoomPage, Said, StillPage, Theme, ViewerPage, WalletPage};
     use crate::actions::desk::Desk;
     use crate::actions::{PageForm, sentence_of};
     use crate::ports::{Failure, Ports};
+    use crate::still;
     use axum::http::{StatusCode, header};
     use leptos::prelude::use_context;
     use leptos_axum::ResponseOptions;
     use shared::view::Person;
     use shared::{Currency, IdempotencyKey, LotId};
 
-    fn unavailable(failure: Failure) -> ReadError {
+    pub fn unavailable(failure: Failure) -> ReadError {
         tracing::warn!(error = %failure, "a page could not be read");
         ReadError::Unavailable
     }
@@ -347,10 +376,18 @@ mod server {
 
     pub async fn floor() -> Result<FloorPage, ReadError> {
         let desk = Desk::open_to_read()?;
-        match desk.ports().ledger.floor().await {
-            Ok(floor) => Ok(FloorPage { floor }),
-            Err(failure) => Err(refuse(&desk, unavailable(failure))),
-        }
+        let floor = match desk.ports().ledger.floor().await {
+            Ok(floor) => floor,
+            Err(failure) => return Err(refuse(&desk, unavailable(failure))),
+        };
+        let leaders = still::leaders(desk.ports()).await;
+        Ok(FloorPage { floor, leaders })
+    }
+
+    pub async fn still(form: &PageForm) -> Result<StillPage, ReadError> {
+        let desk = Desk::open_to_read()?;
+        let page = still::page(&desk, form).await;
+        page.map_err(|error| refuse(&desk, error))
     }
 
     pub async fn room(form: &PageForm) -> Result<RoomPage, ReadError> {
@@ -389,7 +426,9 @@ mod server {
         let room = ledger.room(lot).await.map_err(unavailable)?;
         let room = room.ok_or(ReadError::NotFound)?;
         let viewer = desk.viewer(&form.acting_as, &form.acting_in).await;
-        let person = viewer.map_err(unavailable)?.person;
+        let viewer = viewer.map_err(unavailable)?;
+        let moderates = viewer.moderates(room.lot.seller.id);
+        let person = viewer.person;
         let wallet = match &person {
             Some(person) => ledger
                 .wallet(person.id, room.lot.currency)
@@ -398,14 +437,18 @@ mod server {
             None => None,
         };
         // A room without its crowd is still a room: bids do not wait for the social plane.
-        let chat = social.chat(lot, None).await.unwrap_or_default();
+        let chat = social.chat(lot, form.before.parse().ok()).await;
         let crowd = social.crowd(lot).await.unwrap_or_default();
         let (said, key) = aftermath(desk, person.as_ref(), form).await;
+        let terms = still::terms(&room.lot);
         Ok(RoomPage {
             room,
-            chat,
+            chat_is_down: chat.is_err(),
+            chat: chat.unwrap_or_default(),
+            moderates,
             crowd,
             wallet,
+            terms,
             key,
             settle_key: keys.mint(),
             said,

@@ -296,7 +296,10 @@ fn what_pages_read() {
         reads_back(&RoomPage {
             room: room(),
             chat: chat(),
+            chat_is_down: true,
+            moderates: false,
             crowd: crowd(),
+            terms: "<p>Terms</p>".into(),
             wallet: said.as_ref().map(|_| wallet()),
             key: key(),
             settle_key: key(),

@@ -12,14 +12,15 @@
 
 use super::keys::{self, Item};
 use super::table::BY_AMOUNT;
-use super::writes::{UpdateBuilder, update, update_of};
+use super::writes::{update, update_of};
 use super::{Firehose, FirehoseError};
 use crate::events::{EventBody, HouseEvent};
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::TransactWriteItem;
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
 use shared::live::LotEvent;
 use shared::view::{BoardLine, LadderLine, Outcome, Person};
 use shared::{Currency, LotId, Money, PrincipalId};
+use std::collections::HashMap;
 
 /// What an event says for leaderboards.
 #[derive(Debug, Default)]
@@ -76,6 +77,42 @@ fn shard_of(who: PrincipalId) -> u32 {
     keys::shard_of(&who.to_string())
 }
 
+/// What an item of a board has beside its keys: names and values, and how all but the amount are
+/// set.
+struct Fields {
+    set: String,
+    names: HashMap<String, String>,
+    values: HashMap<String, AttributeValue>,
+}
+
+impl Fields {
+    /// A lot's board has a kind, so that its room hears of a change by the stream.
+    fn of(board: &str, line: &LadderLine, lot: Option<LotId>) -> Result<Self, FirehoseError> {
+        let person = serde_json::to_string(&line.who).map_err(FirehoseError::Encode)?;
+        let mut set = vec![
+            (keys::BOARD, keys::text(board)),
+            (keys::PERSON, keys::text(person)),
+            (keys::CURRENCY, keys::text(line.amount.currency().code())),
+        ];
+        if let Some(lot) = lot {
+            set.push((keys::KIND, keys::text(keys::KIND_BOARD)));
+            set.push((keys::LOT, keys::text(lot.to_string())));
+        }
+        let written = set.iter().map(|(name, _)| format!("#{name} = :{name}"));
+        let written = written.collect::<Vec<_>>().join(", ");
+        set.push((keys::AMOUNT, keys::number(total(line))));
+        let names = set.iter().map(|(n, _)| (format!("#{n}"), (*n).to_owned()));
+        Ok(Self {
+            set: written,
+            names: names.collect(),
+            values: set
+                .into_iter()
+                .map(|(name, value)| (format!(":{name}"), value))
+                .collect(),
+        })
+    }
+}
+
 impl Firehose {
     /// The additions to boards that an event makes, for the transaction that logs it.
     pub(super) fn additions(
@@ -85,47 +122,26 @@ impl Firehose {
         let mut writes = Vec::new();
         if let Some((lot, line)) = scores.claimed {
             let pk = keys::lot_board_pk(lot, shard_of(line.who.id));
-            // Its room shows it, so its stream hears of it.
-            let add = self.add(pk, line, ", #kind = :kind, #lot = :lot")?;
-            let add = add
-                .expression_attribute_names("#kind", keys::KIND)
-                .expression_attribute_names("#lot", keys::LOT)
-                .expression_attribute_values(":kind", keys::text(keys::KIND_BOARD))
-                .expression_attribute_values(":lot", keys::text(lot.to_string()));
-            writes.push(update(add)?);
+            writes.push(self.addition(&pk, line, Fields::of(&pk, line, Some(lot))?)?);
         }
         if let Some(line) = scores.spent {
             let pk = keys::house_board_pk(line.amount.currency(), shard_of(line.who.id));
-            writes.push(update(self.add(pk, line, "")?)?);
+            writes.push(self.addition(&pk, line, Fields::of(&pk, line, None)?)?);
         }
         Ok(writes)
     }
 
-    fn add(
+    fn addition(
         &self,
-        pk: String,
+        pk: &str,
         line: &LadderLine,
-        more: &str,
-    ) -> Result<UpdateBuilder, FirehoseError> {
-        let person = serde_json::to_string(&line.who).map_err(FirehoseError::Encode)?;
-        Ok(
-            update_of(self.table(), pk.clone(), &line.who.id.to_string())
-                .update_expression(format!(
-                    "ADD #amount :amount \
-                     SET #board = :board, #person = :person, #currency = :currency{more}"
-                ))
-                .expression_attribute_names("#amount", keys::AMOUNT)
-                .expression_attribute_names("#board", keys::BOARD)
-                .expression_attribute_names("#person", keys::PERSON)
-                .expression_attribute_names("#currency", keys::CURRENCY)
-                .expression_attribute_values(":amount", keys::number(total(line)))
-                .expression_attribute_values(":board", keys::text(pk))
-                .expression_attribute_values(":person", keys::text(person))
-                .expression_attribute_values(
-                    ":currency",
-                    keys::text(line.amount.currency().code()),
-                ),
-        )
+        fields: Fields,
+    ) -> Result<TransactWriteItem, FirehoseError> {
+        let add = update_of(self.table(), pk.to_owned(), &line.who.id.to_string())
+            .update_expression(format!("ADD #amount :amount SET {}", fields.set))
+            .set_expression_attribute_names(Some(fields.names))
+            .set_expression_attribute_values(Some(fields.values));
+        update(add)
     }
 
     /// Puts an amount on a lot's board, if it is the person's highest there.
@@ -135,30 +151,17 @@ impl Firehose {
         line: &LadderLine,
     ) -> Result<(), FirehoseError> {
         let pk = keys::lot_board_pk(lot, shard_of(line.who.id));
-        let person = serde_json::to_string(&line.who).map_err(FirehoseError::Encode)?;
+        let fields = Fields::of(&pk, line, Some(lot))?;
         let sent = self
             .dynamo
             .update_item()
             .table_name(self.table())
-            .key(keys::PK, keys::text(pk.clone()))
+            .key(keys::PK, keys::text(pk))
             .key(keys::SK, keys::text(line.who.id.to_string()))
-            .update_expression(
-                "SET #amount = :amount, #board = :board, #person = :person, \
-                 #currency = :currency, #kind = :kind, #lot = :lot",
-            )
+            .update_expression(format!("SET #amount = :amount, {}", fields.set))
             .condition_expression("attribute_not_exists(#amount) OR #amount < :amount")
-            .expression_attribute_names("#amount", keys::AMOUNT)
-            .expression_attribute_names("#board", keys::BOARD)
-            .expression_attribute_names("#person", keys::PERSON)
-            .expression_attribute_names("#currency", keys::CURRENCY)
-            .expression_attribute_values(":amount", keys::number(total(line)))
-            .expression_attribute_values(":board", keys::text(pk))
-            .expression_attribute_values(":person", keys::text(person))
-            .expression_attribute_values(":currency", keys::text(line.amount.currency().code()))
-            .expression_attribute_names("#kind", keys::KIND)
-            .expression_attribute_names("#lot", keys::LOT)
-            .expression_attribute_values(":kind", keys::text(keys::KIND_BOARD))
-            .expression_attribute_values(":lot", keys::text(lot.to_string()))
+            .set_expression_attribute_names(Some(fields.names))
+            .set_expression_attribute_values(Some(fields.values))
             .send()
             .await;
         match sent {

@@ -1,32 +1,65 @@
-//! All of `DynamoDB`: one table and its stream.
+//! All of `DynamoDB`: one table, one index and its stream.
 //!
 //! | item | pk | sk | attributes |
 //! |---|---|---|---|
 //! | event with a place | `EVENT#lot_…` | epoch and offset, 19 digits each | kind `event`, body |
 //! | any other event | `EVENT#evt_…` | `event` | kind `event`, body |
-//! | message | `CHAT#lot_…` | `msg_…` (ordered by time) | kind `chat`, lot, body |
-//! | first use of a client id | `SAID#lot_…#usr_…` | the client id | body (the message) |
-//! | reactions | `REACTIONS#lot_…` | two-digit shard | kind `reactions`, lot, a number per reaction |
-//! | watcher | `PRESENCE#lot_…#` two-digit shard | the watcher's key | kind `presence`, lot, `seen_at`, `joined`, person |
+//! | message | `CHAT#lot_…` | `msg_…` (ordered by time) | kind `chat`, lot, person, body |
+//! | removed message | the same | the same | kind `removed`, lot, person; the text is gone |
+//! | first use of a client id | `SAID#lot_…#usr_…` | the client id | message |
+//! | voice: who spoke when, who is muted | `VOICE#lot_…#usr_…` | `voice` | `said_at`, `muted_until` |
+//! | rules of a room | `ROOM#lot_…` | `rules` | kind `rules`, lot, `slow_s` |
+//! | muted person, to be listed | `MUTED#lot_…` | `usr_…` | `muted_until`, person |
+//! | line of the audit | `AUDIT#lot_…` | 19 digits of time, `evt_…` | body |
+//! | reactions | `REACTIONS#lot_…#` shard | `totals` | kind `reactions`, lot, a number per reaction |
+//! | watcher | `PRESENCE#lot_…#` shard | the watcher's key | kind `presence`, lot, `seen_at`, `joined`, person |
+//! | line of a lot's board | `BOARD#lot_…#` shard | `usr_…` | kind `board`, lot, board, amount, currency, person |
+//! | line of the house's board | `BOARD#USD#` shard | `usr_…` | board, amount, currency, person |
+//! | hour with activity | `FEED` | `2026-11-26T21` | |
+//! | line of activity | `FEED#2026-11-26T21#` shard | 19 digits of time, `evt_…` | body |
 //! | stock, budget | `STOCK#itm_…`, `BUDGET#mnd_…` | five-digit bucket | `left`, `version` |
 //! | balance | `BALANCE#mer_…` | currency | `minor` |
 //!
-//! Every item but these last two has `expires_at` (seconds since 1970) for `DynamoDB`'s time to live, which is for
-//! tidiness only: it may be days late, so whatever depends on age compares timestamps.
+//! A shard is two digits, 00 to 07. The index `by_amount` (board, amount) holds the lines of boards
+//! and nothing else. Every item but boards, stock, budgets and balances has `expires_at` (seconds
+//! since 1970) for `DynamoDB`'s time to live, which is for tidiness only: it may be days late, so
+//! whatever depends on age compares timestamps.
 //!
 //! | access | operation |
 //! |---|---|
 //! | log an event, once | conditional Put on the keys |
-//! | log an event of the checkout, once | conditional Put of each bucket by version, then a transaction: conditional Put, Update of balances with ADD |
+//! | log an event with sums (balances, boards), once | a transaction: conditional Put, Updates with ADD |
+//! | project buckets of the checkout | conditional Put of each by version |
+//! | somebody's highest offer on a lot | conditional Update, if the amount is higher |
+//! | a line of activity, once | conditional Put of its hour, if this node has not seen it; then of the line |
 //! | events after an offset | Query `EVENT#lot`, sk between |
-//! | write a message, once per sender and client id | conditional Put of `SAID#`, then of `CHAT#` |
-//! | latest messages | Query `CHAT#lot` backwards, limited |
-//! | react | Update with ADD |
-//! | who is there and what they feel | Query each shard of `PRESENCE#` and `REACTIONS#` |
-//! | follow everything | the table's stream, by kind |
+//! | write a message | a transaction: conditional Puts of `SAID#` and `CHAT#`, conditional Update of `VOICE#` |
+//! | a room's slow mode | Get, remembered for less than a second |
+//! | latest messages, older messages | Query `CHAT#lot` backwards, limited, before a message id |
+//! | remove, mute, unmute, slow mode | Get of what it is about, then a transaction with the line of the audit |
+//! | who is muted, the audit | Query of one partition |
+//! | react | a transaction of one Update with ADD, for all reactions of a room and node in 250 ms |
+//! | who is there, what they feel, who is on top | Query each shard of `PRESENCE#`; one `BatchGet` of `REACTIONS#`; Query each shard of the board in the index, limited |
+//! | top of the house | Query each shard of the board in the index, limited |
+//! | activity, newest first | Query `FEED` backwards for hours, then each shard of an hour backwards, limited |
+//! | follow everything | the table's stream, by kind; what has no kind is passed over |
 //!
-//! Events without a place have a partition of their own, so that a drop with thousands of claims
-//! a second never meets the ceiling of one partition (1,000 writes a second).
+//! # Hot keys
+//!
+//! A partition takes about 1,000 writes of 1 KB a second; a write in a transaction counts twice.
+//!
+//! - Events without a place have a partition of their own, so that a drop with thousands of claims
+//!   a second never meets that ceiling.
+//! - Reactions: a node writes a room at most four times a second, however many people react, each
+//!   time into any of 8 shards: 8 × 500 writes a second are a thousand nodes in one room.
+//! - Presence: one write a watcher in ten seconds; 8 shards take 80,000 watchers of one room.
+//! - Boards: a claim is an addition in a transaction, so a lot's board takes 4,000 claims a second
+//!   and the house's as many sales; a bid is one plain write: 8,000 a second.
+//! - Activity: 8,000 lines a second. The list of hours is written once an hour and node.
+//! - Chat: a message costs its room's partition two, so 500 a second, more than anybody reads. A
+//!   voice is a partition of its own.
+//!
+//! Reading asks all shards at the same time, so it takes as long as one read, and costs eight.
 
 mod boards;
 mod breaker;

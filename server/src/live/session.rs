@@ -6,16 +6,17 @@ use super::channel::Joined;
 use super::frames;
 use super::lanes::{Lane, Lanes};
 use super::limits::{self, Bucket};
+use super::moderate::unavailable;
 use super::state::LiveState;
 use crate::events::Audience;
-use app::ports::{Failure, Viewer};
+use app::ports::Viewer;
 use axum::extract::ws::Utf8Bytes;
 use serde::Deserialize;
+use shared::LotId;
 use shared::live::{
     Channel, ClientFrame, ErrorCode, Position, ServerMessage, Snapshot, close_code,
 };
 use shared::view::{Person, Terms};
-use shared::{LotId, PrincipalId};
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
@@ -287,12 +288,12 @@ impl Session {
                 }
             }
             Channel::Chat(lot) => {
-                self.seller_of(lot).await?;
+                self.live.seller_of(lot).await?;
                 let chat = social.chat(lot, None).await.map_err(unavailable)?;
                 free(Snapshot::Chat(chat))
             }
             Channel::Crowd(lot) => {
-                self.seller_of(lot).await?;
+                self.live.seller_of(lot).await?;
                 let crowd = social.crowd(lot).await.map_err(unavailable)?;
                 free(Snapshot::Crowd(crowd))
             }
@@ -311,17 +312,6 @@ impl Session {
 
     fn person(&self) -> Result<&Person, ErrorCode> {
         self.viewer.person.as_ref().ok_or(ErrorCode::SignIn)
-    }
-
-    /// The seller of a lot, which must exist.
-    async fn seller_of(&self, lot: LotId) -> Result<PrincipalId, ErrorCode> {
-        if let Some(seller) = self.live.known_lots.seller(lot) {
-            return Ok(seller);
-        }
-        let room = self.live.ledger.room(lot).await.map_err(unavailable)?;
-        let seller = room.ok_or(ErrorCode::NotFound)?.lot.seller.id;
-        self.live.known_lots.add(lot, seller);
-        Ok(seller)
     }
 
     fn leave(&mut self, channel: Channel) {
@@ -353,10 +343,6 @@ impl Drop for Session {
 /// them, although the offset is the same.
 const fn is_drop(snapshot: &Snapshot) -> bool {
     matches!(snapshot, Snapshot::Room(room) if matches!(room.lot.terms, Terms::Drop { .. }))
-}
-
-fn unavailable(_logged_where_it_happened: Failure) -> ErrorCode {
-    ErrorCode::Unavailable
 }
 
 async fn in_time<T>(work: impl Future<Output = Result<T, ErrorCode>>) -> Result<T, ErrorCode> {

@@ -6,6 +6,9 @@ use shared::{MessageId, Region, Timestamp};
 /// Messages kept in the tab; older ones are let go.
 const MAX_MESSAGES: usize = 200;
 
+/// Older messages that a tab asks for at most.
+const MAX_OLDER: usize = 1_000;
+
 /// How a message stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sent {
@@ -32,7 +35,8 @@ pub struct ChatLine {
     pub at: Timestamp,
     /// How it stands.
     pub sent: Sent,
-    order: Option<MessageId>,
+    /// Its id, once the house has it.
+    pub id: Option<MessageId>,
 }
 
 impl ChatLine {
@@ -60,7 +64,7 @@ impl ChatLine {
             text: message.text.clone(),
             at: message.at,
             sent: Sent::Kept,
-            order: Some(message.id),
+            id: Some(message.id),
         }
     }
 }
@@ -73,6 +77,8 @@ pub struct ChatLog {
     removed: Vec<MessageId>,
     /// Where older messages are; `None` if there are none.
     before: Option<MessageId>,
+    /// Older messages that were asked for: they are kept beyond the usual.
+    older: usize,
     /// Seconds of slow mode.
     slow_s: u32,
 }
@@ -91,6 +97,7 @@ impl ChatLog {
     pub fn restart(&mut self, view: &ChatView) -> u32 {
         let mut known = std::mem::take(&mut self.lines);
         self.before = view.before;
+        self.older = 0;
         self.slow_s = view.slow_s;
         let mut new = 0;
         for message in &view.messages {
@@ -107,7 +114,7 @@ impl ChatLog {
     /// Takes a message out, now and whenever it comes.
     pub fn remove(&mut self, message: MessageId) {
         self.removed.push(message);
-        self.lines.retain(|line| line.order != Some(message));
+        self.lines.retain(|line| line.id != Some(message));
         if self.removed.len() > MAX_MESSAGES {
             self.removed.remove(0);
         }
@@ -133,13 +140,52 @@ impl ChatLog {
         let place = self
             .lines
             .iter()
-            .rposition(|line| line.order.is_some_and(|order| order < message.id))
+            .rposition(|line| line.id.is_some_and(|id| id < message.id))
             .map_or(0, |before| before + 1);
         self.lines.insert(place, kept);
-        if self.lines.len() > MAX_MESSAGES {
+        if self.lines.len() > MAX_MESSAGES + self.older {
             self.lines.remove(0);
         }
         is_new
+    }
+
+    /// Takes in older messages, and where even older ones are.
+    pub fn take_older(&mut self, messages: &[ChatMessage], before: Option<MessageId>) {
+        self.older += messages.len();
+        for message in messages {
+            self.take(message);
+        }
+        self.before = before.filter(|_| self.older < MAX_OLDER);
+    }
+
+    /// Where older messages are; `None` if there are none, or enough of them here.
+    #[must_use]
+    pub const fn before(&self) -> Option<MessageId> {
+        self.before
+    }
+
+    /// Seconds of slow mode.
+    #[must_use]
+    pub const fn slow_s(&self) -> u32 {
+        self.slow_s
+    }
+
+    /// Sets the seconds of slow mode.
+    pub const fn set_slow(&mut self, seconds: u32) {
+        self.slow_s = seconds;
+    }
+
+    /// Whether the house has an own message.
+    #[must_use]
+    pub fn has(&self, client_id: &str) -> bool {
+        let is = |line: &ChatLine| line.client_id == client_id && line.sent == Sent::Kept;
+        self.lines.iter().any(is)
+    }
+
+    /// Takes an own message back that the house does not have.
+    pub fn take_back(&mut self, client_id: &str) {
+        let gone = |line: &ChatLine| line.client_id == client_id && line.sent != Sent::Kept;
+        self.lines.retain(|line| !gone(line));
     }
 
     /// Shows an own message before the house has it.
@@ -152,7 +198,7 @@ impl ChatLog {
             text,
             at,
             sent: Sent::Pending,
-            order: None,
+            id: None,
         });
     }
 
@@ -246,6 +292,37 @@ mod tests {
         log.send("lost".into(), person(), Region::Seoul, "hi".into());
         log.fail("lost", "Too many.".into());
         assert_eq!(log.lines()[3].sent, Sent::Failed("Too many.".into()));
+    }
+
+    #[test]
+    fn older_messages_stay_until_the_next_beginning() {
+        let latest = (300..500).map(|n| message(n, &n.to_string())).collect();
+        let mut log = log_of(latest);
+        let older: Vec<_> = (250..300).map(|n| message(n, &n.to_string())).collect();
+        let next = Some(older[0].id);
+        log.take_older(&older, next);
+        assert_eq!((log.lines().len(), log.before()), (250, next));
+        log.take(&message(500, "500"));
+        assert_eq!((log.lines().len(), ids(&log)[0]), (250, "251"));
+        for n in 0..20_u32 {
+            let first = 230 - n * 10;
+            let page: Vec<_> = (first..first + 50)
+                .map(|n| message(n, &n.to_string()))
+                .collect();
+            log.take_older(&page, next);
+        }
+        assert_eq!(log.before(), None, "enough of them");
+    }
+
+    #[test]
+    fn an_own_message_that_was_not_taken_is_taken_back() {
+        let mut log = log_of(vec![message(1, "a")]);
+        log.send("mine".into(), person(), Region::Seoul, "hi".into());
+        log.take_back("mine");
+        assert_eq!(ids(&log), ["a"]);
+        assert!(log.has("a") && !log.has("mine"));
+        log.take_back("a");
+        assert_eq!(ids(&log), ["a"], "the house has it");
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! What one connection says in rooms: messages, reactions, older messages, moderation. Nothing here
 //! touches money.
 
-use super::super::{frames, rooms};
+use super::super::frames;
 use super::{Flow, Session, in_time, unavailable};
-use crate::firehose::{Moderated, Moderator, Posted, chat_text};
+use crate::firehose::{Posted, chat_text};
 use crate::ids;
 use shared::chat::{Moderation, Silence};
 use shared::live::{ErrorCode, ServerMessage};
@@ -59,7 +59,7 @@ impl Session {
     ) -> Result<Option<ChatMessage>, Unsaid> {
         let who = self.person()?.clone();
         let text = chat_text::clean(text).map_err(|_refusal| ErrorCode::InvalidText)?;
-        let seller = in_time(self.seller_of(lot)).await?;
+        let seller = in_time(self.live.seller_of(lot)).await?;
         let message = ChatMessage {
             id: ids::message(),
             client_id,
@@ -87,7 +87,7 @@ impl Session {
         }
         let counted = async {
             self.person()?;
-            self.seller_of(lot).await?;
+            self.live.seller_of(lot).await?;
             let counted = self.live.firehose.react(lot, reaction).await;
             counted.map_err(|error| unavailable(error.into_failure()))
         };
@@ -108,7 +108,7 @@ impl Session {
         }
         let social = &self.live.firehose as &dyn app::ports::Social;
         let read = async {
-            self.seller_of(lot).await?;
+            self.live.seller_of(lot).await?;
             social.chat(lot, Some(before)).await.map_err(unavailable)
         };
         match in_time(read).await {
@@ -126,28 +126,9 @@ impl Session {
         if !self.moderation.take(Instant::now()) || !self.may_ask_for(lot) {
             return self.too_fast(Some(id));
         }
-        let done = async {
-            let person = self.person()?.clone();
-            if !action.is_in_range() {
-                return Err(ErrorCode::InvalidDuration);
-            }
-            let seller = self.seller_of(lot).await?;
-            let by = Moderator {
-                person,
-                moderates: self.viewer.moderates(seller),
-            };
-            let done = self.live.firehose.moderate(lot, &by, &action).await;
-            match done.map_err(|error| unavailable(error.into_failure()))? {
-                Moderated::Done => Ok(()),
-                Moderated::NotFound => Err(ErrorCode::NotFound),
-                Moderated::Forbidden => Err(ErrorCode::Forbidden),
-            }
-        };
+        let done = self.live.moderate(&self.viewer, lot, &action);
         match in_time(done).await {
-            Ok(()) => {
-                rooms::tell_moderation(&self.live.hub, lot, &action);
-                self.send(ServerMessage::Done { id });
-            }
+            Ok(()) => self.send(ServerMessage::Done { id }),
             Err(code) => self.refuse(id, code),
         }
         Flow::GoOn
