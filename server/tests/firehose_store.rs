@@ -282,7 +282,7 @@ async fn the_stream_tells_what_is_written_after_it_was_opened() {
         .expect("touches");
     let other = ids::lot();
     firehose.react(other, Reaction::Clap).await.expect("reacts");
-    assert_eq!(next(&mut items).await, StreamItem::CrowdChanged(other));
+    assert_eq!(next(&mut items).await, StreamItem::TotalsChanged(other));
     firehose.leave(lot, "w1").await.expect("leaves");
     assert_eq!(next(&mut items).await, StreamItem::CrowdChanged(lot));
     cancel.cancel();

@@ -14,8 +14,8 @@ use server::firehose::Firehose;
 use server::ids;
 use server::ledger::lots::{NewLot, NewTerms};
 use server::ledger::outbox::relay;
-use shared::view::{ActivityKind, BoardLine, FeedCursor};
-use shared::{Currency, LotId};
+use shared::view::{ActivityKind, BoardLine, FeedCursor, MAX_TOP_LINES};
+use shared::{Currency, LotId, Timestamp};
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -192,6 +192,8 @@ async fn boards_and_activity_say_what_the_ledger_has() {
         ]
     };
     assert_eq!(on_table(99).await, in_ledger);
+    let crowd = firehose.crowd(english, Timestamp(0)).await.expect("reads");
+    assert_eq!(amounts(&crowd.top), in_ledger[0][..MAX_TOP_LINES]);
     let top = in_ledger.clone().map(|board| board[..3].to_vec());
     let sums = on_table(3).await;
     for (top, in_ledger) in sums.iter().zip(&top) {

@@ -254,7 +254,7 @@ pub(super) fn is_removed(item: &Item) -> bool {
     keys::text_of(item, keys::KIND) == Some(keys::KIND_REMOVED)
 }
 
-/// Who wrote a message, removed or not.
+/// Who wrote a message, removed or not; also who is muted.
 pub(super) fn writer_of(item: &Item) -> Result<Person, FirehoseError> {
     let writer = keys::text_of(item, keys::PERSON);
     let writer = writer.and_then(|json| serde_json::from_str(json).ok());

@@ -5,7 +5,7 @@ use super::writes::{update, update_of};
 use super::{Firehose, FirehoseError};
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use rand::Rng;
-use shared::view::{CrowdView, MAX_TOP_LINES, MAX_WATCHERS_NAMED, Person, Reaction};
+use shared::view::{BoardLine, CrowdView, MAX_TOP_LINES, MAX_WATCHERS_NAMED, Person, Reaction};
 use shared::{LotId, PrincipalId, Timestamp};
 use std::collections::BTreeMap;
 
@@ -169,15 +169,30 @@ impl Firehose {
                 self.whole_partition(pk, "read presence")
             });
             let watchers = futures::future::try_join_all(shards);
-            let top = self.read_top_of_lot(lot, MAX_TOP_LINES);
-            let (watchers, reactions, top) =
-                futures::try_join!(watchers, self.reactions(lot), top)?;
-            let mut crowd = count(&watchers.concat(), now);
-            crowd.reactions = reactions;
-            crowd.top = top;
-            Ok(crowd)
+            let (watchers, totals) = futures::try_join!(watchers, self.totals(lot))?;
+            Ok(totals.put_into(count(&watchers.concat(), now)))
         })
         .await
+    }
+
+    /// What a room feels and who is on top, as far as it is newer than a crowd that is known. Far
+    /// less is read than for all of the crowd.
+    ///
+    /// # Errors
+    /// When the table does not answer.
+    pub async fn crowd_with_new_totals(
+        &self,
+        lot: LotId,
+        known: CrowdView,
+    ) -> Result<CrowdView, FirehoseError> {
+        let totals = self.guarded(self.totals(lot)).await?;
+        Ok(totals.put_into(known))
+    }
+
+    async fn totals(&self, lot: LotId) -> Result<Totals, FirehoseError> {
+        let top = self.read_top_of_lot(lot, MAX_TOP_LINES);
+        let (reactions, top) = futures::try_join!(self.reactions(lot), top)?;
+        Ok(Totals { reactions, top })
     }
 
     async fn whole_partition(
@@ -202,6 +217,22 @@ impl Firehose {
             items.push(item.map_err(FirehoseError::store(doing))?);
         }
         Ok(items)
+    }
+}
+
+/// The part of a crowd that is not people.
+struct Totals {
+    reactions: BTreeMap<Reaction, u64>,
+    top: Vec<BoardLine>,
+}
+
+impl Totals {
+    fn put_into(self, crowd: CrowdView) -> CrowdView {
+        CrowdView {
+            reactions: self.reactions,
+            top: self.top,
+            ..crowd
+        }
     }
 }
 

@@ -15,12 +15,17 @@ const EXPIRY: &str = "dynamodb.amazonaws.com";
 /// Records that cannot be read are reported and left out: one bad item must not stop the rest.
 pub(super) fn items_of(records: &[Record]) -> Vec<StreamItem> {
     let mut items = Vec::with_capacity(records.len());
-    let mut crowds = BTreeSet::new();
+    let (mut crowds, mut totals) = (BTreeSet::new(), BTreeSet::new());
     for record in records {
         match item_of(record) {
             Ok(Some(StreamItem::CrowdChanged(lot))) => {
                 if crowds.insert(lot) {
                     items.push(StreamItem::CrowdChanged(lot));
+                }
+            }
+            Ok(Some(StreamItem::TotalsChanged(lot))) => {
+                if totals.insert(lot) {
+                    items.push(StreamItem::TotalsChanged(lot));
                 }
             }
             Ok(Some(item)) => items.push(item),
@@ -78,7 +83,7 @@ fn meaning(item: &Item) -> Result<Option<StreamItem>, FirehoseError> {
             Some(StreamItem::Removed(lot()?, message))
         }
         Some(keys::KIND_RULES) => Some(StreamItem::Slow(lot()?, moderation::slow_of(item))),
-        Some(keys::KIND_REACTIONS | keys::KIND_BOARD) => Some(StreamItem::CrowdChanged(lot()?)),
+        Some(keys::KIND_REACTIONS | keys::KIND_BOARD) => Some(StreamItem::TotalsChanged(lot()?)),
         Some(keys::KIND_PRESENCE) => {
             let joined = item.get(keys::JOINED).and_then(|j| j.as_bool().ok());
             let joined = joined.copied().unwrap_or(true);

@@ -45,8 +45,10 @@ pub enum StreamItem {
     Removed(LotId, MessageId),
     /// A room's slow mode is another one, in seconds.
     Slow(LotId, u32),
-    /// Reactions or watchers of a room changed.
+    /// Watchers of a room changed.
     CrowdChanged(LotId),
+    /// Reactions of a room or its leaderboard changed.
+    TotalsChanged(LotId),
     /// Records are gone that were not read: everybody has to start from a snapshot.
     Lost,
 }

@@ -65,7 +65,10 @@ struct Watcher {
 
 #[derive(Clone, Debug)]
 struct Crowd {
+    /// Whether all of it is to be read.
     dirty: bool,
+    /// Whether reactions and leaderboard are, in any case.
+    totals_dirty: bool,
     read_at: Instant,
     shown: Option<CrowdView>,
 }
@@ -167,16 +170,27 @@ impl Rooms {
 
     /// The crowd of a room is another one now.
     pub fn crowd_changed(&self, lot: LotId) {
+        self.change(lot, |crowd| crowd.dirty = true);
+    }
+
+    /// The reactions of a room or its leaderboard are. Not who is there: ten thousand watchers are
+    /// not read again for each bid.
+    pub fn totals_changed(&self, lot: LotId) {
+        self.change(lot, |crowd| crowd.totals_dirty = true);
+    }
+
+    fn change(&self, lot: LotId, mark: impl FnOnce(&mut Crowd)) {
         let audience = Audience::Channel(Channel::Crowd(lot));
         if !self.hub.is_heard(audience) {
             return;
         }
         let fresh = || Crowd {
             dirty: true,
+            totals_dirty: true,
             read_at: Instant::now(),
             shown: None,
         };
-        self.crowds().entry(lot).or_insert_with(fresh).dirty = true;
+        mark(self.crowds().entry(lot).or_insert_with(fresh));
         self.changed.notify_one();
     }
 
@@ -306,7 +320,7 @@ impl Rooms {
             }
             let due = self.due_reads();
             let each = futures::stream::iter(due);
-            each.for_each_concurrent(MAX_PARALLEL, |lot| self.show(lot))
+            each.for_each_concurrent(MAX_PARALLEL, |(lot, known)| self.show(lot, known))
                 .await;
         }
     }
@@ -323,26 +337,35 @@ impl Rooms {
 
     fn next_read(&self) -> Instant {
         let crowds = self.crowds();
-        let dirty = crowds.values().filter(|crowd| crowd.dirty);
+        let dirty = crowds
+            .values()
+            .filter(|crowd| crowd.dirty || crowd.totals_dirty);
         let next = dirty.map(|crowd| crowd.read_at).min();
         next.unwrap_or_else(|| Instant::now() + CROWD_REFRESH)
     }
 
-    fn due_reads(&self) -> Vec<LotId> {
+    /// Rooms to be read, with the crowd that is known if only its totals are.
+    fn due_reads(&self) -> Vec<(LotId, Option<CrowdView>)> {
         let now = Instant::now();
         let mut due = Vec::new();
         for (lot, crowd) in self.crowds().iter_mut() {
-            if crowd.dirty && crowd.read_at <= now {
+            if (crowd.dirty || crowd.totals_dirty) && crowd.read_at <= now {
+                let known = crowd.shown.clone().filter(|_| !crowd.dirty);
                 crowd.dirty = false;
+                crowd.totals_dirty = false;
                 crowd.read_at = now + CROWD_PAUSE;
-                due.push(*lot);
+                due.push((*lot, known));
             }
         }
         due
     }
 
-    async fn show(&self, lot: LotId) {
-        match self.firehose.crowd(lot, self.clock.now()).await {
+    async fn show(&self, lot: LotId, known: Option<CrowdView>) {
+        let read = match known {
+            Some(known) => self.firehose.crowd_with_new_totals(lot, known).await,
+            None => self.firehose.crowd(lot, self.clock.now()).await,
+        };
+        match read {
             Ok(view) => {
                 let mut crowds = self.crowds();
                 let Some(crowd) = crowds.get_mut(&lot) else {
@@ -443,6 +466,7 @@ mod tests {
         let rooms = rooms().await;
         let shown = Crowd {
             dirty: false,
+            totals_dirty: false,
             read_at: Instant::now(),
             shown: Some(CrowdView::default()),
         };
@@ -450,5 +474,25 @@ mod tests {
         rooms.enter(lot(), ConnectionId(1), None);
         let crowd = rooms.crowds().get(&lot()).cloned().expect("known");
         assert!(crowd.dirty && crowd.shown.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_bid_alone_reads_no_watchers_again() {
+        let rooms = rooms().await;
+        let shown = CrowdView {
+            watchers: 3,
+            ..CrowdView::default()
+        };
+        let crowd = |dirty| Crowd {
+            dirty,
+            totals_dirty: true,
+            read_at: Instant::now(),
+            shown: Some(shown.clone()),
+        };
+        rooms.crowds().insert(lot(), crowd(false));
+        assert_eq!(rooms.due_reads(), [(lot(), Some(shown.clone()))]);
+        assert_eq!(rooms.due_reads(), [], "not within the pause");
+        rooms.crowds().insert(lot(), crowd(true));
+        assert_eq!(rooms.due_reads(), [(lot(), None)], "somebody came too");
     }
 }

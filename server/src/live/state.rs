@@ -174,6 +174,7 @@ impl LiveState {
                         rooms::tell_moderation(&hub, lot, &Moderation::Slow { seconds });
                     }
                     StreamItem::CrowdChanged(lot) => rooms.crowd_changed(lot),
+                    StreamItem::TotalsChanged(lot) => rooms.totals_changed(lot),
                     StreamItem::Lost => hub.resync_all(),
                 }
             }

@@ -93,7 +93,7 @@ impl Session {
         };
         match in_time(counted).await {
             Ok(()) => {
-                self.live.rooms.crowd_changed(lot);
+                self.live.rooms.totals_changed(lot);
                 self.send(ServerMessage::Done { id });
             }
             Err(code) => self.refuse(id, code),
