@@ -4,9 +4,9 @@
 use async_trait::async_trait;
 use shared::auction::Refusal;
 use shared::chat::{AuditLine, Muted};
+use shared::feed::{FeedCursor, FeedPage};
 use shared::view::{
-    BoardLine, ChatView, CrowdView, FeedCursor, FeedPage, FloorView, Person, RoomView,
-    WalletPageView, WalletView,
+    BoardLine, ChatView, CrowdView, FloorView, Person, RoomView, WalletPageView, WalletView,
 };
 use shared::{Currency, IdempotencyKey, LotId, MessageId, Money, PrincipalId, Region};
 use std::sync::Arc;

@@ -9,6 +9,7 @@
 
 pub mod auction;
 pub mod chat;
+pub mod feed;
 pub mod id;
 pub mod key;
 pub mod ledger;

@@ -6,7 +6,8 @@ use crate::erase::{Erase, Plain};
 use crate::ports::Ports;
 use crate::words;
 use leptos::prelude::*;
-use shared::view::{Activity, FeedCursor, FeedPage};
+use shared::feed::{FeedCursor, FeedPage};
+use shared::view::Activity;
 
 /// Lines of a page.
 const MAX_LINES: usize = 50;

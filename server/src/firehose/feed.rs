@@ -7,7 +7,8 @@ use super::keys::{self, Item};
 use super::{Firehose, FirehoseError};
 use crate::events::{EventBody, HouseEvent};
 use shared::Timestamp;
-use shared::view::{Activity, FeedCursor, FeedPage};
+use shared::feed::{FeedCursor, FeedPage};
+use shared::view::Activity;
 use std::sync::{Mutex, PoisonError};
 
 /// How long a line stays.

@@ -2,8 +2,8 @@
 
 use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_dynamodb::types::AttributeValue;
+use shared::feed::FeedCursor;
 use shared::live::Position;
-use shared::view::FeedCursor;
 use shared::{Currency, EventId, LotId, PrincipalId, Timestamp};
 use std::collections::HashMap;
 
