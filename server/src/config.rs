@@ -5,6 +5,7 @@ use crate::ledger::endpoint::DEFAULT_POOL_SIZE;
 use clap::Args;
 use http::Uri;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -87,7 +88,7 @@ pub struct ServeArgs {
         default_value = "127.0.0.1:3000",
         value_name = "ADDR"
     )]
-    pub addr: std::net::SocketAddr,
+    pub addr: SocketAddr,
 
     /// Folder with the built pages' files
     #[arg(
@@ -103,6 +104,12 @@ pub struct ServeArgs {
     #[arg(long, env = "LOTZERO_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<PublicUrl>,
 
+    /// Where the other nodes reach this one, such as `http://10.0.3.17:3000`: the node that reads the
+    /// table's stream feeds the others there. Internal: plain HTTP within one's own network. Not
+    /// needed if --addr is an address of the network, or on one machine
+    #[arg(long, env = "LOTZERO_NODE_URL", value_name = "URL")]
+    pub node_url: Option<NodeUrl>,
+
     /// No simulated bidders
     #[arg(long)]
     pub no_crowd: bool,
@@ -110,6 +117,16 @@ pub struct ServeArgs {
     /// The demo's people and lots also on stores that are not local
     #[arg(long, env = "LOTZERO_DEMO")]
     pub demo: bool,
+
+    /// Handles of the house's operators, who moderate every room, with commas between them; a
+    /// lot's seller moderates its room anyway
+    #[arg(
+        long,
+        env = "LOTZERO_OPERATORS",
+        value_delimiter = ',',
+        value_name = "HANDLES"
+    )]
+    pub operators: Vec<String>,
 
     /// How often callers of the API may call
     #[command(flatten)]
@@ -229,6 +246,78 @@ impl FromStr for PublicUrl {
     }
 }
 
+/// Where other nodes reach a node: plain HTTP, a host and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeUrl {
+    host: String,
+    port: u16,
+}
+
+/// The text is no address of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "LOTZERO_NODE_URL must be http://, a host and nothing else but a port, \
+     such as http://10.0.3.17:3000"
+)]
+pub struct NodeUrlError;
+
+impl NodeUrl {
+    /// The host, an IPv6 address without its brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.host.trim_matches(['[', ']'])
+    }
+
+    /// The port.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Host and port, as the `Host` header has them.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    /// The address of a node that listens on `address`, if others can reach it there: not every
+    /// address at once, and the loopback only if they are on the same machine.
+    #[must_use]
+    pub fn of_listener(address: SocketAddr, one_machine: bool) -> Option<Self> {
+        let ip = address.ip();
+        let reached = match (ip.is_unspecified(), ip.is_loopback()) {
+            (true, _) if one_machine => SocketAddr::from(([127, 0, 0, 1], address.port())),
+            (true, _) => return None,
+            (false, true) if !one_machine => return None,
+            (false, _) => address,
+        };
+        format!("http://{reached}").parse().ok()
+    }
+}
+
+impl fmt::Display for NodeUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}:{}", self.host, self.port)
+    }
+}
+
+impl FromStr for NodeUrl {
+    type Err = NodeUrlError;
+
+    fn from_str(text: &str) -> Result<Self, NodeUrlError> {
+        let url: PublicUrl = text.parse().map_err(|PublicUrlError| NodeUrlError)?;
+        if url.scheme != Scheme::Http {
+            return Err(NodeUrlError);
+        }
+        let uri: Uri = text.trim().parse().map_err(|_malformed| NodeUrlError)?;
+        let authority = uri.authority().ok_or(NodeUrlError)?;
+        Ok(Self {
+            host: authority.host().to_ascii_lowercase(),
+            port: authority.port_u16().unwrap_or(80),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,6 +337,40 @@ mod tests {
             let url: PublicUrl = text.parse().expect("an address");
             assert_eq!(url.to_string(), expected);
             assert_eq!(url.is_secure(), expected.starts_with("https"));
+        }
+    }
+
+    #[test]
+    fn a_node_is_reached_where_it_listens_if_anybody_can_come_there() {
+        let of = |address: &str, one_machine| {
+            let address = address.parse().expect("an address");
+            NodeUrl::of_listener(address, one_machine).map(|url| url.to_string())
+        };
+        let url = |text: &str| Some(text.to_owned());
+        assert_eq!(of("10.0.3.17:3000", false), url("http://10.0.3.17:3000"));
+        assert_eq!(of("[fd00::1]:3000", false), url("http://[fd00::1]:3000"));
+        assert_eq!(of("127.0.0.1:3000", true), url("http://127.0.0.1:3000"));
+        assert_eq!(of("0.0.0.0:3000", true), url("http://127.0.0.1:3000"));
+        for unreachable in ["127.0.0.1:3000", "[::1]:3000", "0.0.0.0:3000", "[::]:3000"] {
+            assert_eq!(of(unreachable, false), None, "{unreachable}");
+        }
+    }
+
+    #[test]
+    fn a_nodes_url_has_a_host_a_port_and_no_tls() {
+        let url: NodeUrl = "http://[FD00::1]:8080/".parse().expect("an address");
+        assert_eq!((url.host(), url.port()), ("fd00::1", 8080));
+        assert_eq!(url.authority(), "[fd00::1]:8080");
+        let url: NodeUrl = "http://node-a".parse().expect("an address");
+        assert_eq!(url.to_string(), "http://node-a:80");
+        for text in [
+            "",
+            "node-a:3000",
+            "https://node-a",
+            "http://node-a/x",
+            "http://me@node-a",
+        ] {
+            assert_eq!(text.parse::<NodeUrl>(), Err(NodeUrlError), "{text}");
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::api::{self, Api};
 use crate::ledger::Ledger;
 use crate::live::{self, LiveState};
+use crate::moderation;
 use anyhow::Context;
 use app::ports::{Ports, StepIn};
 use axum::Router;
@@ -102,9 +103,11 @@ pub fn router(house: House, address: SocketAddr) -> Router {
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest));
     let live = house.live.clone();
     let sockets = live::routes(live.clone());
+    let followers = live.stream.routes();
     let agents = api::routes(house.api.clone());
     Router::new()
         .route("/api/step-in", post(step_in))
+        .route("/api/moderate", post(moderation::moderate))
         .route("/healthz", get(|| async { "ok" }))
         .route("/readyz", get(ready))
         .merge(files(&house.site_root))
@@ -120,6 +123,8 @@ pub fn router(house: House, address: SocketAddr) -> Router {
         // cookie, so no page can borrow their authority; they have limits of their own.
         .merge(sockets)
         .merge(agents)
+        // Other nodes, with the token of the stream's lease.
+        .merge(followers)
         .layer(from_fn(headers))
         .layer(CatchPanicLayer::new())
 }
@@ -223,7 +228,7 @@ async fn ready(State(house): State<House>) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping").into_response();
     }
     match house.ledger.ready().await {
-        Ok(()) => "ready".into_response(),
+        Ok(()) => format!("ready\nstream: {}\n", house.live.stream.status()).into_response(),
         Err(why) => (StatusCode::SERVICE_UNAVAILABLE, why).into_response(),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::api::Api;
 use crate::clock::Clock;
-use crate::config::{PublicUrl, ServeArgs};
+use crate::config::{NodeUrl, PublicUrl, ServeArgs};
 use crate::events::HouseEvent;
 use crate::firehose::Firehose;
 use crate::ledger::outbox::{self, Appended, EventLog};
@@ -17,6 +17,7 @@ use crate::webhooks::sender::Sender;
 use anyhow::Context;
 use app::ports::{Failure, Ports};
 use async_trait::async_trait;
+use axum::serve::ListenerExt as _;
 use shared::live::{LotEvent, Position};
 use shared::{EventId, LotId};
 use std::collections::{HashMap, HashSet};
@@ -146,15 +147,22 @@ impl Node {
             .as_ref()
             .is_some_and(PublicUrl::is_secure);
         let demo = self.args.has_demo();
-        let sessions = Arc::new(BrowserSessions::new(Arc::clone(&self.ledger), secure, demo));
+        let sessions = Arc::new(BrowserSessions::new(
+            Arc::clone(&self.ledger),
+            secure,
+            demo,
+            self.args.operators.clone(),
+        ));
         let ports = Ports {
             ledger: Arc::<Ledger>::clone(&self.ledger),
             social: Arc::new(self.firehose.clone()),
             sessions: Arc::<BrowserSessions>::clone(&sessions),
             keys: Arc::new(FormKeys),
         };
+        let address = listener.local_addr()?;
         let config = LiveConfig {
             public_url: self.args.public_url.clone(),
+            node_url: self.node_url(address, say),
             ..LiveConfig::default()
         };
         let parts = LiveParts {
@@ -167,7 +175,6 @@ impl Node {
         };
         let live = LiveState::start(config, parts).await;
         self.start_tasks(demo, &tasks, &stop).await?;
-        let address = listener.local_addr()?;
         let draining = Arc::new(AtomicBool::new(false));
         let house = House {
             ports,
@@ -189,6 +196,12 @@ impl Node {
         let serving = {
             let stop = stop.clone();
             let app = app.into_make_service_with_connect_info::<SocketAddr>();
+            // Frames are small and should not wait for the other side's acknowledgement.
+            let listener = listener.tap_io(|stream| {
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "a connection waits for acknowledgements");
+                }
+            });
             let server = axum::serve(listener, app);
             tokio::spawn(
                 server
@@ -211,6 +224,20 @@ impl Node {
         }
         self.ledger.close().await;
         Ok(code)
+    }
+
+    /// Where the other nodes reach this one.
+    fn node_url(&self, address: SocketAddr, say: fn(&str)) -> Option<NodeUrl> {
+        let said = self.args.node_url.clone();
+        let one_machine = self.firehose.is_local();
+        let url = said.or_else(|| NodeUrl::of_listener(address, one_machine));
+        if url.is_none() {
+            say(
+                "this node has no address that others can reach: with more than one node set \
+                 LOTZERO_NODE_URL, or the others hear nothing while this one reads the stream",
+            );
+        }
+        url
     }
 
     /// Where webhooks may go: on one machine also to a receiver that is tried out there.

@@ -6,7 +6,7 @@ mod store;
 
 use server::clock::Clock;
 use server::events::{EventBody, HouseEvent};
-use server::firehose::{Firehose, StreamItem};
+use server::firehose::{Firehose, Posted, Stream, StreamConfig, StreamItem};
 use server::ids;
 use shared::auction::Status;
 use shared::live::{LotEvent, Position};
@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -130,6 +131,33 @@ async fn next(items: &mut mpsc::Receiver<StreamItem>) -> StreamItem {
         .expect("the reader lives")
 }
 
+/// A node that takes part in the stream.
+struct Following {
+    cancel: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Following {
+    fn of(stream: Stream) -> Self {
+        let cancel = CancellationToken::new();
+        let task = tokio::spawn(stream.run(cancel.clone()));
+        Self { cancel, task }
+    }
+
+    async fn end(self) {
+        self.cancel.cancel();
+        self.task.await.expect("ends");
+    }
+}
+
+async fn follow(firehose: &Firehose) -> (mpsc::Receiver<StreamItem>, Following) {
+    let (sender, items) = mpsc::channel(16);
+    let stream = firehose.stream(StreamConfig::default(), sender);
+    let following = Following::of(stream.clone());
+    assert!(stream.open(Duration::from_secs(5)).await, "it opens");
+    (items, following)
+}
+
 #[tokio::test]
 async fn several_nodes_may_make_the_table_at_once() {
     let store = Store::start();
@@ -177,20 +205,21 @@ async fn a_client_id_is_said_once_by_its_sender() {
     let lot = ids::lot();
     let (ada, bo) = (person(1, "ada"), person(2, "bo"));
     let first = message(&clock, &ada, "c1", "hello");
-    let posted = firehose.post_message(lot, first.clone()).await;
-    assert_eq!(posted.expect("posts"), first);
+    let posted = firehose.post_message(lot, first.clone(), Some(0)).await;
+    assert_eq!(posted.expect("posts"), Posted::New(first.clone()));
     let repeat = message(&clock, &ada, "c1", "hello?");
-    let posted = firehose.post_message(lot, repeat).await;
-    assert_eq!(posted.expect("posts"), first, "the first one counts");
+    let posted = firehose.post_message(lot, repeat, Some(300)).await;
+    let before = Posted::Before(Some(first.clone()));
+    assert_eq!(posted.expect("posts"), before, "the first one counts");
     let second = message(&clock, &bo, "c1", "hi");
-    firehose
-        .post_message(lot, second.clone())
-        .await
-        .expect("posts");
-    let recent = firehose.recent_messages(lot, 10).await.expect("reads");
-    assert_eq!(recent, [first, second.clone()], "oldest first");
-    let last = firehose.recent_messages(lot, 1).await.expect("reads");
-    assert_eq!(last, [second]);
+    let posted = firehose.post_message(lot, second.clone(), Some(0)).await;
+    assert_eq!(posted.expect("posts"), Posted::New(second.clone()));
+    let recent = firehose.messages(lot, None, 10).await.expect("reads");
+    assert_eq!(recent.messages, [first, second.clone()], "oldest first");
+    assert_eq!(recent.before, None);
+    let last = firehose.messages(lot, None, 1).await.expect("reads");
+    assert_eq!(last.before, Some(second.id), "the first one is older");
+    assert_eq!(last.messages, [second]);
 }
 
 #[tokio::test]
@@ -250,14 +279,13 @@ async fn the_stream_tells_what_is_written_after_it_was_opened() {
         .append_event(&closed(&clock, lot, 1))
         .await
         .expect("appends");
-    let mut reader = firehose.stream_reader();
-    reader.open().await.expect("opens");
+    let (mut items, following) = follow(&firehose).await;
     let event = closed(&clock, lot, 2);
     let said = message(&clock, &ada, "c1", "hello");
     firehose.append_event(&event).await.expect("appends");
     firehose.append_event(&event).await.expect("repeats");
     firehose
-        .post_message(lot, said.clone())
+        .post_message(lot, said.clone(), Some(0))
         .await
         .expect("posts");
     let now = clock.now();
@@ -265,9 +293,6 @@ async fn the_stream_tells_what_is_written_after_it_was_opened() {
         .touch_presence(lot, "w1", Some(&ada), true, now)
         .await
         .expect("touches");
-    let (sender, mut items) = mpsc::channel(16);
-    let cancel = CancellationToken::new();
-    let task = tokio::spawn(reader.run(sender, cancel.clone()));
     assert_eq!(next(&mut items).await, StreamItem::Event(Box::new(event)));
     assert_eq!(
         next(&mut items).await,
@@ -281,11 +306,10 @@ async fn the_stream_tells_what_is_written_after_it_was_opened() {
         .expect("touches");
     let other = ids::lot();
     firehose.react(other, Reaction::Clap).await.expect("reacts");
-    assert_eq!(next(&mut items).await, StreamItem::CrowdChanged(other));
+    assert_eq!(next(&mut items).await, StreamItem::TotalsChanged(other));
     firehose.leave(lot, "w1").await.expect("leaves");
     assert_eq!(next(&mut items).await, StreamItem::CrowdChanged(lot));
-    cancel.cancel();
-    task.await.expect("ends");
+    following.end().await;
 }
 
 #[tokio::test]
@@ -293,25 +317,21 @@ async fn a_reader_that_could_not_open_says_that_something_is_lost() {
     let store = Store::start();
     let (firehose, clock) = firehose(&store).await;
     let (sender, mut items) = mpsc::channel(16);
-    let cancel = CancellationToken::new();
-    let task = tokio::spawn(firehose.stream_reader().run(sender, cancel.clone()));
+    let stream = firehose.stream(StreamConfig::default(), sender);
+    assert!(!stream.open(Duration::ZERO).await, "it does not run yet");
+    let following = Following::of(stream);
     assert_eq!(next(&mut items).await, StreamItem::Lost);
     let event = notice(&clock, ids::lot());
     firehose.append_event(&event).await.expect("appends");
     assert_eq!(next(&mut items).await, StreamItem::Event(Box::new(event)));
-    cancel.cancel();
-    task.await.expect("ends");
+    following.end().await;
 }
 
 #[tokio::test]
 async fn the_stream_goes_on_after_the_store_was_away() {
     let mut store = Store::start();
     let (firehose, clock) = firehose(&store).await;
-    let mut reader = firehose.stream_reader();
-    reader.open().await.expect("opens");
-    let (sender, mut items) = mpsc::channel(16);
-    let cancel = CancellationToken::new();
-    let task = tokio::spawn(reader.run(sender, cancel.clone()));
+    let (mut items, following) = follow(&firehose).await;
     let first = notice(&clock, ids::lot());
     firehose.append_event(&first).await.expect("appends");
     assert_eq!(next(&mut items).await, StreamItem::Event(Box::new(first)));
@@ -322,6 +342,5 @@ async fn the_stream_goes_on_after_the_store_was_away() {
     store.listen();
     firehose.append_event(&second).await.expect("appends");
     assert_eq!(next(&mut items).await, StreamItem::Event(Box::new(second)));
-    cancel.cancel();
-    task.await.expect("ends");
+    following.end().await;
 }

@@ -1,34 +1,51 @@
 //! From a record of the stream to what it means.
 
 use super::keys::{self, Item};
-use super::stream::StreamItem;
-use super::{FirehoseError, chat, events};
+use super::stream::{Sequence, StreamItem};
+use super::{FirehoseError, chat, events, moderation};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_dynamodbstreams::types::{AttributeValue as StreamValue, OperationType, Record};
-use shared::LotId;
+use shared::{LotId, Timestamp};
 use std::collections::{BTreeSet, HashMap};
 
 /// The user that `DynamoDB` names when an item goes by its time to live.
 const EXPIRY: &str = "dynamodb.amazonaws.com";
 
+/// What a record means, and where it was.
+pub(super) struct Told {
+    /// Its place in its shard.
+    pub sequence: Sequence,
+    /// When it was written, by AWS's clock and to the second.
+    pub written_at: Timestamp,
+    /// What it says.
+    pub item: StreamItem,
+}
+
 /// What a page of records means, in their order. A room whose crowd changed is named once.
 /// Records that cannot be read are reported and left out: one bad item must not stop the rest.
-pub(super) fn items_of(records: &[Record]) -> Vec<StreamItem> {
-    let mut items = Vec::with_capacity(records.len());
-    let mut crowds = BTreeSet::new();
+pub(super) fn told_by(records: &[Record]) -> Vec<Told> {
+    let mut all = Vec::with_capacity(records.len());
+    let (mut crowds, mut totals) = (BTreeSet::new(), BTreeSet::new());
     for record in records {
         match item_of(record) {
-            Ok(Some(StreamItem::CrowdChanged(lot))) => {
-                if crowds.insert(lot) {
-                    items.push(StreamItem::CrowdChanged(lot));
-                }
-            }
-            Ok(Some(item)) => items.push(item),
+            Ok(Some(StreamItem::CrowdChanged(lot))) if !crowds.insert(lot) => {}
+            Ok(Some(StreamItem::TotalsChanged(lot))) if !totals.insert(lot) => {}
+            Ok(Some(item)) => all.extend(placed(record, item)),
             Ok(None) => {}
             Err(error) => tracing::warn!(%error, "a record of the stream was left out"),
         }
     }
-    items
+    all
+}
+
+fn placed(record: &Record, item: StreamItem) -> Option<Told> {
+    let change = record.dynamodb()?;
+    let written_at = change.approximate_creation_date_time();
+    Some(Told {
+        sequence: Sequence::new(change.sequence_number()?),
+        written_at: Timestamp(written_at?.to_millis().ok()?),
+        item,
+    })
 }
 
 fn item_of(record: &Record) -> Result<Option<StreamItem>, FirehoseError> {
@@ -70,7 +87,15 @@ fn meaning(item: &Item) -> Result<Option<StreamItem>, FirehoseError> {
             let message = Box::new(chat::message_of(item)?);
             Some(StreamItem::Chat(lot()?, message))
         }
-        Some(keys::KIND_REACTIONS) => Some(StreamItem::CrowdChanged(lot()?)),
+        Some(keys::KIND_REMOVED) => {
+            let message = keys::text_of(item, keys::SK).and_then(|id| id.parse().ok());
+            let message = message.ok_or(FirehoseError::Unreadable {
+                what: "the id of a removed message",
+            })?;
+            Some(StreamItem::Removed(lot()?, message))
+        }
+        Some(keys::KIND_RULES) => Some(StreamItem::Slow(lot()?, moderation::slow_of(item))),
+        Some(keys::KIND_REACTIONS | keys::KIND_BOARD) => Some(StreamItem::TotalsChanged(lot()?)),
         Some(keys::KIND_PRESENCE) => {
             let joined = item.get(keys::JOINED).and_then(|j| j.as_bool().ok());
             let joined = joined.copied().unwrap_or(true);

@@ -1,333 +1,248 @@
-//! The reader of the table's stream.
+//! The table's stream on this node.
 //!
-//! One reader per node reads every shard: a stream allows two readers per shard, so this holds for
-//! two nodes. More nodes need one leased reader that feeds the others; the seam is the channel of
-//! [`StreamItem`]s, behind which nobody knows where they come from.
+//! Every node takes in the whole stream, but a shard may have two readers at most. So one node, the
+//! leader, reads all of it under a [`lease`], and the others, its followers, tap the leader
+//! ([`route`], [`tap`]). Behind the channel of [`StreamItem`]s nobody knows which of them this
+//! node is.
+//!
+//! What comes goes through the [`intake`], which leaves out repeats, keeps the last items for
+//! followers that come back ([`tail`]) and knows how far this node is in each shard ([`places`]).
+//! A follower that becomes the leader goes on reading where it is itself; only a node that was
+//! nowhere begins at the checkpoint.
 
-use super::records::items_of;
-use super::shards::{Described, Shards, Start};
-use super::{Firehose, FirehoseError};
+mod intake;
+mod lease;
+mod part;
+mod places;
+mod reader;
+mod route;
+mod shards;
+mod store_clock;
+mod tail;
+mod tap;
+mod term;
+mod wire;
+
+pub use intake::{Counts, Pulse};
+pub(super) use places::Sequence;
+pub(super) use reader::Pace;
+pub(super) use store_clock::StoreClock;
+
+use super::Firehose;
+use crate::config::NodeUrl;
 use crate::events::HouseEvent;
-use aws_sdk_dynamodbstreams::operation::get_records::{GetRecordsError, GetRecordsOutput};
-use aws_sdk_dynamodbstreams::operation::get_shard_iterator::GetShardIteratorError;
-use aws_sdk_dynamodbstreams::types::ShardIteratorType;
-use rand::Rng;
-use shared::LotId;
+use axum::Router;
+use intake::Intake;
+use places::Places;
+use serde::{Deserialize, Serialize};
 use shared::view::ChatMessage;
+use shared::{LotId, MessageId};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Records of a full page: behind it there may be more that waited.
-const FULL_PAGE: usize = 1_000;
-
-/// Polls between two looks at the list of shards: with 200 ms, every 5 s.
-const POLLS_PER_LOOK: u32 = 25;
-
-/// The first wait after a failure; it doubles up to [`MAX_BACK_OFF`].
-const BACK_OFF: Duration = Duration::from_millis(100);
-
-/// The longest wait after failures.
-const MAX_BACK_OFF: Duration = Duration::from_secs(5);
-
-/// Pages of shards that are asked for: 100 shards each, 10,000 in all.
-const MAX_SHARD_PAGES: usize = 100;
-
 /// What the stream says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum StreamItem {
     /// An event of the money plane.
     Event(Box<HouseEvent>),
     /// A message in a room.
     Chat(LotId, Box<ChatMessage>),
-    /// Reactions or watchers of a room changed.
+    /// A message in a room was removed.
+    Removed(LotId, MessageId),
+    /// A room's slow mode is another one, in seconds.
+    Slow(LotId, u32),
+    /// Watchers of a room changed.
     CrowdChanged(LotId),
+    /// Reactions of a room or its leaderboard changed.
+    TotalsChanged(LotId),
     /// Records are gone that were not read: everybody has to start from a snapshot.
     Lost,
 }
 
-/// Follows the stream from now on.
-#[derive(Debug)]
-pub struct StreamReader {
+/// How a node takes part.
+#[derive(Clone, Debug)]
+pub struct StreamConfig {
+    /// Where the other nodes reach this one; without it they cannot follow it.
+    pub node_url: Option<NodeUrl>,
+    /// How long a leader that does not renew its lease keeps it.
+    pub lease_time: Duration,
+}
+
+impl Default for StreamConfig {
+    fn default() -> Self {
+        Self {
+            node_url: None,
+            // The lease of a leader that died moves in 4 to 7 s.
+            lease_time: Duration::from_secs(5),
+        }
+    }
+}
+
+impl StreamConfig {
+    /// From one renewal to the next: two may fail.
+    fn renew_every(&self) -> Duration {
+        self.lease_time * 3 / 10
+    }
+
+    /// How long a leader reads after its last renewal; the rest of the lease's time is for clocks
+    /// that do not run alike, and for a read that is under way.
+    fn lead_time(&self) -> Duration {
+        self.lease_time * 4 / 5
+    }
+
+    /// From one look at the lease to the next.
+    fn look_every(&self) -> Duration {
+        self.lease_time / 5
+    }
+
+    /// From one beat of the leader to the next.
+    fn beat_every(&self) -> Duration {
+        self.lease_time / 5
+    }
+
+    /// How long a leader may say nothing to its followers.
+    fn silence(&self) -> Duration {
+        self.lease_time * 3 / 5
+    }
+
+    /// How long one read or write of the lease may take.
+    fn call_time(&self) -> Duration {
+        self.lease_time / 5
+    }
+}
+
+/// What a node is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It reads the stream.
+    Leader,
+    /// It follows the node at this address.
+    Follower(NodeUrl),
+    /// There is no leader that it can follow at the moment.
+    Waiting,
+}
+
+/// How the stream goes on this node, for whoever runs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamStatus {
+    /// What the node is.
+    pub role: Role,
+    /// Nodes that follow it.
+    pub followers: usize,
+    /// How reading goes, here or at the leader; `None` before the first read.
+    pub pulse: Option<Pulse>,
+    /// What was counted.
+    pub counts: Counts,
+}
+
+impl fmt::Display for StreamStatus {
+    /// One line, without the addresses of nodes: anybody may read it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.role {
+            Role::Leader => write!(f, "leads, {} followers", self.followers)?,
+            Role::Follower(_) => write!(f, "follows")?,
+            Role::Waiting => write!(f, "waits for a leader")?,
+        }
+        if let Some(Pulse {
+            read_ago_ms,
+            lag_ms,
+        }) = self.pulse
+        {
+            write!(f, ", read {read_ago_ms} ms ago, lag {lag_ms} ms")?;
+        }
+        let Counts {
+            items,
+            repeats,
+            late,
+            lost,
+            cut_off,
+        } = self.counts;
+        write!(
+            f,
+            ", {items} items, {repeats} repeats, {late} late, {lost} lost, {cut_off} cut off"
+        )
+    }
+}
+
+struct Inner {
     firehose: Firehose,
-    arn: Option<String>,
-    shards: Shards,
-    polls_until_look: u32,
-    lost: bool,
+    config: StreamConfig,
+    intake: Intake,
+    role: Mutex<Role>,
+    resigned: CancellationToken,
 }
 
-/// The receiver of the items is gone.
-struct Unheard;
-
-/// Why following stopped.
-enum Stop {
-    Unheard,
-    Failed(FirehoseError),
-}
-
-impl From<Unheard> for Stop {
-    fn from(_: Unheard) -> Self {
-        Self::Unheard
-    }
-}
-
-impl From<FirehoseError> for Stop {
-    fn from(error: FirehoseError) -> Self {
-        Self::Failed(error)
-    }
-}
+/// The stream on this node; clones are the same stream.
+#[derive(Clone)]
+pub struct Stream(Arc<Inner>);
 
 impl Firehose {
-    /// A reader of this table's stream. It reads what is written after [`StreamReader::open`]
-    /// has answered, or, if that failed, begins by saying that something was lost.
+    /// The stream of this table, as a node takes part in it. Items go to `items` once
+    /// [`Stream::run`] runs.
     #[must_use]
-    pub fn stream_reader(&self) -> StreamReader {
-        StreamReader {
+    pub fn stream(&self, config: StreamConfig, items: mpsc::Sender<StreamItem>) -> Stream {
+        Stream(Arc::new(Inner {
             firehose: self.clone(),
-            arn: None,
-            shards: Shards::default(),
-            polls_until_look: 0,
-            lost: true,
-        }
+            config,
+            intake: Intake::new(items),
+            role: Mutex::new(Role::Waiting),
+            resigned: CancellationToken::new(),
+        }))
     }
 }
 
-impl StreamReader {
-    /// Takes a place at the end of every open shard.
-    pub async fn open(&mut self) -> Result<(), FirehoseError> {
-        self.look().await?;
-        for id in self.shards.readable() {
-            self.iterator(&id).await?;
-        }
-        self.lost = false;
-        Ok(())
+impl Stream {
+    /// The route at which other nodes follow this one. It has no time limit, and is not for people.
+    pub fn routes(&self) -> Router {
+        route::routes(self.clone())
     }
 
-    /// Reads until cancelled or until nobody listens; waits and goes on after failures.
-    pub async fn run(mut self, items: mpsc::Sender<StreamItem>, cancel: CancellationToken) {
-        let mut failures = 0_u32;
-        loop {
-            let stop = tokio::select! {
-                () = cancel.cancelled() => return,
-                stop = self.follow(&items, &mut failures) => stop,
-            };
-            let Stop::Failed(error) = stop else { return };
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            tracing::warn!(%error, cause, failures, "the stream is interrupted");
-            tokio::select! {
-                () = cancel.cancelled() => return,
-                () = tokio::time::sleep(back_off(failures)) => {}
-            }
-            failures = failures.saturating_add(1);
-            self.polls_until_look = 0;
+    /// Waits until this node has its places, so that what happens after the snapshots that follow
+    /// on this is heard. If that takes longer, or the leader does not answer, the first thing heard
+    /// later is that something was lost. Answers whether it has them.
+    pub async fn open(&self, within: Duration) -> bool {
+        self.0.intake.opened(within).await
+    }
+
+    /// How it goes.
+    #[must_use]
+    pub fn status(&self) -> StreamStatus {
+        let intake = &self.0.intake;
+        StreamStatus {
+            role: self.role(),
+            followers: intake.followers(),
+            pulse: intake.pulse(),
+            counts: intake.counts(),
         }
     }
 
-    /// Reads page after page; comes back only to say why not.
-    async fn follow(&mut self, items: &mpsc::Sender<StreamItem>, failures: &mut u32) -> Stop {
-        loop {
-            let begun = Instant::now();
-            match self.round(items).await {
-                Ok(more) => {
-                    *failures = 0;
-                    if !more {
-                        tokio::time::sleep_until(begun + self.firehose.poll).await;
-                    }
-                }
-                Err(stop) => return stop,
-            }
-        }
+    fn role(&self) -> Role {
+        self.0
+            .role
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
-    /// One look at every readable shard; answers whether there may be more that waited. Behind a
-    /// page that is not full the next read waits, however much comes: else a busy stream would be
-    /// read as fast as it answers, a few records at a time.
-    async fn round(&mut self, items: &mpsc::Sender<StreamItem>) -> Result<bool, Stop> {
-        if self.polls_until_look == 0 {
-            self.look().await?;
-        }
-        self.polls_until_look = self.polls_until_look.saturating_sub(1);
-        let mut places = Vec::new();
-        for id in self.shards.readable() {
-            if let Some(iterator) = self.iterator(&id).await? {
-                places.push((id, iterator));
-            }
-        }
-        // Only now is it known where reading goes on, so what comes after the snapshots that
-        // follow on this is not missed.
-        if std::mem::take(&mut self.lost) {
-            send(items, StreamItem::Lost).await?;
-        }
-        let firehose = &self.firehose;
-        let reads = places.into_iter().map(async |(id, iterator)| {
-            let read = firehose.streams.get_records().shard_iterator(iterator);
-            (id, read.send().await.map_err(Box::new))
-        });
-        let mut more = false;
-        for (id, page) in futures::future::join_all(reads).await {
-            match page {
-                Ok(page) => more |= self.take_in(&id, page, items).await?,
-                Err(error) => self.recover(&id, *error)?,
-            }
-        }
-        Ok(more)
+    fn become_a(&self, role: Role) {
+        *self.0.role.lock().unwrap_or_else(PoisonError::into_inner) = role;
     }
 
-    async fn take_in(
-        &mut self,
-        id: &str,
-        page: GetRecordsOutput,
-        items: &mpsc::Sender<StreamItem>,
-    ) -> Result<bool, Unheard> {
-        for item in items_of(page.records()) {
-            send(items, item).await?;
-        }
-        let last = page.records().last().and_then(|record| record.dynamodb());
-        let last = last.and_then(|change| change.sequence_number().map(str::to_owned));
-        let more = page.records().len() >= FULL_PAGE;
-        if page.next_shard_iterator.is_none() {
-            // Its children are to be read at once.
-            self.polls_until_look = 0;
-        }
-        self.shards.advance(id, last, page.next_shard_iterator);
-        Ok(more)
+    fn may_tap(&self, token: &str) -> bool {
+        self.0.intake.admits(token)
     }
 
-    fn recover(
-        &mut self,
-        id: &str,
-        error: aws_sdk_dynamodbstreams::error::SdkError<GetRecordsError>,
-    ) -> Result<(), FirehoseError> {
-        match error.as_service_error() {
-            Some(GetRecordsError::ExpiredIteratorException(_)) => {
-                self.lost |= self.shards.expire(id);
-                Ok(())
-            }
-            Some(GetRecordsError::TrimmedDataAccessException(_)) => {
-                self.lost = true;
-                self.shards.trim(id);
-                Ok(())
-            }
-            Some(GetRecordsError::ResourceNotFoundException(_)) => {
-                self.start_over();
-                Ok(())
-            }
-            _ => Err(FirehoseError::stream("read records")(error)),
-        }
+    fn tap(&self, token: &str, had: Option<&Places>) -> Option<intake::Tap> {
+        self.0.intake.tap(token, had)
     }
 
-    /// The stream is another one: the table was made anew.
-    fn start_over(&mut self) {
-        self.arn = None;
-        self.shards = Shards::default();
-        self.polls_until_look = 0;
-        self.lost = true;
+    /// Gives the lease back if this node has it, and does not take it again: the node is about to
+    /// stop. Until then it follows whoever leads next.
+    pub fn resign(&self) {
+        self.0.resigned.cancel();
     }
-
-    async fn iterator(&mut self, id: &str) -> Result<Option<String>, FirehoseError> {
-        let Some((at_hand, start)) = self.shards.place(id) else {
-            return Ok(None);
-        };
-        if at_hand.is_some() {
-            return Ok(at_hand);
-        }
-        let ask = self.firehose.streams.get_shard_iterator();
-        let ask = ask.set_stream_arn(self.arn.clone()).shard_id(id);
-        let ask = match start {
-            Start::Latest => ask.shard_iterator_type(ShardIteratorType::Latest),
-            Start::Oldest => ask.shard_iterator_type(ShardIteratorType::TrimHorizon),
-            Start::After(last) => ask
-                .shard_iterator_type(ShardIteratorType::AfterSequenceNumber)
-                .sequence_number(last),
-        };
-        match ask.send().await {
-            Ok(answer) => {
-                self.shards.set_iterator(id, answer.shard_iterator.clone());
-                Ok(answer.shard_iterator)
-            }
-            Err(error) => match error.as_service_error() {
-                Some(GetShardIteratorError::TrimmedDataAccessException(_)) => {
-                    self.lost = true;
-                    self.shards.trim(id);
-                    Ok(None)
-                }
-                Some(GetShardIteratorError::ResourceNotFoundException(_)) => {
-                    self.start_over();
-                    Ok(None)
-                }
-                _ => Err(FirehoseError::stream("find a place in a shard")(error)),
-            },
-        }
-    }
-
-    /// Looks at the list of shards.
-    async fn look(&mut self) -> Result<(), FirehoseError> {
-        let arn = match &self.arn {
-            Some(arn) => arn.clone(),
-            None => self.firehose.stream_arn().await?,
-        };
-        self.arn = Some(arn.clone());
-        let mut described = Vec::new();
-        let mut after: Option<String> = None;
-        for _page in 0..MAX_SHARD_PAGES {
-            let ask = self.firehose.streams.describe_stream();
-            let ask = ask.stream_arn(&arn);
-            let ask = ask.set_exclusive_start_shard_id(after.take());
-            let answer = match ask.send().await {
-                Ok(answer) => answer,
-                Err(error) => {
-                    let gone = error
-                        .as_service_error()
-                        .is_some_and(|e| e.is_resource_not_found_exception());
-                    if gone {
-                        self.start_over();
-                    }
-                    return Err(FirehoseError::stream("list the shards")(error));
-                }
-            };
-            let Some(stream) = answer.stream_description else {
-                break;
-            };
-            described.extend(stream.shards().iter().filter_map(|shard| {
-                Some(Described {
-                    id: shard.shard_id()?.to_owned(),
-                    parent: shard.parent_shard_id().map(str::to_owned),
-                })
-            }));
-            after = stream.last_evaluated_shard_id;
-            if after.is_none() {
-                break;
-            }
-        }
-        self.shards.update(&described);
-        self.polls_until_look = POLLS_PER_LOOK;
-        Ok(())
-    }
-}
-
-impl Firehose {
-    async fn stream_arn(&self) -> Result<String, FirehoseError> {
-        let described = self.dynamo.describe_table().table_name(self.table());
-        let described = described
-            .send()
-            .await
-            .map_err(FirehoseError::store("find the stream"))?;
-        let arn = described.table.and_then(|table| table.latest_stream_arn);
-        arn.ok_or(FirehoseError::Table {
-            why: "it has no stream",
-        })
-    }
-}
-
-async fn send(items: &mpsc::Sender<StreamItem>, item: StreamItem) -> Result<(), Unheard> {
-    items.send(item).await.map_err(|_closed| Unheard)
-}
-
-/// Full jitter: somewhere up to a bound that doubles.
-fn back_off(failures: u32) -> Duration {
-    let bound = BACK_OFF
-        .saturating_mul(1_u32 << failures.min(10))
-        .min(MAX_BACK_OFF);
-    rand::rng().random_range(Duration::ZERO..=bound)
 }

@@ -3,16 +3,17 @@
 use super::history::History;
 use super::hub::Hub;
 use super::origin::Origins;
-use super::rooms::Rooms;
+use super::rooms::{self, Rooms};
 use super::snapshots::Snapshots;
 use super::stock::Stock;
 use super::ticks::Ticks;
 use crate::clock::Clock;
-use crate::config::PublicUrl;
-use crate::firehose::{Firehose, StreamItem};
+use crate::config::{NodeUrl, PublicUrl};
+use crate::firehose::{Firehose, Stream, StreamConfig, StreamItem};
 use app::ports::{Ledger, Sessions};
+use shared::chat::Moderation;
 use shared::{Currency, LotId, PrincipalId};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,7 +34,7 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long sockets and tasks may take to end.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Lots that are known to exist: 24 bytes each.
+/// Lots that are known to exist: 40 bytes each.
 const MAX_KNOWN_LOTS: usize = 65_536;
 
 /// How the live plane behaves.
@@ -41,6 +42,8 @@ const MAX_KNOWN_LOTS: usize = 65_536;
 pub struct LiveConfig {
     /// The address people use: its pages may open a socket. Without it this server's own may.
     pub public_url: Option<PublicUrl>,
+    /// Where the other nodes reach this one, to follow the stream.
+    pub node_url: Option<NodeUrl>,
     /// Sockets of this node.
     pub max_sockets: usize,
     /// Sockets of one person on this node.
@@ -61,6 +64,7 @@ impl Default for LiveConfig {
     fn default() -> Self {
         Self {
             public_url: None,
+            node_url: None,
             // At about 10 KiB a socket, 200 MiB.
             max_sockets: 20_000,
             max_sockets_per_person: 50,
@@ -110,6 +114,8 @@ pub struct Inner {
     pub(super) snapshots: Snapshots,
     pub(super) frames_per_write: usize,
     pub(super) currency: Currency,
+    /// The table's stream, as this node takes part in it.
+    pub stream: Stream,
     pub(super) tasks: TaskTracker,
     pub(super) cancel: CancellationToken,
 }
@@ -138,6 +144,12 @@ impl LiveState {
         hub.set_histories(all);
         let rooms = Rooms::new(firehose.clone(), Arc::clone(&hub), Arc::clone(&clock));
         let ticks = Ticks::new(Arc::clone(&hub), Arc::clone(&clock));
+        let (sender, items) = mpsc::channel(MAX_STREAM_ITEMS);
+        let stream_config = StreamConfig {
+            node_url: config.node_url.clone(),
+            ..StreamConfig::default()
+        };
+        let stream = firehose.stream(stream_config, sender);
         let state = Self(Arc::new(Inner {
             clock,
             hub,
@@ -152,34 +164,41 @@ impl LiveState {
             snapshots: Snapshots::default(),
             frames_per_write: config.frames_per_write,
             currency: config.currency,
+            stream,
             tasks: TaskTracker::new(),
             cancel: CancellationToken::new(),
         }));
-        state.follow_stream().await;
+        state.follow_stream(items).await;
         state.run_tasks(config.ping_every);
         state
     }
 
-    async fn follow_stream(&self) {
-        let mut reader = self.firehose.stream_reader();
-        match tokio::time::timeout(OPEN_TIMEOUT, reader.open()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the stream did not open, trying on"),
-            Err(_elapsed) => tracing::warn!("the stream takes long to open, trying on"),
-        }
-        let (sender, mut items) = mpsc::channel(MAX_STREAM_ITEMS);
-        self.tasks.spawn(reader.run(sender, self.cancel.clone()));
+    /// Takes part in the stream, and waits a while for a place in it: sockets that come then miss
+    /// nothing. Those that come earlier are sent to a snapshot once there is one.
+    async fn follow_stream(&self, mut items: mpsc::Receiver<StreamItem>) {
+        let stream = self.stream.clone();
+        self.tasks.spawn(stream.run(self.cancel.clone()));
         let (hub, rooms) = (Arc::clone(&self.hub), Arc::clone(&self.rooms));
-        self.tasks.spawn(async move {
+        self.run(async move {
             while let Some(item) = items.recv().await {
                 match item {
                     StreamItem::Event(event) => hub.deliver(&event),
                     StreamItem::Chat(lot, message) => hub.deliver_chat(lot, *message),
+                    StreamItem::Removed(lot, message) => {
+                        rooms::tell_moderation(&hub, lot, &Moderation::Remove { message });
+                    }
+                    StreamItem::Slow(lot, seconds) => {
+                        rooms::tell_moderation(&hub, lot, &Moderation::Slow { seconds });
+                    }
                     StreamItem::CrowdChanged(lot) => rooms.crowd_changed(lot),
+                    StreamItem::TotalsChanged(lot) => rooms.totals_changed(lot),
                     StreamItem::Lost => hub.resync_all(),
                 }
             }
         });
+        if !self.stream.open(OPEN_TIMEOUT).await {
+            tracing::warn!("the stream is not open yet, sockets are served without it for now");
+        }
     }
 
     fn run_tasks(&self, ping_every: Duration) {
@@ -218,6 +237,8 @@ impl LiveState {
     /// every task.
     pub async fn shutdown(&self) {
         self.seats.close();
+        // Another node leads while this one's sockets are closed one after another.
+        self.stream.resign();
         self.hub.drain().await;
         self.cancel.cancel();
         self.rooms.farewell().await;
@@ -323,21 +344,21 @@ impl Drop for Seat {
     }
 }
 
-/// Lots that were found once; lots never vanish.
+/// Lots that were found once, with their sellers; neither ever changes.
 #[derive(Debug, Default)]
-pub(super) struct KnownLots(Mutex<BTreeSet<LotId>>);
+pub(super) struct KnownLots(Mutex<BTreeMap<LotId, PrincipalId>>);
 
 impl KnownLots {
-    pub fn has(&self, lot: LotId) -> bool {
+    pub fn seller(&self, lot: LotId) -> Option<PrincipalId> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.contains(&lot)
+        known.get(&lot).copied()
     }
 
-    pub fn add(&self, lot: LotId) {
+    pub fn add(&self, lot: LotId, seller: PrincipalId) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MAX_KNOWN_LOTS {
             known.clear();
         }
-        known.insert(lot);
+        known.insert(lot, seller);
     }
 }

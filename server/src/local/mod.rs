@@ -12,6 +12,7 @@ mod record;
 mod user;
 
 pub mod attach;
+pub mod dynamo_gate;
 pub mod dynamodb;
 pub mod gate;
 pub mod postgres;
@@ -21,5 +22,6 @@ pub use attach::{
     AttachError, Attached, attach, attach_running, attach_temporary, attach_temporary_in,
     attach_temporary_with, attach_with, holds_stores,
 };
+pub use dynamo_gate::DynamoGate;
 pub use gate::Gate;
 pub use stores::{StoresError, StoresOptions, run_stores};

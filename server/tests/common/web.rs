@@ -64,6 +64,11 @@ impl Served {
         }
     }
 
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends it as a crash would.
     pub fn kill(&mut self) {
         // It may have ended by itself.
@@ -232,6 +237,16 @@ impl Socket {
                 return serde_json::from_str::<ServerFrame>(&text)
                     .expect("reads")
                     .message;
+            }
+        }
+    }
+
+    /// The next message, however long it takes; none once the socket has ended.
+    pub async fn next_or_end(&mut self) -> Option<ServerMessage> {
+        loop {
+            if let Message::Text(text) = self.0.next().await?.ok()? {
+                let frame = serde_json::from_str::<ServerFrame>(&text);
+                return Some(frame.expect("reads").message);
             }
         }
     }
