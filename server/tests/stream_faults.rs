@@ -3,10 +3,7 @@
 //! before the embedded store makes it so; what it does at random follows from a seed that a failure
 //! names.
 #![cfg(feature = "local")]
-#![expect(
-    clippy::print_stdout,
-    reason = "the seed is for whoever repeats a run"
-)]
+#![expect(clippy::print_stdout, reason = "the seed is for whoever repeats a run")]
 
 #[path = "support/store.rs"]
 mod store;
