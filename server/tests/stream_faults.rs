@@ -3,10 +3,7 @@
 //! before the embedded store makes it so; what it does at random follows from a seed that a failure
 //! names.
 #![cfg(feature = "local")]
-#![expect(
-    clippy::print_stdout,
-    reason = "the seed is for whoever repeats a run"
-)]
+#![expect(clippy::print_stdout, reason = "the seed is for whoever repeats a run")]
 
 #[path = "support/store.rs"]
 mod store;
@@ -245,14 +242,16 @@ async fn late_records_come_once_and_old_ones_not_at_all() {
 async fn nothing_is_missing_or_double_over_splits_and_restarts() {
     let mut bench = Bench::new(2).await;
     let watcher = bench.node("watcher").await;
-    let mut leader = None;
+    let (mut leader, mut writing) = (None, Duration::ZERO);
     let names = ["a", "b", "c", "d"];
     for (round, name) in names.into_iter().enumerate() {
         // The leader may just have died: this one need not have its places yet.
         let door = bench.gate.door(name).await.expect("a door");
         let node = StreamNode::start_unopened(name, &door).await;
         for step in 0..25 {
+            let begun = Instant::now();
             bench.write(100).await;
+            writing += begun.elapsed();
             match step % 8 {
                 2 => bench.gate.topology().split_one(),
                 5 => bench.gate.topology().roll_one(),
@@ -266,6 +265,7 @@ async fn nothing_is_missing_or_double_over_splits_and_restarts() {
         drop(leader.replace(node));
     }
     assert_eq!(bench.total(), 10_000);
+    println!("writing took {writing:?}");
     bench.has_all(&watcher).await;
     bench.in_order(&watcher);
     assert_eq!(watcher.losses(), 0, "seed {}", bench.seed);
