@@ -97,6 +97,16 @@ pub fn scroll_to_end(element_id: &str) {
     }
 }
 
+/// Keeps what a list shows where it is while lines are put in before it.
+pub fn keep_place(element_id: &'static str) {
+    if let Some(list) = element(element_id) {
+        let from_end = list.scroll_height() - list.scroll_top();
+        leptos::prelude::request_animation_frame(move || {
+            list.set_scroll_top(list.scroll_height() - from_end);
+        });
+    }
+}
+
 /// Whether a list shows its newest line.
 pub fn is_at_end(element_id: &str) -> bool {
     /// Closer to the end than this counts as at the end, in CSS pixels.

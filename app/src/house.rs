@@ -31,6 +31,7 @@ pub fn asking(acting: &Acting, query: Memo<ParamsMap>) -> PageForm {
         outcome: of("outcome"),
         problem: of("problem"),
         retry: of("retry"),
+        before: of("before"),
         ..PageForm::default()
     }
 }

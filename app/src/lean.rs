@@ -9,7 +9,8 @@ mod json;
 pub use json::Json;
 
 use crate::actions::{
-    FloorPage, NotDone, Problem, ReadError, RoomPage, Said, Theme, ViewerPage, WalletPage,
+    FloorPage, NotDone, Problem, ReadError, RoomPage, Said, StillPage, Theme, ViewerPage,
+    WalletPage,
 };
 use crate::receipts::{BidReceipt, ClaimReceipt, KeptOutcome, SettleReceipt, TopUpReceipt};
 use serde::de::Error as _;
@@ -20,9 +21,9 @@ use shared::live::{
     Channel, ErrorCode, LotEvent, Position, Push, ServerFrame, ServerMessage, Snapshot,
 };
 use shared::view::{
-    Activity, ActivityKind, ChatMessage, CrowdView, FloorView, HoldView, LadderLine, LotView,
-    Notice, Outcome, Person, Reaction, Reserve, RoomView, StatementLine, Terms, WalletPageView,
-    WalletView,
+    Activity, ActivityKind, BoardLine, ChatMessage, ChatView, CrowdView, FloorView, HoldView,
+    LadderLine, LotView, Notice, Outcome, Person, Reaction, Reserve, RoomView, StatementLine,
+    Terms, WalletPageView, WalletView,
 };
 use shared::{
     BidId, Currency, IdempotencyKey, LotId, MessageId, Money, PrincipalId, Region, Timestamp,
@@ -159,6 +160,7 @@ impl Read for CrowdView {
             watchers: field(json, "watchers")?,
             people: field(json, "people")?,
             reactions: Reaction::ALL.into_iter().filter_map(total).collect(),
+            top: field(json, "top")?,
         })
     }
 }
@@ -211,6 +213,8 @@ words! {
         Malformed = "malformed", NotFound = "not_found", SignIn = "sign_in",
         InvalidText = "invalid_text", RateLimited = "rate_limited",
         TooManyChannels = "too_many_channels", Unavailable = "unavailable",
+        Forbidden = "forbidden", InvalidDuration = "invalid_duration", Muted = "muted",
+        SlowMode = "slow_mode",
     }
     Theme { System = "system", Light = "light", Dark = "dark", }
     ReadError {
@@ -248,14 +252,19 @@ objects! {
     StatementLine { transfer, kind, account, amount, lot, title, at, }
     WalletPageView { wallet, holds, statement, proceeds, server_time, }
     ChatMessage { id, client_id, who, region, text, at, }
+    ChatView { messages, before, slow_s, }
+    BoardLine { who, amount, }
     Position { epoch, offset, }
     BidReceipt { line, version, closes_at, next_minimum, }
     ClaimReceipt { line, total, transfer, }
     SettleReceipt { lot, outcome, }
     TopUpReceipt { amount, wallet, }
     ViewerPage { person, region, demo, wallet, theme, }
-    FloorPage { floor, }
-    RoomPage { room, chat, crowd, wallet, key, settle_key, said, }
+    FloorPage { floor, leaders, }
+    RoomPage {
+        room, chat, chat_is_down, moderates, crowd, wallet, terms, key, settle_key, said,
+    }
+    StillPage { title, html, }
     WalletPage { page, key, said, }
 }
 
@@ -333,7 +342,8 @@ tagged! {
         "hello" => Hello { acting },
         "done" => Done { id },
         "subscribed" => Subscribed { id, channel, recovered },
-        "error" => Error { id, code, message, temporary },
+        "error" => Error { id, code, message, temporary, until },
+        "history" => History { id, messages, before },
         "pong" => Pong { id },
         "ping" => Ping (),
         "snapshot" => Snapshot { channel, snapshot },
@@ -342,7 +352,7 @@ tagged! {
     }
     Snapshot by "kind" {
         "room" => Room (same),
-        "chat" => Chat { messages },
+        "chat" => Chat (same),
         "crowd" => Crowd (same),
         "me" => Me { wallet },
         "floor" => Floor (same),
@@ -352,6 +362,8 @@ tagged! {
         "tick" => Tick { price },
         "stock" => Stock { units_left, line },
         "chat" => Chat (same),
+        "removed" => Removed { message },
+        "slow" => Slow { seconds },
         "crowd" => Crowd (same),
         "card" => Card (same),
         "activity" => Activity (same),

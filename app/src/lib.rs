@@ -22,6 +22,8 @@ mod receipts;
 mod routes;
 #[cfg(feature = "ssr")]
 mod shell;
+#[cfg(feature = "ssr")]
+mod still;
 mod words;
 
 pub use routes::App;

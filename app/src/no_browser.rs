@@ -27,6 +27,8 @@ pub const fn keep_theme(_word: &str) {}
 
 pub const fn scroll_to_end(_element_id: &str) {}
 
+pub const fn keep_place(_element_id: &str) {}
+
 pub const fn is_at_end(_element_id: &str) -> bool {
     true
 }

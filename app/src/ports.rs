@@ -3,10 +3,12 @@
 
 use async_trait::async_trait;
 use shared::auction::Refusal;
+use shared::chat::{AuditLine, Muted};
+use shared::feed::{FeedCursor, FeedPage};
 use shared::view::{
-    ChatMessage, CrowdView, FloorView, Person, RoomView, WalletPageView, WalletView,
+    BoardLine, ChatView, CrowdView, FloorView, Person, RoomView, WalletPageView, WalletView,
 };
-use shared::{Currency, IdempotencyKey, LotId, Money, PrincipalId, Region};
+use shared::{Currency, IdempotencyKey, LotId, MessageId, Money, PrincipalId, Region};
 use std::sync::Arc;
 
 /// The person a request acts for, and where. Made by the server from the browser's sessions only.
@@ -27,6 +29,17 @@ pub struct Viewer {
     pub region: Region,
     /// Whom this browser may act as: what `?as=` selects among.
     pub sessions: Vec<Person>,
+    /// Whether the person who acts is an operator of the house, who moderates every room.
+    pub operator: bool,
+}
+
+impl Viewer {
+    /// Whether they moderate the room of a lot with this seller.
+    #[must_use]
+    pub fn moderates(&self, seller: PrincipalId) -> bool {
+        let person = self.person.as_ref();
+        person.is_some_and(|person| self.operator || person.id == seller)
+    }
 }
 
 /// The infrastructure did not do it. Nothing in it is for people but [`Failure::sentence`].
@@ -139,11 +152,34 @@ pub trait Ledger: Send + Sync {
 /// Reads of the social plane that pages render.
 #[async_trait]
 pub trait Social: Send + Sync {
-    /// The latest messages of a room, oldest first.
-    async fn chat(&self, lot: LotId) -> Result<Vec<ChatMessage>, Failure>;
+    /// The latest messages of a room, or those before one of them, and the room's rules.
+    async fn chat(&self, lot: LotId, before: Option<MessageId>) -> Result<ChatView, Failure>;
 
     /// Who is in a room and what they feel.
     async fn crowd(&self, lot: LotId) -> Result<CrowdView, Failure>;
+
+    /// The people with the highest amounts on a lot, at most `n`, highest first.
+    async fn top_of_lot(&self, lot: LotId, n: usize) -> Result<Vec<BoardLine>, Failure>;
+
+    /// The people who spent most in a currency, at most `n`, highest first.
+    async fn top_overall(&self, currency: Currency, n: usize) -> Result<Vec<BoardLine>, Failure>;
+
+    /// The latest lines of the house's activity, or those before a place.
+    async fn feed(&self, before: Option<FeedCursor>, limit: usize) -> Result<FeedPage, Failure>;
+
+    /// What a room's moderators see.
+    async fn moderation(&self, lot: LotId) -> Result<ModerationView, Failure>;
+}
+
+/// What a room's moderators see.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ModerationView {
+    /// Seconds of slow mode.
+    pub slow_s: u32,
+    /// Who is muted.
+    pub muted: Vec<Muted>,
+    /// What was done, newest first.
+    pub audit: Vec<AuditLine>,
 }
 
 /// What became of the wish to act as somebody.

@@ -4,7 +4,7 @@ use crate::components::{Announcer, Header, StaleBanner, ToastList};
 use crate::erase::{Erase, drawn};
 use crate::house::House;
 use crate::live::Live;
-use crate::pages::{About, Floor, NotFound, Room, Wallet};
+use crate::pages::{Floor, NotFound, Room, Still, Wallet};
 use leptos::prelude::*;
 use leptos_router::components::{Route, Router, Routes};
 use leptos_router::{SsrMode, path};
@@ -42,7 +42,9 @@ fn Frame() -> impl IntoView {
                     <Route path=path!("/") view=Floor ssr=SsrMode::Async/>
                     <Route path=path!("/lots/:id") view=Room ssr=SsrMode::Async/>
                     <Route path=path!("/wallet") view=Wallet ssr=SsrMode::Async/>
-                    <Route path=path!("/about") view=About ssr=SsrMode::Async/>
+                    <Route path=path!("/about") view=Still ssr=SsrMode::Async/>
+                    <Route path=path!("/activity") view=Still ssr=SsrMode::Async/>
+                    <Route path=path!("/lots/:id/moderation") view=Still ssr=SsrMode::Async/>
                 </Routes>
             </main>
             <Footer/>

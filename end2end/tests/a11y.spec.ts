@@ -4,7 +4,17 @@ import type { Page } from "@playwright/test";
 import { expect, expectIn, openLive, Person, test } from "./lotzero.ts";
 
 const THEMES = ["light", "dark"] as const;
-const PAGES = ["floor", "english room", "dutch room", "drop room", "wallet", "about", "not found"] as const;
+const PAGES = [
+  "floor",
+  "english room",
+  "dutch room",
+  "drop room",
+  "wallet",
+  "about",
+  "activity",
+  "moderation",
+  "not found",
+] as const;
 
 test.describe("in stillness", () => {
   test.use({ expected: [/status of 404/], contextOptions: { reducedMotion: "reduce" } });
@@ -28,10 +38,16 @@ test.describe("in stillness", () => {
         "drop room": async () => `/lots/${(await house.drop()).id}`,
         wallet: async () => "/wallet",
         about: async () => "/about",
+        activity: async () => "/activity",
+        moderation: async () => {
+          const lot = await house.english();
+          const seller = await Person.stepIn(context.request, lot.seller.handle, "eu-west-1");
+          return seller.at(`/lots/${lot.id}/moderation`);
+        },
         "not found": async () => "/nothing-here",
       };
       const path = await paths[name]();
-      await openLive(page, amara.at(path));
+      await openLive(page, path.includes("?") ? path : amara.at(path));
       await expectFits(page);
       for (const theme of THEMES) {
         await page.evaluate((word) => (document.documentElement.dataset.theme = word), theme);
@@ -57,7 +73,7 @@ test.describe("in stillness", () => {
   test("nothing is lost at 320 pixels", async ({ page, house }) => {
     const lots = [await house.english(), await house.dutch(), await house.drop()];
     await page.setViewportSize({ width: 320, height: 640 });
-    for (const path of ["/", "/wallet", "/about", ...lots.map((lot) => `/lots/${lot.id}`)]) {
+    for (const path of ["/", "/wallet", "/about", "/activity", ...lots.map((lot) => `/lots/${lot.id}`)]) {
       await page.goto(path);
       await expectFits(page);
     }

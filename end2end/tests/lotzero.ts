@@ -382,6 +382,8 @@ const NOTHING_ASKED = {
   outcome: "",
   problem: "",
   retry: "",
+  path: "",
+  before: "",
 };
 
 /** Reads a page's data as the browser does when it follows a link: JSON, carried as text. */

@@ -118,6 +118,16 @@ pub struct ServeArgs {
     #[arg(long, env = "LOTZERO_DEMO")]
     pub demo: bool,
 
+    /// Handles of the house's operators, who moderate every room, with commas between them; a
+    /// lot's seller moderates its room anyway
+    #[arg(
+        long,
+        env = "LOTZERO_OPERATORS",
+        value_delimiter = ',',
+        value_name = "HANDLES"
+    )]
+    pub operators: Vec<String>,
+
     /// How often callers of the API may call
     #[command(flatten)]
     pub limits: LimitArgs,

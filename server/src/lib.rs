@@ -18,6 +18,7 @@ pub mod ledger;
 pub mod live;
 #[cfg(feature = "local")]
 pub mod local;
+pub mod moderation;
 pub mod proof;
 pub mod router;
 pub mod serve;

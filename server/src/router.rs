@@ -3,6 +3,7 @@
 use crate::api::{self, Api};
 use crate::ledger::Ledger;
 use crate::live::{self, LiveState};
+use crate::moderation;
 use anyhow::Context;
 use app::ports::{Ports, StepIn};
 use axum::Router;
@@ -106,6 +107,7 @@ pub fn router(house: House, address: SocketAddr) -> Router {
     let agents = api::routes(house.api.clone());
     Router::new()
         .route("/api/step-in", post(step_in))
+        .route("/api/moderate", post(moderation::moderate))
         .route("/healthz", get(|| async { "ok" }))
         .route("/readyz", get(ready))
         .merge(files(&house.site_root))

@@ -147,7 +147,12 @@ impl Node {
             .as_ref()
             .is_some_and(PublicUrl::is_secure);
         let demo = self.args.has_demo();
-        let sessions = Arc::new(BrowserSessions::new(Arc::clone(&self.ledger), secure, demo));
+        let sessions = Arc::new(BrowserSessions::new(
+            Arc::clone(&self.ledger),
+            secure,
+            demo,
+            self.args.operators.clone(),
+        ));
         let ports = Ports {
             ledger: Arc::<Ledger>::clone(&self.ledger),
             social: Arc::new(self.firehose.clone()),

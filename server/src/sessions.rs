@@ -10,7 +10,7 @@ use http::header::COOKIE;
 use sha2::{Digest, Sha256};
 use shared::Region;
 use shared::view::Person;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,8 @@ pub struct BrowserSessions {
     /// Whether people reach us by https only: then the cookie is Secure and `__Host-`.
     secure: bool,
     demo: bool,
+    /// Handles of those who moderate every room.
+    operators: BTreeSet<String>,
     /// By the secret's hash: when it was read, and whom it may act as.
     cache: Mutex<BTreeMap<String, Cached>>,
 }
@@ -38,11 +40,17 @@ pub struct BrowserSessions {
 impl BrowserSessions {
     /// Sessions over a ledger.
     #[must_use]
-    pub fn new(ledger: Arc<Ledger>, secure: bool, demo: bool) -> Self {
+    pub fn new(
+        ledger: Arc<Ledger>,
+        secure: bool,
+        demo: bool,
+        operators: impl IntoIterator<Item = String>,
+    ) -> Self {
         Self {
             ledger,
             secure,
             demo,
+            operators: operators.into_iter().collect(),
             cache: Mutex::default(),
         }
     }
@@ -130,10 +138,14 @@ impl app::ports::Sessions for BrowserSessions {
         let region = acting_in
             .and_then(|code| code.parse().ok())
             .unwrap_or(DEFAULT_REGION);
+        let operator = person
+            .as_ref()
+            .is_some_and(|person| self.operators.contains(&person.handle));
         Ok(Viewer {
             person,
             region,
             sessions,
+            operator,
         })
     }
 

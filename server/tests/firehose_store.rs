@@ -6,7 +6,7 @@ mod store;
 
 use server::clock::Clock;
 use server::events::{EventBody, HouseEvent};
-use server::firehose::{Firehose, Stream, StreamConfig, StreamItem};
+use server::firehose::{Firehose, Posted, Stream, StreamConfig, StreamItem};
 use server::ids;
 use shared::auction::Status;
 use shared::live::{LotEvent, Position};
@@ -205,20 +205,21 @@ async fn a_client_id_is_said_once_by_its_sender() {
     let lot = ids::lot();
     let (ada, bo) = (person(1, "ada"), person(2, "bo"));
     let first = message(&clock, &ada, "c1", "hello");
-    let posted = firehose.post_message(lot, first.clone()).await;
-    assert_eq!(posted.expect("posts"), first);
+    let posted = firehose.post_message(lot, first.clone(), Some(0)).await;
+    assert_eq!(posted.expect("posts"), Posted::New(first.clone()));
     let repeat = message(&clock, &ada, "c1", "hello?");
-    let posted = firehose.post_message(lot, repeat).await;
-    assert_eq!(posted.expect("posts"), first, "the first one counts");
+    let posted = firehose.post_message(lot, repeat, Some(300)).await;
+    let before = Posted::Before(Some(first.clone()));
+    assert_eq!(posted.expect("posts"), before, "the first one counts");
     let second = message(&clock, &bo, "c1", "hi");
-    firehose
-        .post_message(lot, second.clone())
-        .await
-        .expect("posts");
-    let recent = firehose.recent_messages(lot, 10).await.expect("reads");
-    assert_eq!(recent, [first, second.clone()], "oldest first");
-    let last = firehose.recent_messages(lot, 1).await.expect("reads");
-    assert_eq!(last, [second]);
+    let posted = firehose.post_message(lot, second.clone(), Some(0)).await;
+    assert_eq!(posted.expect("posts"), Posted::New(second.clone()));
+    let recent = firehose.messages(lot, None, 10).await.expect("reads");
+    assert_eq!(recent.messages, [first, second.clone()], "oldest first");
+    assert_eq!(recent.before, None);
+    let last = firehose.messages(lot, None, 1).await.expect("reads");
+    assert_eq!(last.before, Some(second.id), "the first one is older");
+    assert_eq!(last.messages, [second]);
 }
 
 #[tokio::test]
@@ -284,7 +285,7 @@ async fn the_stream_tells_what_is_written_after_it_was_opened() {
     firehose.append_event(&event).await.expect("appends");
     firehose.append_event(&event).await.expect("repeats");
     firehose
-        .post_message(lot, said.clone())
+        .post_message(lot, said.clone(), Some(0))
         .await
         .expect("posts");
     let now = clock.now();
@@ -305,7 +306,7 @@ async fn the_stream_tells_what_is_written_after_it_was_opened() {
         .expect("touches");
     let other = ids::lot();
     firehose.react(other, Reaction::Clap).await.expect("reacts");
-    assert_eq!(next(&mut items).await, StreamItem::CrowdChanged(other));
+    assert_eq!(next(&mut items).await, StreamItem::TotalsChanged(other));
     firehose.leave(lot, "w1").await.expect("leaves");
     assert_eq!(next(&mut items).await, StreamItem::CrowdChanged(lot));
     following.end().await;

@@ -141,14 +141,14 @@ async fn outside_a_demo_nobody_steps_in() {
     let database = Database::create().await;
     let node = database.node().await;
     node.person("lena", 0).await;
-    let closed = BrowserSessions::new(Arc::clone(&node.ledger), true, false);
+    let closed = BrowserSessions::new(Arc::clone(&node.ledger), true, false, []);
     let answer = closed
         .step_in(&HeaderMap::new(), "lena")
         .await
         .expect("answers");
     assert_eq!(answer, StepIn::Unknown);
     assert!(closed.demo_people().await.expect("answers").is_empty());
-    let open = BrowserSessions::new(Arc::clone(&node.ledger), true, true);
+    let open = BrowserSessions::new(Arc::clone(&node.ledger), true, true, []);
     let StepIn::Done {
         cookie: Some(cookie),
     } = open

@@ -165,6 +165,7 @@ async fn error(socket: &mut Socket) -> (Option<u32>, ErrorCode, bool) {
             code,
             temporary,
             message,
+            ..
         } => {
             assert!(!message.is_empty());
             (id, code, temporary)
@@ -437,8 +438,8 @@ async fn what_does_not_exist_or_says_nothing_is_refused() {
     };
     socket.send(frame).await;
     assert_eq!(error(&mut socket).await.1, ErrorCode::NotFound);
-    let nothing = house.firehose.recent_messages(lot, 9).await;
-    assert_eq!(nothing.expect("reads"), [], "nothing was written");
+    let nothing = house.firehose.messages(lot, None, 9).await;
+    assert_eq!(nothing.expect("reads").messages, [], "nothing was written");
 }
 
 /// Subscribes as often as it takes until it is not too fast; answers the refusal, if there is one.

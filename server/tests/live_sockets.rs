@@ -22,7 +22,7 @@ use shared::LotId;
 use shared::live::{
     Channel, ClientFrame, ErrorCode, Position, Push, ServerMessage, Snapshot, close_code,
 };
-use shared::view::{CrowdView, Notice, Reaction};
+use shared::view::{ChatView, CrowdView, Notice, Reaction};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -102,7 +102,7 @@ async fn every_channel_begins_with_its_snapshot() {
     assert_eq!((room.lot.id, room.lot.offset), (lot, 4));
     socket.subscribe(Channel::Chat(lot), None).await;
     let chat = next_snapshot(&mut socket).await;
-    assert_eq!(chat, Snapshot::Chat { messages: vec![] });
+    assert_eq!(chat, Snapshot::Chat(ChatView::default()));
     socket.subscribe(Channel::Floor, None).await;
     let Snapshot::Floor(floor) = next_snapshot(&mut socket).await else {
         panic!("no floor");
@@ -336,7 +336,7 @@ async fn chat_reaches_the_other_socket_and_a_repeat_is_shown_once() {
     assert_eq!(heard, [line("ada", "hello there"), line("bo", "hi")]);
     let mut late = house.socket(None).await;
     late.subscribe(Channel::Chat(lot), None).await;
-    let Snapshot::Chat { messages } = next_snapshot(&mut late).await else {
+    let Snapshot::Chat(ChatView { messages, .. }) = next_snapshot(&mut late).await else {
         panic!("no chat");
     };
     assert_eq!(messages.len(), 2);

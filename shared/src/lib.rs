@@ -8,6 +8,8 @@
 #![warn(clippy::float_arithmetic)]
 
 pub mod auction;
+pub mod chat;
+pub mod feed;
 pub mod id;
 pub mod key;
 pub mod ledger;

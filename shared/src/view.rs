@@ -243,6 +243,15 @@ pub enum ActivityKind {
     Passed,
 }
 
+/// A line of a leaderboard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoardLine {
+    /// Who.
+    pub who: Person,
+    /// Their amount.
+    pub amount: Money,
+}
+
 /// A wallet as its owner sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WalletView {
@@ -327,6 +336,17 @@ pub struct ChatMessage {
     pub at: Timestamp,
 }
 
+/// The chat of a room as one sees it who comes in, or some of what was said before.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChatView {
+    /// Messages, oldest first; those that were removed are left out.
+    pub messages: Vec<ChatMessage>,
+    /// Older ones are read before this message; `None` if there are none.
+    pub before: Option<MessageId>,
+    /// Seconds between two messages of one person; 0 if slow mode is off.
+    pub slow_s: u32,
+}
+
 /// The longest chat message, in graphemes.
 pub const MAX_CHAT_GRAPHEMES: usize = 280;
 
@@ -372,7 +392,12 @@ pub struct CrowdView {
     pub people: Vec<Person>,
     /// Totals by reaction.
     pub reactions: BTreeMap<Reaction, u64>,
+    /// Who offered or bought most of the lot, highest first, at most [`MAX_TOP_LINES`].
+    pub top: Vec<BoardLine>,
 }
+
+/// Lines of a lot's leaderboard that a room shows.
+pub const MAX_TOP_LINES: usize = 5;
 
 /// Watchers that are named.
 pub const MAX_WATCHERS_NAMED: usize = 12;

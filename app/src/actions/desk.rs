@@ -12,7 +12,7 @@ use shared::{Currency, IdempotencyKey, LotId, Money, Region};
 const MAX_ACTING_BYTES: usize = 64;
 
 /// What a request brings: who may answer it and how.
-pub(super) struct Desk {
+pub(crate) struct Desk {
     ports: Ports,
     headers: HeaderMap,
     response: ResponseOptions,
@@ -156,7 +156,7 @@ fn acting(acting_as: &str, acting_in: &str) -> Acting {
 }
 
 /// The page a plain form came from. Built from the form's own fields, never from `Referer`.
-pub(super) struct Back {
+pub(crate) struct Back {
     path: String,
     acting: Acting,
     currency: Option<Currency>,

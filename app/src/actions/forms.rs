@@ -102,6 +102,10 @@ forms! {
         problem,
         /// The key to try again with, after a plain form.
         retry,
+        /// The path, for a page that stands still.
+        path,
+        /// What is older than this is asked for: messages of a room, lines of the activity.
+        before,
     }
 }
 

@@ -6,17 +6,17 @@
 
 mod calls;
 #[cfg(feature = "ssr")]
-mod desk;
+pub(crate) mod desk;
 mod forms;
 mod not_done;
-mod read;
+pub(crate) mod read;
 
 pub use crate::receipts::{BidReceipt, ClaimReceipt, KeptOutcome, SettleReceipt, TopUpReceipt};
 pub use forms::{BidForm, ClaimForm, PageForm, SettleForm, TopUpForm};
 pub use not_done::{Fault, NotDone, Problem, sentence_of};
 pub use read::{
-    FloorPage, Loaded, Page, PageText, ReadError, RoomPage, Said, Theme, ViewerPage, WalletPage,
-    read_page,
+    FloorPage, Loaded, Page, PageText, ReadError, RoomPage, Said, StillPage, Theme, ViewerPage,
+    WalletPage, read_page,
 };
 
 use crate::lean::Lean;

@@ -9,9 +9,7 @@ use leptos::prelude::*;
 use leptos::server_fn::codec::{GetUrl, JsonEncoding};
 use leptos::server_fn::error::{FromServerFnError, ServerFnErrorErr};
 use serde::Serialize;
-use shared::view::{
-    ChatMessage, CrowdView, FloorView, Person, RoomView, WalletPageView, WalletView,
-};
+use shared::view::{ChatView, CrowdView, FloorView, Person, RoomView, WalletPageView, WalletView};
 use shared::{IdempotencyKey, Region};
 use std::fmt;
 use std::str::FromStr;
@@ -152,6 +150,17 @@ pub enum Said {
 pub struct FloorPage {
     /// Lots and activity.
     pub floor: FloorView,
+    /// The house's leaderboard, drawn by the server.
+    pub leaders: String,
+}
+
+/// A page that stands still, drawn by the server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StillPage {
+    /// Its title.
+    pub title: String,
+    /// What it shows, as HTML.
+    pub html: String,
 }
 
 /// A room.
@@ -159,12 +168,18 @@ pub struct FloorPage {
 pub struct RoomPage {
     /// The lot and its ladder.
     pub room: RoomView,
-    /// The latest messages, oldest first.
-    pub chat: Vec<ChatMessage>,
+    /// The latest messages and the room's rules.
+    pub chat: ChatView,
+    /// Whether the chat could not be read.
+    pub chat_is_down: bool,
+    /// Whether the viewer moderates the room.
+    pub moderates: bool,
     /// Who is here.
     pub crowd: CrowdView,
     /// The viewer's wallet in the lot's currency.
     pub wallet: Option<WalletView>,
+    /// The lot's terms in words, drawn by the server.
+    pub terms: String,
     /// The key of the page's bid or claim.
     pub key: IdempotencyKey,
     /// The key of the page's settlement.
@@ -250,6 +265,8 @@ pub enum Page {
     Room,
     /// The viewer's wallet.
     Wallet,
+    /// One that stands still, by its path.
+    Still,
 }
 
 /// Reads a page.
@@ -259,6 +276,7 @@ pub async fn read_page(page: Page, form: PageForm) -> Loaded {
         Page::Floor => read_floor(form).await,
         Page::Room => read_room(form).await,
         Page::Wallet => read_wallet(form).await,
+        Page::Still => read_still(form).await,
     };
     Loaded(text.map(|text| text.value))
 }
@@ -293,7 +311,15 @@ pub async fn read_wallet(form: PageForm) -> Result<Lean<PageText>, ReadError> {
     PageText::of(&page).map(Lean::from)
 }
 
+/// Reads a page that stands still.
+#[server(name = ReadStill, prefix = "/api", endpoint = "page/still", protocol = Calls<GetUrl>, input_derive = (Clone,))]
+pub async fn read_still(form: PageForm) -> Result<Lean<PageText>, ReadError> {
+    let page = server::still(&form).await?;
+    PageText::of(&page).map(Lean::from)
+}
+
 reads_as_its_form! {
+    ReadStill => PageForm,
     ReadViewer => PageForm,
     ReadFloor => PageForm,
     ReadRoom => PageForm,
@@ -301,167 +327,7 @@ reads_as_its_form! {
 }
 
 #[cfg(feature = "ssr")]
-mod server {
-    use super::{FloorPage, ReadError, RoomPage, Said, Theme, ViewerPage, WalletPage};
-    use crate::actions::desk::Desk;
-    use crate::actions::{PageForm, sentence_of};
-    use crate::ports::{Failure, Ports};
-    use axum::http::{StatusCode, header};
-    use leptos::prelude::use_context;
-    use leptos_axum::ResponseOptions;
-    use shared::view::Person;
-    use shared::{Currency, IdempotencyKey, LotId};
-
-    fn unavailable(failure: Failure) -> ReadError {
-        tracing::warn!(error = %failure, "a page could not be read");
-        ReadError::Unavailable
-    }
-
-    pub async fn viewer(form: &PageForm) -> Result<ViewerPage, ReadError> {
-        let desk = Desk::open_to_read()?;
-        let viewer = desk.viewer(&form.acting_as, &form.acting_in).await;
-        let viewer = viewer.map_err(unavailable)?;
-        let demo = desk.ports().sessions.demo_people().await;
-        let demo = demo.map_err(unavailable)?;
-        let wallet = match &viewer.person {
-            // The header does without the numbers rather than the page without a header.
-            Some(person) => desk
-                .ports()
-                .ledger
-                .wallet(person.id, Currency::Usd)
-                .await
-                .unwrap_or_default(),
-            None => None,
-        };
-        let cookies = desk.headers().get_all(header::COOKIE).iter();
-        let theme = cookies
-            .filter_map(|cookies| cookies.to_str().ok())
-            .map(Theme::in_cookies)
-            .find(|theme| *theme != Theme::System);
-        Ok(ViewerPage {
-            person: viewer.person,
-            region: viewer.region,
-            demo,
-            wallet,
-            theme: theme.unwrap_or_default(),
-        })
-    }
-
-    pub async fn floor() -> Result<FloorPage, ReadError> {
-        let desk = Desk::open_to_read()?;
-        match desk.ports().ledger.floor().await {
-            Ok(floor) => Ok(FloorPage { floor }),
-            Err(failure) => Err(refuse(&desk, unavailable(failure))),
-        }
-    }
-
-    pub async fn room(form: &PageForm) -> Result<RoomPage, ReadError> {
-        let desk = Desk::open_to_read()?;
-        let page = read_room(&desk, form).await;
-        page.map_err(|error| refuse(&desk, error))
-    }
-
-    /// Answers a question that could not be read.
-    pub fn answer_unread() {
-        if let Some(response) = use_context::<ResponseOptions>() {
-            response.set_status(StatusCode::UNPROCESSABLE_ENTITY);
-        }
-    }
-
-    /// Gives the page or the answer its status.
-    fn refuse(desk: &Desk, error: ReadError) -> ReadError {
-        match error {
-            ReadError::NotFound => desk.set_status(404),
-            ReadError::Unavailable => desk.set_status(503),
-            ReadError::BadRequest => desk.set_status(422),
-            // The page is there; it says what is missing.
-            ReadError::Guest => {}
-        }
-        error
-    }
-
-    async fn read_room(desk: &Desk, form: &PageForm) -> Result<RoomPage, ReadError> {
-        let lot: LotId = form.lot.parse().map_err(|_malformed| ReadError::NotFound)?;
-        let Ports {
-            ledger,
-            social,
-            keys,
-            ..
-        } = desk.ports();
-        let room = ledger.room(lot).await.map_err(unavailable)?;
-        let room = room.ok_or(ReadError::NotFound)?;
-        let viewer = desk.viewer(&form.acting_as, &form.acting_in).await;
-        let person = viewer.map_err(unavailable)?.person;
-        let wallet = match &person {
-            Some(person) => ledger
-                .wallet(person.id, room.lot.currency)
-                .await
-                .map_err(unavailable)?,
-            None => None,
-        };
-        // A room without its crowd is still a room: bids do not wait for the social plane.
-        let chat = social.chat(lot).await.unwrap_or_default();
-        let crowd = social.crowd(lot).await.unwrap_or_default();
-        let (said, key) = aftermath(desk, person.as_ref(), form).await;
-        Ok(RoomPage {
-            room,
-            chat,
-            crowd,
-            wallet,
-            key,
-            settle_key: keys.mint(),
-            said,
-        })
-    }
-
-    pub async fn wallet(form: &PageForm) -> Result<WalletPage, ReadError> {
-        let desk = Desk::open_to_read()?;
-        let page = read_wallet(&desk, form).await;
-        page.map_err(|error| refuse(&desk, error))
-    }
-
-    async fn read_wallet(desk: &Desk, form: &PageForm) -> Result<WalletPage, ReadError> {
-        let currency: Currency = form.currency.parse().unwrap_or(Currency::Usd);
-        let viewer = desk.viewer(&form.acting_as, &form.acting_in).await;
-        let Some(person) = viewer.map_err(unavailable)?.person else {
-            return Err(ReadError::Guest);
-        };
-        let ledger = &desk.ports().ledger;
-        let page = ledger.wallet_page(person.id, currency).await;
-        let page = page.map_err(unavailable)?.ok_or(ReadError::NotFound)?;
-        let (said, key) = aftermath(desk, Some(&person), form).await;
-        Ok(WalletPage { page, key, said })
-    }
-
-    /// What the last plain form led to, and the key for the next one: the same again while its
-    /// command is undecided, else a fresh one.
-    async fn aftermath(
-        desk: &Desk,
-        person: Option<&Person>,
-        after: &PageForm,
-    ) -> (Option<Said>, IdempotencyKey) {
-        let asked = [&after.outcome, &after.retry];
-        let asked = asked.into_iter().find_map(|key| key.parse().ok());
-        let problem = sentence_of(&after.problem).map(|_sentence| Said::Problem {
-            code: after.problem.clone(),
-        });
-        let (Some(person), Some(asked)) = (person, asked) else {
-            return (problem, desk.ports().keys.mint());
-        };
-        let asked: IdempotencyKey = asked;
-        match desk.ports().ledger.kept_outcome(person.id, &asked).await {
-            Ok(Some(answer)) => {
-                let answer = Box::new(answer);
-                (Some(Said::Decided { answer }), desk.ports().keys.mint())
-            }
-            Ok(None) => (problem, asked),
-            Err(_failure) => {
-                let code = "unknown".to_owned();
-                (Some(Said::Problem { code }), asked)
-            }
-        }
-    }
-}
+pub(crate) mod server;
 
 #[cfg(test)]
 mod tests {

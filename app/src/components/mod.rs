@@ -11,7 +11,6 @@ mod lot_card;
 mod notices;
 mod outcome;
 mod price;
-mod terms;
 mod timing;
 
 pub use chart::PriceChart;
@@ -24,5 +23,4 @@ pub use ladder::Ladder;
 pub use lot_card::{Labelled, LotCard, SettledCard};
 pub use notices::{Announcer, StaleBanner, ToastList};
 pub use price::{Amount, Price, length_word};
-pub use terms::TermsInWords;
 pub use timing::{Clock, PersonName, TickBar};

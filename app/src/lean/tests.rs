@@ -171,6 +171,14 @@ fn message() -> ChatMessage {
     }
 }
 
+fn chat() -> ChatView {
+    ChatView {
+        messages: vec![message()],
+        before: Some(message().id),
+        slow_s: 30,
+    }
+}
+
 fn crowd() -> CrowdView {
     CrowdView {
         watchers: 3,
@@ -287,8 +295,11 @@ fn what_pages_read() {
     for said in said {
         reads_back(&RoomPage {
             room: room(),
-            chat: vec![message()],
+            chat: chat(),
+            chat_is_down: true,
+            moderates: false,
             crowd: crowd(),
+            terms: "<p>Terms</p>".into(),
             wallet: said.as_ref().map(|_| wallet()),
             key: key(),
             settle_key: key(),
@@ -395,6 +406,10 @@ fn pushes() -> Vec<Push> {
             line: Some(line()),
         },
         Push::Chat(message()),
+        Push::Removed {
+            message: message().id,
+        },
+        Push::Slow { seconds: 30 },
         Push::Crowd(crowd()),
         Push::Card(lot(english(None), None)),
         Push::Activity(activity(ActivityKind::Bid)),
@@ -436,9 +451,7 @@ fn what_the_socket_says() {
     }));
     let snapshots = [
         Snapshot::Room(room()),
-        Snapshot::Chat {
-            messages: vec![message()],
-        },
+        Snapshot::Chat(chat()),
         Snapshot::Crowd(crowd()),
         Snapshot::Me { wallet: None },
         Snapshot::Me {
@@ -458,6 +471,10 @@ fn what_the_socket_says() {
         E::InvalidText,
         E::RateLimited,
         E::TooManyChannels,
+        E::Forbidden,
+        E::InvalidDuration,
+        E::Muted,
+        E::SlowMode,
         E::Unavailable,
     ];
     all.extend(codes.map(|code| ServerMessage::Error {
@@ -465,7 +482,15 @@ fn what_the_socket_says() {
         code,
         message: "no".into(),
         temporary: false,
+        until: (code == E::SlowMode).then_some(Timestamp(9)),
     }));
+    all.extend(
+        [None, Some(message().id)].map(|before| ServerMessage::History {
+            id: 1,
+            messages: chat().messages,
+            before,
+        }),
+    );
     for message in all {
         reads_back(&ServerFrame {
             server_time: Timestamp(1),

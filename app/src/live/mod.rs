@@ -3,7 +3,6 @@
 //! Everything here also compiles for the server, where nothing of it ever runs: pages render from
 //! their snapshot until [`Live::start`] has been called by an effect.
 
-mod backoff;
 mod link;
 mod registry;
 mod server_clock;
@@ -14,18 +13,18 @@ mod socket;
 mod socket;
 mod toasts;
 
-pub use backoff::{After, Backoff, after_close};
 pub use link::{Link, Shown};
 pub use registry::{Listener, Registry};
 pub use server_clock::ServerClock;
+pub use shared::live::{After, Backoff, after_close};
 pub use toasts::{Toast, Toasts, Tone};
 
 use crate::browser;
 use crate::erase::kept;
 use leptos::prelude::*;
-use shared::live::{Channel, ErrorCode, Position, Push, Snapshot};
-use shared::view::{Notice, Reaction, WalletView};
-use shared::{Currency, LotId, Timestamp};
+use shared::live::{Channel, ClientFrame, ErrorCode, Position, Push, Snapshot};
+use shared::view::{ChatMessage, Notice, WalletView};
+use shared::{Currency, LotId, MessageId, Timestamp};
 
 /// What a listener hears.
 #[derive(Clone, Copy, Debug)]
@@ -41,8 +40,10 @@ pub enum News<'a> {
 pub enum Reply {
     /// Done.
     Done,
-    /// Refused, and why.
-    Refused(ErrorCode, String),
+    /// Older messages of a room, oldest first, and where to go on.
+    History(Vec<ChatMessage>, Option<MessageId>),
+    /// Refused, why, and from when on it may be different, if that is known.
+    Refused(ErrorCode, String, Option<Timestamp>),
     /// The connection broke before an answer came.
     Lost,
 }
@@ -62,6 +63,8 @@ pub struct Live {
     pub toasts: RwSignal<Toasts>,
     /// News not yet looked at: the badge in the title.
     pub unseen: RwSignal<u32>,
+    /// Whether the room's chat does not answer at the moment.
+    pub chat_is_down: RwSignal<bool>,
     /// What the polite region says.
     pub polite: RwSignal<String>,
     /// What the assertive region says.
@@ -77,6 +80,7 @@ impl Default for Live {
             wallets: RwSignal::default(),
             toasts: RwSignal::default(),
             unseen: RwSignal::new(0),
+            chat_is_down: RwSignal::new(false),
             polite: RwSignal::default(),
             assertive: RwSignal::default(),
         }
@@ -165,20 +169,13 @@ impl Live {
         socket::resync(channel);
     }
 
-    /// Writes in a room.
-    pub fn chat(
+    /// Asks for something with a frame that is made with a fresh number.
+    pub fn ask(
         self,
-        lot: LotId,
-        client_id: String,
-        text: String,
+        frame: impl FnOnce(u32) -> ClientFrame + 'static,
         reply: impl FnOnce(Reply) + 'static,
     ) {
-        socket::chat(lot, client_id, text, reply);
-    }
-
-    /// Reacts in a room.
-    pub fn react(self, lot: LotId, reaction: Reaction, reply: impl FnOnce(Reply) + 'static) {
-        socket::react(lot, reaction, reply);
+        socket::ask(Box::new(frame), Box::new(reply));
     }
 
     /// Connects now instead of after the pause.

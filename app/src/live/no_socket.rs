@@ -1,9 +1,8 @@
 //! The server has no socket to itself: effects never run there, so nothing here is ever called.
 
 use super::{Listener, Live, News, Reply};
-use shared::live::{Channel, Position};
-use shared::view::Reaction;
-use shared::{LotId, Timestamp};
+use shared::Timestamp;
+use shared::live::{Channel, ClientFrame, Position};
 
 pub(super) fn start(_live: Live, _address: String) {}
 
@@ -21,14 +20,6 @@ pub(super) const fn leave(_listener: Listener) {}
 
 pub(super) const fn resync(_channel: Channel) {}
 
-pub(super) fn chat(
-    _lot: LotId,
-    _client_id: String,
-    _text: String,
-    _reply: impl FnOnce(Reply) + 'static,
-) {
-}
-
-pub(super) fn react(_lot: LotId, _reaction: Reaction, _reply: impl FnOnce(Reply) + 'static) {}
+pub(super) fn ask(_frame: Box<dyn FnOnce(u32) -> ClientFrame>, _reply: Box<dyn FnOnce(Reply)>) {}
 
 pub(super) const fn retry_now() {}

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::browser;
 use crate::lean::{Json, Read};
-use catch_up::{ask_for, finish, greet, refused};
+use catch_up::{answered, ask_for, finish, greet, refused};
 use futures::channel::{mpsc, oneshot};
 use futures::future::{Either, select};
 use futures::{SinkExt, StreamExt};
@@ -18,11 +18,10 @@ use gloo_timers::future::TimeoutFuture;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use probes::{pong, probe};
+use shared::Timestamp;
 use shared::live::{
     Channel, ClientFrame, Position, SUBPROTOCOL, ServerFrame, ServerMessage, close_code,
 };
-use shared::view::Reaction;
-use shared::{LotId, Timestamp};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -73,6 +72,11 @@ struct State {
     asked: Vec<(u32, Channel)>,
     /// The pauses before asking again.
     asks_again: Backoff,
+    /// What is social and was refused for a while. It is asked for again, but the page is live
+    /// without it.
+    social: Vec<(u32, Channel)>,
+    /// The pauses before asking for it again.
+    social_again: Backoff,
     /// The ping that left when everything had been answered. Its pong comes behind all that was
     /// missed.
     last_word: Option<u32>,
@@ -177,6 +181,7 @@ async fn run(live: Live, address: String) {
             state.probe_round = state.probe_round.wrapping_add(1);
             state.pings.clear();
             state.asked.clear();
+            state.social.clear();
             state.last_word = None;
             std::mem::take(&mut state.replies)
         });
@@ -297,7 +302,7 @@ fn receive(live: Live, text: &str) {
     match frame.message {
         ServerMessage::Hello { .. } => {}
         ServerMessage::Subscribed { id, .. } => {
-            with(|state| take(&mut state.asked, id));
+            answered(id);
             finish(live);
         }
         ServerMessage::Done { id } => answer(id, Reply::Done),
@@ -306,13 +311,19 @@ fn receive(live: Live, text: &str) {
             code,
             message,
             temporary,
+            until,
         } => {
             if let Some(id) = id {
                 with(|state| take(&mut state.pings, id));
                 refused(live, id, code, temporary);
-                answer(id, Reply::Refused(code, message));
+                answer(id, Reply::Refused(code, message, until));
             }
         }
+        ServerMessage::History {
+            id,
+            messages,
+            before,
+        } => answer(id, Reply::History(messages, before)),
         ServerMessage::Pong { id } => pong(live, id, frame.server_time),
         ServerMessage::Ping => {
             let id = with(|state| state.registry.frame_id());
@@ -393,32 +404,13 @@ pub(super) fn resync(channel: Channel) {
     }
 }
 
-fn ask(frame: impl FnOnce(u32) -> ClientFrame, reply: impl FnOnce(Reply) + 'static) {
+pub(super) fn ask(frame: Box<dyn FnOnce(u32) -> ClientFrame>, reply: OnReply) {
     let id = with(|state| state.registry.frame_id());
     if send(&frame(id)) {
-        with(|state| state.replies.push((id, Box::new(reply))));
+        with(|state| state.replies.push((id, reply)));
     } else {
         reply(Reply::Lost);
     }
-}
-
-pub(super) fn chat(
-    lot: LotId,
-    client_id: String,
-    text: String,
-    reply: impl FnOnce(Reply) + 'static,
-) {
-    let frame = |id| ClientFrame::Chat {
-        id,
-        lot,
-        client_id,
-        text,
-    };
-    ask(frame, reply);
-}
-
-pub(super) fn react(lot: LotId, reaction: Reaction, reply: impl FnOnce(Reply) + 'static) {
-    ask(|id| ClientFrame::React { id, lot, reaction }, reply);
 }
 
 pub(super) fn retry_now() {

@@ -115,7 +115,14 @@ fn LiveFloor(page: FloorPage, viewer: Option<PrincipalId>) -> impl IntoView {
                     {rows(live_lots)}
                 </div>
             </section>
-            <ActivityList floor loaded_at/>
+            <div class="floor-side">
+                <ActivityList floor loaded_at/>
+                <section
+                    class="panel leaders"
+                    aria-labelledby="leaders-name"
+                    inner_html=page.leaders
+                ></section>
+            </div>
             <section class="floor-settled" aria-labelledby="settled-name">
                 {only(has_settled, settled_name)}
                 <ul class="settled-row">
@@ -184,6 +191,9 @@ fn ActivityList(floor: RwSignal<FloorState>, loaded_at: Option<Timestamp>) -> im
             <ol data-testid="activity">
                 {rows(lines)}
             </ol>
+            <a class="more" href=House::expect().link("/activity")>
+                "Older activity"
+            </a>
         </aside>
     }
     .erase()

@@ -1,16 +1,16 @@
 //! The pages.
 
-mod about;
 mod floor;
 mod floor_state;
 mod not_found;
 mod room;
+mod still;
 mod wallet;
 
-pub use about::About;
 pub use floor::Floor;
 pub use not_found::{Broken, NotFound};
 pub use room::Room;
+pub use still::Still;
 pub use wallet::Wallet;
 
 use crate::actions::{KeptOutcome, Said, sentence_of};

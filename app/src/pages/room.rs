@@ -3,7 +3,7 @@
 use super::{Broken, NotFound, acted};
 use crate::actions::{Page, PageForm, ReadError, RoomPage, ViewerPage};
 use crate::components::{
-    Clock, Command, Control, Crowd, Ladder, PersonName, Price, PriceChart, TermsInWords, TickBar,
+    Clock, Command, Control, Crowd, Ladder, PersonName, Price, PriceChart, TickBar,
 };
 use crate::erase::{Erase, drawn, kept, react};
 use crate::head::head;
@@ -85,6 +85,7 @@ fn LiveRoom(page: RoomPage, viewer: ViewerPage) -> impl IntoView {
     let room = RwSignal::new(page.room);
     react(move || {
         live.seen(snapshot);
+        live.chat_is_down.set(page.chat_is_down);
         listen(live, room);
     });
     summaries(live, room);
@@ -118,12 +119,14 @@ fn LiveRoom(page: RoomPage, viewer: ViewerPage) -> impl IntoView {
                 <p class="description" dir="auto">
                     {description}
                 </p>
-                <TermsInWords lot=lot.clone()/>
+                <section class="terms" aria-labelledby="terms-name" inner_html=page.terms></section>
             </div>
             <aside class="room-crowd">
                 <Crowd
                     lot=lot.id
-                    messages=page.chat
+                    is_drop=lot.mechanism() == Mechanism::Drop
+                    chat=page.chat
+                    moderates=page.moderates
                     crowd=page.crowd
                     person=viewer.person
                     region=viewer.region

@@ -31,6 +31,21 @@ pub enum FirehoseError {
         /// Which part.
         what: &'static str,
     },
+    /// It was to be written together with others, and that failed; why was logged there.
+    #[error("the firehose failed at: {doing}")]
+    NotWritten {
+        /// What was being done.
+        doing: &'static str,
+    },
+    /// The table gave a part of what was asked for, again and again.
+    #[error("the firehose gave only a part at: {doing}")]
+    NotRead {
+        /// What was being done.
+        doing: &'static str,
+    },
+    /// The table failed several times in a row and is left alone for a moment; nothing was sent.
+    #[error("the firehose is left alone for a moment")]
+    Resting,
     /// A value cannot be written as JSON.
     #[error("a value cannot be encoded for the firehose")]
     Encode(#[source] serde_json::Error),
@@ -75,13 +90,22 @@ impl FirehoseError {
                 Some("ValidationException" | "ItemCollectionSizeLimitExceededException")
             ),
             Self::Request(_) | Self::Encode(_) => true,
-            Self::Stream { .. } | Self::Unreadable { .. } | Self::Table { .. } => false,
+            Self::Stream { .. }
+            | Self::Unreadable { .. }
+            | Self::Table { .. }
+            | Self::NotWritten { .. }
+            | Self::NotRead { .. }
+            | Self::Resting => false,
         }
     }
 
     /// What a page is told; the details are logged here, once.
     #[must_use]
     pub fn into_failure(self) -> Failure {
+        if matches!(self, Self::Resting) {
+            // What led to it was logged; this may come often.
+            return Failure::Unavailable;
+        }
         let cause = std::error::Error::source(&self).map(ToString::to_string);
         tracing::warn!(error = %self, cause, "firehose");
         Failure::Unavailable

@@ -1,5 +1,6 @@
 //! The event log: what the outbox relay writes and the hub reads to fill a gap.
 
+use super::boards::Scores;
 use super::keys::{self, Item};
 use super::{Firehose, FirehoseError};
 use crate::events::{Aggregate, EventBody, HouseEvent};
@@ -23,13 +24,31 @@ const MAX_EVENTS_READ: usize = 1_000;
 pub struct Appended {
     /// The events that are in the log now.
     pub published: Vec<EventId>,
-    /// The events that failed, and why. Those after them of the same aggregate were not tried.
+    /// The events that failed, and why. Those that are in neither list were not tried, or are not
+    /// known to be written.
     pub failed: Vec<(EventId, FirehoseError)>,
 }
 
 impl Firehose {
-    /// Writes an event to the log; a repeat changes nothing.
+    /// Writes an event to the log, its line to the activity and its amounts to leaderboards; a
+    /// repeat changes nothing. All at the same time, as none rests on another: an event is done
+    /// once all of it is.
+    ///
+    /// # Errors
+    /// When the table does not answer, or does not take the event: some of it may be written.
     pub async fn append_event(&self, event: &HouseEvent) -> Result<(), FirehoseError> {
+        let scores = Scores::of(event);
+        let highest = async {
+            match scores.highest {
+                Some((lot, line)) => self.put_highest(lot, line).await,
+                None => Ok(()),
+            }
+        };
+        futures::try_join!(self.log(event, &scores), self.put_line(event), highest)?;
+        Ok(())
+    }
+
+    async fn log(&self, event: &HouseEvent, scores: &Scores<'_>) -> Result<(), FirehoseError> {
         let body = serde_json::to_string(event).map_err(FirehoseError::Encode)?;
         let (pk, sk) = match &event.body {
             EventBody::Lot { lot, position, .. } => {
@@ -39,7 +58,7 @@ impl Firehose {
             | EventBody::Stock { .. }
             | EventBody::Wallet { .. }
             | EventBody::Notice { .. }
-            | EventBody::Checkout(_) => (keys::event_pk(event.id), "event".to_owned()),
+            | EventBody::Checkout(_) => (keys::event_pk(event.id), keys::SK_EVENT.to_owned()),
         };
         let item = Item::from([
             (keys::PK.to_owned(), keys::text(pk)),
@@ -58,13 +77,16 @@ impl Firehose {
             | EventBody::Stock { .. }
             | EventBody::Wallet { .. }
             | EventBody::Notice { .. } => {
-                self.put_once(item, "log an event").await.map(|_first| ())
+                let additions = self.additions(scores)?;
+                let put = self.put_once_with(item, additions, "log an event");
+                put.await.map(|_first| ())
             }
         }
     }
 
     /// Writes events to the log: those of one aggregate one after another in the given order,
-    /// aggregates beside each other. An aggregate stops at its first failure.
+    /// aggregates beside each other. An aggregate stops at its first failure, and once the table
+    /// does not answer no further aggregate begins: the rest comes again with the next batch.
     pub async fn append_events(&self, events: &[HouseEvent]) -> Appended {
         let mut by_aggregate: BTreeMap<Aggregate, Vec<&HouseEvent>> = BTreeMap::new();
         for event in events {
@@ -80,8 +102,15 @@ impl Firehose {
         let mut done = futures::stream::iter(groups).buffer_unordered(MAX_PARALLEL);
         let mut all = Appended::default();
         while let Some(part) = done.next().await {
+            let answers = part
+                .failed
+                .iter()
+                .all(|(_, failure)| failure.is_permanent());
             all.published.extend(part.published);
             all.failed.extend(part.failed);
+            if !answers {
+                break;
+            }
         }
         all
     }

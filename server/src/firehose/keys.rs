@@ -1,8 +1,10 @@
 //! How things are named in the table.
 
+use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_dynamodb::types::AttributeValue;
+use shared::feed::FeedCursor;
 use shared::live::Position;
-use shared::{EventId, LotId, PrincipalId, Timestamp};
+use shared::{Currency, EventId, LotId, PrincipalId, Timestamp};
 use std::collections::HashMap;
 
 /// An item as the SDK has it.
@@ -17,17 +19,38 @@ pub(super) const SEEN_AT: &str = "seen_at";
 pub(super) const JOINED: &str = "joined";
 pub(super) const PERSON: &str = "person";
 pub(super) const EXPIRES_AT: &str = "expires_at";
+pub(super) const MESSAGE: &str = "message";
+pub(super) const SAID_AT: &str = "said_at";
+pub(super) const MUTED_UNTIL: &str = "muted_until";
+pub(super) const SLOW_S: &str = "slow_s";
+pub(super) const BOARD: &str = "board";
+pub(super) const AMOUNT: &str = "amount";
+pub(super) const CURRENCY: &str = "currency";
 
 pub(super) const KIND_EVENT: &str = "event";
 pub(super) const KIND_CHAT: &str = "chat";
 pub(super) const KIND_REACTIONS: &str = "reactions";
 pub(super) const KIND_PRESENCE: &str = "presence";
+pub(super) const KIND_REMOVED: &str = "removed";
+pub(super) const KIND_RULES: &str = "rules";
+pub(super) const KIND_BOARD: &str = "board";
+
+/// Sort keys of partitions that hold one item.
+pub(super) const SK_EVENT: &str = "event";
+pub(super) const SK_TOTALS: &str = "totals";
+pub(super) const SK_VOICE: &str = "voice";
+pub(super) const SK_RULES: &str = "rules";
+
+/// The partition that says for which hours there is activity.
+pub(super) const FEED_PK: &str = "FEED";
 
 const PRESENCE_PREFIX: &str = "PRESENCE#";
 
-/// Partitions that a room's reactions and watchers are spread over. One takes about 1,000 writes
-/// a second; raising it is safe at any time, as reads ask every shard.
-pub(super) const CROWD_SHARDS: u32 = 1;
+/// Partitions that anything hot is spread over: a room's reactions and watchers, an hour of
+/// activity, a leaderboard. See "Hot keys" in the module's documentation. Raising it is safe for
+/// reactions, activity and presence, whose readers ask every shard; a leaderboard would have to be
+/// written anew, as each person has one shard of it.
+pub(super) const SHARDS: u32 = 8;
 
 pub(super) fn event_pk_of_lot(lot: LotId) -> String {
     format!("EVENT#{lot}")
@@ -51,12 +74,53 @@ pub(super) fn said_pk(lot: LotId, who: PrincipalId) -> String {
     format!("SAID#{lot}#{who}")
 }
 
-pub(super) fn reactions_pk(lot: LotId) -> String {
-    format!("REACTIONS#{lot}")
+pub(super) fn reactions_pk(lot: LotId, shard: u32) -> String {
+    format!("REACTIONS#{lot}#{shard:02}")
 }
 
-pub(super) fn shard_sk(shard: u32) -> String {
-    format!("{shard:02}")
+pub(super) fn voice_pk(lot: LotId, who: PrincipalId) -> String {
+    format!("VOICE#{lot}#{who}")
+}
+
+pub(super) fn room_pk(lot: LotId) -> String {
+    format!("ROOM#{lot}")
+}
+
+pub(super) fn muted_pk(lot: LotId) -> String {
+    format!("MUTED#{lot}")
+}
+
+pub(super) fn audit_pk(lot: LotId) -> String {
+    format!("AUDIT#{lot}")
+}
+
+/// A moment and what makes it unique; 19 digits hold every positive `i64`.
+pub(super) fn timed_sk(at: Timestamp, event: EventId) -> String {
+    format!("{:019}#{event}", at.0.max(0))
+}
+
+pub(super) fn feed_sk(cursor: FeedCursor) -> String {
+    timed_sk(cursor.at, cursor.event)
+}
+
+/// The hour of a moment, as in `2026-11-26T21`: text order is time order for four-digit years.
+pub(super) fn hour(at: Timestamp) -> String {
+    let written = DateTime::from_millis(at.0.max(0)).fmt(DateTimeFormat::DateTime);
+    // Only years beyond 9999 cannot be written.
+    let written = written.unwrap_or_default();
+    written.chars().take(13).collect()
+}
+
+pub(super) fn feed_pk(hour: &str, shard: u32) -> String {
+    format!("{FEED_PK}#{hour}#{shard:02}")
+}
+
+pub(super) fn lot_board_pk(lot: LotId, shard: u32) -> String {
+    format!("BOARD#{lot}#{shard:02}")
+}
+
+pub(super) fn house_board_pk(currency: Currency, shard: u32) -> String {
+    format!("BOARD#{}#{shard:02}", currency.code())
 }
 
 pub(super) fn presence_pk(lot: LotId, shard: u32) -> String {
@@ -69,12 +133,12 @@ pub(super) fn lot_of_presence(pk: &str) -> Option<LotId> {
     lot.parse().ok()
 }
 
-/// The shard of a watcher: any spread will do, as long as it stays.
+/// The shard of something with a name: any spread will do, as long as it stays.
 pub(super) fn shard_of(key: &str) -> u32 {
     let sum = key.bytes().fold(0_u32, |sum, byte| {
         sum.wrapping_mul(31).wrapping_add(u32::from(byte))
     });
-    sum.checked_rem(CROWD_SHARDS).unwrap_or(0)
+    sum.checked_rem(SHARDS).unwrap_or(0)
 }
 
 pub(super) fn text(value: impl Into<String>) -> AttributeValue {
@@ -110,6 +174,27 @@ mod tests {
         assert_eq!(lot_of_presence(&presence_pk(lot, 3)), Some(lot));
         assert_eq!(lot_of_presence(&chat_pk(lot)), None);
         assert_eq!(lot_of_presence("PRESENCE#x#00"), None);
+    }
+
+    #[test]
+    fn an_hour_is_written_so_that_text_order_is_time_order() {
+        let at = Timestamp(1_764_191_364_000);
+        assert_eq!(hour(at), "2025-11-26T21");
+        assert_eq!(hour(at.plus_ms(3_600_000)), "2025-11-26T22");
+        assert_eq!(hour(Timestamp(-5)), "1970-01-01T00");
+    }
+
+    #[test]
+    fn names_are_spread_over_all_shards() {
+        let mut hits = [0_u32; SHARDS as usize];
+        for n in 0..8_000_u128 {
+            let name = PrincipalId::from_uuid(Uuid::from_u128(n << 64 | n)).to_string();
+            hits[usize::try_from(shard_of(&name)).expect("small")] += 1;
+        }
+        assert!(
+            hits.iter().all(|hit| (500..2_000).contains(hit)),
+            "{hits:?}"
+        );
     }
 
     proptest! {

@@ -8,11 +8,11 @@
 //! | balance | `BALANCE#merchant` | currency | added in the transaction that logs the event, which happens once |
 
 use super::keys::{self, Item};
+use super::writes::{update, update_of};
 use super::{Firehose, FirehoseError};
 use crate::events::{BucketState, CheckoutEvent};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::TransactWriteItem;
 use futures::{StreamExt, TryStreamExt};
 use shared::{Currency, ItemId, MandateId, MerchantId};
 
@@ -57,10 +57,8 @@ impl Firehose {
             .buffer_unordered(MAX_PARALLEL)
             .try_collect::<Vec<()>>()
             .await?;
-        if event.credits.is_empty() {
-            return self.put_once(item, "log an event").await.map(|_first| ());
-        }
-        self.put_with_credits(item, event).await
+        let put = self.put_once_with(item, self.credits(event)?, "log an event");
+        put.await.map(|_first| ())
     }
 
     async fn put_newest(&self, pk: String, state: BucketState) -> Result<(), FirehoseError> {
@@ -91,42 +89,15 @@ impl Firehose {
         }
     }
 
-    async fn put_with_credits(
-        &self,
-        item: Item,
-        event: &CheckoutEvent,
-    ) -> Result<(), FirehoseError> {
-        let put = Put::builder()
-            .table_name(self.table())
-            .set_item(Some(item))
-            .condition_expression("attribute_not_exists(#pk)")
-            .expression_attribute_names("#pk", keys::PK)
-            .build()
-            .map_err(Box::new)?;
-        let mut writes = vec![TransactWriteItem::builder().put(put).build()];
-        for (merchant, minor) in &event.credits {
-            let add = Update::builder()
-                .table_name(self.table())
-                .key(keys::PK, keys::text(balance_pk(*merchant)))
-                .key(keys::SK, keys::text(event.currency.code()))
+    fn credits(&self, event: &CheckoutEvent) -> Result<Vec<TransactWriteItem>, FirehoseError> {
+        let add = |(merchant, minor): &(MerchantId, i64)| {
+            let add = update_of(self.table(), balance_pk(*merchant), event.currency.code())
                 .update_expression("ADD #minor :minor")
                 .expression_attribute_names("#minor", MINOR)
-                .expression_attribute_values(":minor", keys::number(*minor))
-                .build()
-                .map_err(Box::new)?;
-            writes.push(TransactWriteItem::builder().update(add).build());
-        }
-        let sent = self
-            .dynamo
-            .transact_write_items()
-            .set_transact_items(Some(writes))
-            .send()
-            .await;
-        match sent {
-            Ok(_written) => Ok(()),
-            Err(error) if error.as_service_error().is_some_and(was_logged) => Ok(()),
-            Err(error) => Err(FirehoseError::store("log an event with credits")(error)),
-        }
+                .expression_attribute_values(":minor", keys::number(*minor));
+            update(add)
+        };
+        event.credits.iter().map(add).collect()
     }
 
     /// What readers see of an item's stock, in units.
@@ -188,14 +159,4 @@ impl Firehose {
             .filter_map(|item| keys::number_of(item, LEFT))
             .sum())
     }
-}
-
-/// Whether a transaction failed because its event is in the log: an earlier one did it all.
-fn was_logged(error: &TransactWriteItemsError) -> bool {
-    let TransactWriteItemsError::TransactionCanceledException(cancelled) = error else {
-        return false;
-    };
-    let mut reasons = cancelled.cancellation_reasons().iter();
-    let first = reasons.next().and_then(|reason| reason.code());
-    first == Some("ConditionalCheckFailed")
 }

@@ -2,7 +2,7 @@
 
 use super::keys::{self, Item};
 use super::stream::{Sequence, StreamItem};
-use super::{FirehoseError, chat, events};
+use super::{FirehoseError, chat, events, moderation};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_dynamodbstreams::types::{AttributeValue as StreamValue, OperationType, Record};
 use shared::{LotId, Timestamp};
@@ -25,10 +25,11 @@ pub(super) struct Told {
 /// Records that cannot be read are reported and left out: one bad item must not stop the rest.
 pub(super) fn told_by(records: &[Record]) -> Vec<Told> {
     let mut all = Vec::with_capacity(records.len());
-    let mut crowds = BTreeSet::new();
+    let (mut crowds, mut totals) = (BTreeSet::new(), BTreeSet::new());
     for record in records {
         match item_of(record) {
             Ok(Some(StreamItem::CrowdChanged(lot))) if !crowds.insert(lot) => {}
+            Ok(Some(StreamItem::TotalsChanged(lot))) if !totals.insert(lot) => {}
             Ok(Some(item)) => all.extend(placed(record, item)),
             Ok(None) => {}
             Err(error) => tracing::warn!(%error, "a record of the stream was left out"),
@@ -86,7 +87,15 @@ fn meaning(item: &Item) -> Result<Option<StreamItem>, FirehoseError> {
             let message = Box::new(chat::message_of(item)?);
             Some(StreamItem::Chat(lot()?, message))
         }
-        Some(keys::KIND_REACTIONS) => Some(StreamItem::CrowdChanged(lot()?)),
+        Some(keys::KIND_REMOVED) => {
+            let message = keys::text_of(item, keys::SK).and_then(|id| id.parse().ok());
+            let message = message.ok_or(FirehoseError::Unreadable {
+                what: "the id of a removed message",
+            })?;
+            Some(StreamItem::Removed(lot()?, message))
+        }
+        Some(keys::KIND_RULES) => Some(StreamItem::Slow(lot()?, moderation::slow_of(item))),
+        Some(keys::KIND_REACTIONS | keys::KIND_BOARD) => Some(StreamItem::TotalsChanged(lot()?)),
         Some(keys::KIND_PRESENCE) => {
             let joined = item.get(keys::JOINED).and_then(|j| j.as_bool().ok());
             let joined = joined.copied().unwrap_or(true);

@@ -35,8 +35,8 @@ use axum::Router;
 use intake::Intake;
 use places::Places;
 use serde::{Deserialize, Serialize};
-use shared::LotId;
 use shared::view::ChatMessage;
+use shared::{LotId, MessageId};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -51,8 +51,14 @@ pub enum StreamItem {
     Event(Box<HouseEvent>),
     /// A message in a room.
     Chat(LotId, Box<ChatMessage>),
-    /// Reactions or watchers of a room changed.
+    /// A message in a room was removed.
+    Removed(LotId, MessageId),
+    /// A room's slow mode is another one, in seconds.
+    Slow(LotId, u32),
+    /// Watchers of a room changed.
     CrowdChanged(LotId),
+    /// Reactions of a room or its leaderboard changed.
+    TotalsChanged(LotId),
     /// Records are gone that were not read: everybody has to start from a snapshot.
     Lost,
 }

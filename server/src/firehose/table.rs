@@ -1,15 +1,19 @@
 //! The table itself.
 
-use super::keys::{EXPIRES_AT, PK, SK};
+use super::keys::{AMOUNT, BOARD, EXPIRES_AT, PK, SK};
 use super::{Firehose, FirehoseError};
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
-    StreamSpecification, StreamViewType, TableDescription, TableStatus, TimeToLiveSpecification,
-    TimeToLiveStatus,
+    AttributeDefinition, BillingMode, CreateGlobalSecondaryIndexAction, GlobalSecondaryIndex,
+    GlobalSecondaryIndexUpdate, IndexStatus, KeySchemaElement, KeyType, Projection, ProjectionType,
+    ScalarAttributeType, StreamSpecification, StreamViewType, TableDescription, TableStatus,
+    TimeToLiveSpecification, TimeToLiveStatus,
 };
 use std::time::Duration;
+
+/// The index that orders leaderboards: only their items have its keys.
+pub(super) const BY_AMOUNT: &str = "by_amount";
 
 /// How often a table in the making is looked at.
 const WAIT: Duration = Duration::from_millis(100);
@@ -35,7 +39,60 @@ impl Firehose {
                 why: "it has no stream of new images",
             });
         }
+        if !has_index(&described) {
+            self.create_index().await?;
+        }
+        self.wait_for_index().await?;
         self.ensure_expiry().await
+    }
+
+    /// Adds the index to a table of an earlier version.
+    async fn create_index(&self) -> Result<(), FirehoseError> {
+        let index = CreateGlobalSecondaryIndexAction::builder()
+            .index_name(BY_AMOUNT)
+            .key_schema(key(BOARD, KeyType::Hash)?)
+            .key_schema(key(AMOUNT, KeyType::Range)?)
+            .projection(everything());
+        let index = index.build().map_err(Box::new)?;
+        let sent = self
+            .dynamo
+            .update_table()
+            .table_name(self.table())
+            .attribute_definitions(attribute(BOARD, ScalarAttributeType::S)?)
+            .attribute_definitions(attribute(AMOUNT, ScalarAttributeType::N)?)
+            .global_secondary_index_updates(
+                GlobalSecondaryIndexUpdate::builder().create(index).build(),
+            )
+            .send()
+            .await;
+        match sent {
+            Ok(_begun) => Ok(()),
+            // Another node may have been faster; if not, waiting for the index will tell.
+            Err(error) => {
+                tracing::warn!(%error, "the index of leaderboards was not begun here");
+                Ok(())
+            }
+        }
+    }
+
+    async fn wait_for_index(&self) -> Result<(), FirehoseError> {
+        for _wait in 0..MAX_WAITS {
+            let described = self.describe().await?;
+            let active = described.is_some_and(|table| {
+                let mut indexes = table.global_secondary_indexes().iter();
+                indexes.any(|index| {
+                    index.index_name() == Some(BY_AMOUNT)
+                        && index.index_status() == Some(&IndexStatus::Active)
+                })
+            });
+            if active {
+                return Ok(());
+            }
+            tokio::time::sleep(WAIT).await;
+        }
+        Err(FirehoseError::Table {
+            why: "its index did not become active",
+        })
     }
 
     async fn describe(&self) -> Result<Option<TableDescription>, FirehoseError> {
@@ -59,15 +116,24 @@ impl Firehose {
             .stream_view_type(StreamViewType::NewImage)
             .build()
             .map_err(Box::new)?;
+        let index = GlobalSecondaryIndex::builder()
+            .index_name(BY_AMOUNT)
+            .key_schema(key(BOARD, KeyType::Hash)?)
+            .key_schema(key(AMOUNT, KeyType::Range)?)
+            .projection(everything());
+        let index = index.build().map_err(Box::new)?;
         let sent = self
             .dynamo
             .create_table()
             .table_name(self.table())
             .billing_mode(BillingMode::PayPerRequest)
-            .attribute_definitions(string_attribute(PK)?)
-            .attribute_definitions(string_attribute(SK)?)
+            .attribute_definitions(attribute(PK, ScalarAttributeType::S)?)
+            .attribute_definitions(attribute(SK, ScalarAttributeType::S)?)
+            .attribute_definitions(attribute(BOARD, ScalarAttributeType::S)?)
+            .attribute_definitions(attribute(AMOUNT, ScalarAttributeType::N)?)
             .key_schema(key(PK, KeyType::Hash)?)
             .key_schema(key(SK, KeyType::Range)?)
+            .global_secondary_indexes(index)
             .stream_specification(stream)
             .send()
             .await;
@@ -132,10 +198,21 @@ impl Firehose {
     }
 }
 
-fn string_attribute(name: &str) -> Result<AttributeDefinition, FirehoseError> {
+fn has_index(table: &TableDescription) -> bool {
+    let mut indexes = table.global_secondary_indexes().iter();
+    indexes.any(|index| index.index_name() == Some(BY_AMOUNT))
+}
+
+fn everything() -> Projection {
+    Projection::builder()
+        .projection_type(ProjectionType::All)
+        .build()
+}
+
+fn attribute(name: &str, kind: ScalarAttributeType) -> Result<AttributeDefinition, FirehoseError> {
     let attribute = AttributeDefinition::builder()
         .attribute_name(name)
-        .attribute_type(ScalarAttributeType::S);
+        .attribute_type(kind);
     Ok(attribute.build().map_err(Box::new)?)
 }
 

@@ -2,7 +2,10 @@
 
 use crate::clock::Clock;
 use axum::body::Bytes;
+use shared::Timestamp;
+use shared::chat::Silence;
 use shared::live::{Channel, ErrorCode, Position, Push, ServerFrame, ServerMessage};
+use shared::time::countdown;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame as WireFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
@@ -128,11 +131,15 @@ pub(super) fn push(
 pub(super) fn error(id: Option<u32>, code: ErrorCode) -> ServerMessage {
     let (message, temporary) = match code {
         ErrorCode::Malformed => ("The frame cannot be read.", false),
-        ErrorCode::NotFound => ("There is no such lot.", false),
+        ErrorCode::NotFound => ("There is no such lot or message.", false),
         ErrorCode::SignIn => ("Step in as somebody first.", false),
         ErrorCode::InvalidText => ("The message is empty or too long.", false),
         ErrorCode::RateLimited => ("Too fast. Wait a moment.", true),
         ErrorCode::TooManyChannels => ("Too many channels on one socket.", false),
+        ErrorCode::Forbidden => ("The lot's seller may do this.", false),
+        ErrorCode::InvalidDuration => ("The duration is too short or too long.", false),
+        ErrorCode::Muted => ("You are muted in this room.", false),
+        ErrorCode::SlowMode => ("The room is in slow mode.", true),
         ErrorCode::Unavailable => ("The house could not answer in time. Try again.", true),
     };
     ServerMessage::Error {
@@ -140,5 +147,68 @@ pub(super) fn error(id: Option<u32>, code: ErrorCode) -> ServerMessage {
         code,
         message: message.to_owned(),
         temporary,
+        until: None,
+    }
+}
+
+/// The refusal of a message whose sender may not speak at `now`.
+pub(super) fn silence(id: u32, silence: Silence, now: Timestamp) -> ServerMessage {
+    let (code, until, message) = match silence {
+        Silence::Muted { until: None } => (
+            ErrorCode::Muted,
+            None,
+            "You are muted in this room.".to_owned(),
+        ),
+        Silence::Muted { until: Some(until) } => {
+            let left = countdown(until.since_ms(now));
+            let message = format!("You are muted in this room for another {left}.");
+            (ErrorCode::Muted, Some(until), message)
+        }
+        Silence::Slow { until } => {
+            let left_s = until.since_ms(now).max(0).saturating_add(999) / 1_000;
+            let unit = if left_s == 1 { "second" } else { "seconds" };
+            (
+                ErrorCode::SlowMode,
+                Some(until),
+                format!("Slow mode: you may write again in {left_s} {unit}."),
+            )
+        }
+    };
+    ServerMessage::Error {
+        id: Some(id),
+        code,
+        message,
+        temporary: until.is_some(),
+        until,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_may_not_speak_hears_until_when() {
+        let now = Timestamp(1_000);
+        let said = |what| match silence(7, what, now) {
+            ServerMessage::Error {
+                id: Some(7),
+                code,
+                message,
+                temporary,
+                until,
+            } => (code, message, temporary, until),
+            other => unreachable!("{other:?}"),
+        };
+        let until = Timestamp(2_001);
+        let slow = said(Silence::Slow { until });
+        let sentence = "Slow mode: you may write again in 2 seconds.".to_owned();
+        assert_eq!(slow, (ErrorCode::SlowMode, sentence, true, Some(until)));
+        let muted = said(Silence::Muted { until: Some(until) });
+        let sentence = "You are muted in this room for another 0:02.".to_owned();
+        assert_eq!(muted, (ErrorCode::Muted, sentence, true, Some(until)));
+        let for_good = said(Silence::Muted { until: None });
+        let sentence = "You are muted in this room.".to_owned();
+        assert_eq!(for_good, (ErrorCode::Muted, sentence, false, None));
     }
 }

@@ -451,7 +451,9 @@ fn lane_of(channel: Channel, push: &Push) -> Lane {
         (Push::Wallet(wallet), _) => {
             Lane::Latest(Key::Wallet(wallet.available.currency()), wallet.version)
         }
-        (Push::Event(_) | Push::Notice(_), _) => Lane::Must,
+        (Push::Event(_) | Push::Notice(_) | Push::Removed { .. } | Push::Slow { .. }, _) => {
+            Lane::Must
+        }
         // A claim's line may be lost to a slow reader; units left are right again with the next.
         (Push::Stock { .. } | Push::Chat(_) | Push::Activity(_), _) => Lane::Droppable,
         (Push::Tick { .. } | Push::Crowd(_), _) => Lane::Droppable,

@@ -35,6 +35,12 @@ pub(super) const SUBSCRIPTIONS: Rate = Rate {
     every: Duration::from_millis(200),
 };
 
+/// What moderators do: 2 a second. Each is a transaction on the table.
+pub(super) const MODERATION: Rate = Rate {
+    burst: 20,
+    every: Duration::from_millis(500),
+};
+
 /// Refusals for speed that are forgiven before the socket is closed.
 pub(super) const FORGIVEN: Rate = Rate {
     burst: 16,

@@ -18,6 +18,7 @@ mod hub;
 mod lanes;
 mod limits;
 mod log;
+mod moderate;
 mod origin;
 mod outlet;
 mod rooms;

@@ -1,14 +1,14 @@
 //! How frames get onto the wire.
 //!
 //! A few loops write for all sockets of the node, instead of a task for each: a socket that has
-//! something to write stands in its loop's line once, however much it is, and the loop hands the
-//! shared bytes of several frames to the operating system in one call. A socket that takes nothing
+//! something to write stands in its loop's line once, however much it is, and the loop hands
+//! several frames to the operating system in one call. A socket that takes nothing
 //! more leaves the line until it does; it holds up nobody.
 
 use super::frame::Frame;
 use super::lanes::{Batch, Lanes};
 use std::collections::VecDeque;
-use std::io::{ErrorKind, IoSlice};
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
@@ -22,8 +22,9 @@ const MAX_WRITERS: usize = 16;
 /// millisecond.
 const TURN: usize = 64;
 
-/// Frames that are handed over in one call at most; more take another call.
-const MAX_SLICES: usize = 64;
+/// Bytes of several frames that are put together for one call; more take another call. To copy them
+/// costs less than to have the operating system gather them.
+const GATHER: usize = 64 * 1024;
 
 /// The loops.
 #[derive(Debug)]
@@ -78,7 +79,7 @@ impl Writer {
 
     /// Writes for whoever is in the line, until dropped.
     pub async fn run(&self) {
-        let mut turn = Vec::new();
+        let (mut turn, mut gathered) = (Vec::new(), Vec::with_capacity(GATHER));
         loop {
             std::mem::swap(&mut *self.line(), &mut turn);
             if turn.is_empty() {
@@ -86,7 +87,7 @@ impl Writer {
                 continue;
             }
             for (index, lanes) in turn.drain(..).enumerate() {
-                lanes.write();
+                lanes.write(&mut gathered);
                 if index % TURN == TURN - 1 {
                     tokio::task::yield_now().await;
                 }
@@ -173,12 +174,12 @@ impl Lanes {
     }
 
     /// Writes what the socket takes.
-    fn write(self: &Arc<Self>) {
+    fn write(self: &Arc<Self>, gathered: &mut Vec<u8>) {
         // Before the lanes are looked into, so that what comes after that queues up again.
         self.outlet.in_line.store(false, Ordering::Release);
         let mut held = self.outlet.wire();
         let Some(wire) = held.as_mut() else { return };
-        match wire.write(self) {
+        match wire.write(self, gathered) {
             Wrote::All | Wrote::Blocked => {}
             Wrote::More => self.queue_up(),
             Wrote::Last => {
@@ -202,7 +203,7 @@ impl Wake for Lanes {
 }
 
 impl Wire {
-    fn write(&mut self, lanes: &Arc<Lanes>) -> Wrote {
+    fn write(&mut self, lanes: &Arc<Lanes>, gathered: &mut Vec<u8>) -> Wrote {
         if self.rest.is_empty() {
             let Batch {
                 frames,
@@ -219,7 +220,7 @@ impl Wire {
         let mut calls = 0;
         while !self.rest.is_empty() {
             calls += 1;
-            match self.hand_over() {
+            match self.hand_over(gathered) {
                 Ok(0) => return Wrote::Last,
                 Ok(bytes) => self.took(bytes),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -248,16 +249,22 @@ impl Wire {
         }
     }
 
-    fn hand_over(&self) -> std::io::Result<usize> {
-        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-        let mut count = 0;
-        for (slice, frame) in slices.iter_mut().zip(&self.rest) {
-            let from = if count == 0 { self.written } else { 0 };
-            *slice = IoSlice::new(frame.bytes().get(from..).unwrap_or_default());
-            count += 1;
+    /// Hands over the first frame, with those that fit beside it.
+    fn hand_over(&self, gathered: &mut Vec<u8>) -> std::io::Result<usize> {
+        let first = self.rest.front().map_or(&[][..], Frame::bytes);
+        let first = first.get(self.written..).unwrap_or_default();
+        if self.rest.len() == 1 || first.len() > GATHER {
+            return self.stream.try_write(first);
         }
-        self.stream
-            .try_write_vectored(slices.get(..count).unwrap_or_default())
+        gathered.clear();
+        gathered.extend_from_slice(first);
+        for frame in self.rest.iter().skip(1) {
+            if gathered.len() + frame.len() > GATHER {
+                break;
+            }
+            gathered.extend_from_slice(frame.bytes());
+        }
+        self.stream.try_write(gathered)
     }
 
     /// Forgets what the socket took.

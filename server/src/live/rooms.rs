@@ -12,6 +12,7 @@ use crate::firehose::{Firehose, FirehoseError};
 use futures::StreamExt;
 use rand::Rng;
 use shared::LotId;
+use shared::chat::Moderation;
 use shared::live::{Channel, Push};
 use shared::view::{CrowdView, Person};
 use std::collections::BTreeMap;
@@ -26,7 +27,8 @@ const BEAT: Duration = Duration::from_secs(10);
 /// Beats are spread by up to this much, so that they do not all fall together.
 const BEAT_JITTER: Duration = Duration::from_secs(1);
 
-/// When a presence write that failed is tried again.
+/// When a presence write that failed is tried again, if others do not know yet that somebody came
+/// or left. Who stays is written with the next beat: a store in trouble is not asked more often.
 const RETRY: Duration = Duration::from_secs(2);
 
 /// How often comings and goings are written.
@@ -63,7 +65,10 @@ struct Watcher {
 
 #[derive(Clone, Debug)]
 struct Crowd {
+    /// Whether all of it is to be read.
     dirty: bool,
+    /// Whether reactions and leaderboard are, in any case.
+    totals_dirty: bool,
     read_at: Instant,
     shown: Option<CrowdView>,
 }
@@ -85,6 +90,18 @@ pub(super) struct Rooms {
     round_end: Mutex<Option<Place>>,
     crowds: Mutex<BTreeMap<LotId, Crowd>>,
     changed: Notify,
+}
+
+/// Tells a room's listeners on this node what a moderator did; the stream tells all nodes, this one
+/// again, and hearing it twice changes nothing.
+pub(super) fn tell_moderation(hub: &Hub, lot: LotId, action: &Moderation) {
+    let push = match action {
+        Moderation::Remove { message } => Push::Removed { message: *message },
+        Moderation::Slow { seconds } => Push::Slow { seconds: *seconds },
+        // Those whom it concerns hear of it when they write.
+        Moderation::Mute { .. } | Moderation::Unmute { .. } => return,
+    };
+    hub.push(Audience::Channel(Channel::Chat(lot)), push);
 }
 
 /// One write of presence.
@@ -153,16 +170,27 @@ impl Rooms {
 
     /// The crowd of a room is another one now.
     pub fn crowd_changed(&self, lot: LotId) {
+        self.change(lot, |crowd| crowd.dirty = true);
+    }
+
+    /// The reactions of a room or its leaderboard are. Not who is there: ten thousand watchers are
+    /// not read again for each bid.
+    pub fn totals_changed(&self, lot: LotId) {
+        self.change(lot, |crowd| crowd.totals_dirty = true);
+    }
+
+    fn change(&self, lot: LotId, mark: impl FnOnce(&mut Crowd)) {
         let audience = Audience::Channel(Channel::Crowd(lot));
         if !self.hub.is_heard(audience) {
             return;
         }
         let fresh = || Crowd {
             dirty: true,
+            totals_dirty: true,
             read_at: Instant::now(),
             shown: None,
         };
-        self.crowds().entry(lot).or_insert_with(fresh).dirty = true;
+        mark(self.crowds().entry(lot).or_insert_with(fresh));
         self.changed.notify_one();
     }
 
@@ -226,7 +254,9 @@ impl Rooms {
         let each = each.for_each_concurrent(MAX_PARALLEL, async |(lot, id, write)| {
             if let Err(error) = self.write(lot, id, &write).await {
                 tracing::warn!(%lot, %error, "presence was not written");
-                if let Some(watcher) = self.watchers().get_mut(&(lot, id)) {
+                if let Some(watcher) = self.watchers().get_mut(&(lot, id))
+                    && (watcher.gone.is_some() || !watcher.announced)
+                {
                     watcher.write_at = Instant::now() + RETRY;
                 }
             }
@@ -290,7 +320,7 @@ impl Rooms {
             }
             let due = self.due_reads();
             let each = futures::stream::iter(due);
-            each.for_each_concurrent(MAX_PARALLEL, |lot| self.show(lot))
+            each.for_each_concurrent(MAX_PARALLEL, |(lot, known)| self.show(lot, known))
                 .await;
         }
     }
@@ -307,26 +337,35 @@ impl Rooms {
 
     fn next_read(&self) -> Instant {
         let crowds = self.crowds();
-        let dirty = crowds.values().filter(|crowd| crowd.dirty);
+        let dirty = crowds
+            .values()
+            .filter(|crowd| crowd.dirty || crowd.totals_dirty);
         let next = dirty.map(|crowd| crowd.read_at).min();
         next.unwrap_or_else(|| Instant::now() + CROWD_REFRESH)
     }
 
-    fn due_reads(&self) -> Vec<LotId> {
+    /// Rooms to be read, with the crowd that is known if only its totals are.
+    fn due_reads(&self) -> Vec<(LotId, Option<CrowdView>)> {
         let now = Instant::now();
         let mut due = Vec::new();
         for (lot, crowd) in self.crowds().iter_mut() {
-            if crowd.dirty && crowd.read_at <= now {
+            if (crowd.dirty || crowd.totals_dirty) && crowd.read_at <= now {
+                let known = crowd.shown.clone().filter(|_| !crowd.dirty);
                 crowd.dirty = false;
+                crowd.totals_dirty = false;
                 crowd.read_at = now + CROWD_PAUSE;
-                due.push(*lot);
+                due.push((*lot, known));
             }
         }
         due
     }
 
-    async fn show(&self, lot: LotId) {
-        match self.firehose.crowd(lot, self.clock.now()).await {
+    async fn show(&self, lot: LotId, known: Option<CrowdView>) {
+        let read = match known {
+            Some(known) => self.firehose.crowd_with_new_totals(lot, known).await,
+            None => self.firehose.crowd(lot, self.clock.now()).await,
+        };
+        match read {
             Ok(view) => {
                 let mut crowds = self.crowds();
                 let Some(crowd) = crowds.get_mut(&lot) else {
@@ -346,93 +385,4 @@ impl Rooms {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::firehose::FirehoseConfig;
-    use uuid::Uuid;
-
-    /// Rooms whose store does not answer.
-    async fn rooms() -> Rooms {
-        let clock = Arc::new(Clock::new());
-        let config = FirehoseConfig {
-            table: "none".to_owned(),
-            endpoint: Some("http://127.0.0.1:1".to_owned()),
-        };
-        let firehose = Firehose::connect(config, Arc::clone(&clock)).await;
-        Rooms::new(firehose, Hub::new(Arc::clone(&clock)), clock)
-    }
-
-    fn lot() -> LotId {
-        LotId::from_uuid(Uuid::from_u128(1))
-    }
-
-    fn told(rooms: &Rooms) {
-        for watcher in rooms.watchers().values_mut() {
-            watcher.announced = true;
-        }
-    }
-
-    #[tokio::test]
-    async fn who_left_is_kept_until_that_is_written() {
-        let rooms = rooms().await;
-        let id = ConnectionId(1);
-        rooms.enter(lot(), id, None);
-        told(&rooms);
-        rooms.leave(lot(), id);
-        let cut_off = rooms.due_writes();
-        assert!(matches!(cut_off[..], [(_, _, Write::Leave)]));
-        drop(cut_off);
-        assert_eq!(rooms.watchers().len(), 1, "the farewell still knows");
-        rooms.left(lot(), id);
-        assert!(rooms.watchers().is_empty());
-    }
-
-    #[tokio::test]
-    async fn who_comes_back_while_leaving_is_written_is_written_anew() {
-        let rooms = rooms().await;
-        let id = ConnectionId(1);
-        rooms.enter(lot(), id, None);
-        told(&rooms);
-        rooms.leave(lot(), id);
-        let _in_flight = rooms.due_writes();
-        rooms.enter(lot(), id, None);
-        rooms.left(lot(), id);
-        let again = rooms.due_writes();
-        assert!(matches!(
-            again[..],
-            [(_, _, Write::Touch { joined: true, .. })]
-        ));
-    }
-
-    #[tokio::test]
-    async fn a_round_begins_where_the_one_before_ended() {
-        let rooms = rooms().await;
-        let most = u64::try_from(MAX_ROUND_WRITES).expect("small");
-        for id in 0..most + 10 {
-            rooms.enter(lot(), ConnectionId(id), None);
-        }
-        assert_eq!(rooms.due_writes().len(), MAX_ROUND_WRITES);
-        // The store is so slow that all of them are due again.
-        for watcher in rooms.watchers().values_mut() {
-            watcher.write_at = Instant::now();
-        }
-        let second = rooms.due_writes();
-        assert_eq!(second.len(), MAX_ROUND_WRITES);
-        assert_eq!(second[0].1, ConnectionId(most), "nobody is left out");
-        assert_eq!(second[10].1, ConnectionId(0));
-    }
-
-    #[tokio::test]
-    async fn what_the_others_were_shown_is_pushed_again_for_who_comes() {
-        let rooms = rooms().await;
-        let shown = Crowd {
-            dirty: false,
-            read_at: Instant::now(),
-            shown: Some(CrowdView::default()),
-        };
-        rooms.crowds().insert(lot(), shown);
-        rooms.enter(lot(), ConnectionId(1), None);
-        let crowd = rooms.crowds().get(&lot()).cloned().expect("known");
-        assert!(crowd.dirty && crowd.shown.is_none());
-    }
-}
+mod tests;

@@ -1,19 +1,20 @@
 //! What one connection asks for, and what it gets.
 
+mod talk;
+
 use super::channel::Joined;
 use super::frame::{self, Frame};
 use super::lanes::{Lane, Lanes};
 use super::limits::{self, Bucket};
-use super::snapshots::{Taken, in_time, unavailable};
+use super::moderate::unavailable;
+use super::snapshots::{Taken, in_time};
 use super::state::LiveState;
 use crate::events::Audience;
-use crate::firehose::chat_text;
-use crate::ids;
 use app::ports::Viewer;
 use serde::Deserialize;
 use shared::LotId;
 use shared::live::{Channel, ClientFrame, ErrorCode, Position, ServerMessage, close_code};
-use shared::view::{ChatMessage, Person, Reaction};
+use shared::view::Person;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -29,8 +30,6 @@ pub const MAX_CROWDS: usize = 4;
 /// Malformed frames that a client may send in a connection's life.
 const MAX_MALFORMED: u32 = 8;
 
-/// The longest client id of a message, in bytes.
-const MAX_CLIENT_ID: usize = 64;
 
 /// Snapshots that are read before a subscription is given up: a second is needed only when more
 /// than a whole ring of events came while the first was read.
@@ -54,6 +53,7 @@ pub(super) struct Session {
     frames: Bucket,
     chat: Bucket,
     reactions: Bucket,
+    moderation: Bucket,
     subscriptions: Bucket,
     forgiven: Bucket,
 }
@@ -70,6 +70,7 @@ impl Session {
             frames: Bucket::new(limits::FRAMES, now),
             chat: Bucket::new(limits::CHAT, now),
             reactions: Bucket::new(limits::REACTIONS, now),
+            moderation: Bucket::new(limits::MODERATION, now),
             subscriptions: Bucket::new(limits::SUBSCRIPTIONS, now),
             forgiven: Bucket::new(limits::FORGIVEN, now),
         };
@@ -154,6 +155,12 @@ impl Session {
             ClientFrame::React { id, lot, reaction } => {
                 return Box::pin(self.react(id, lot, reaction)).await;
             }
+            ClientFrame::History { id, lot, before } => {
+                return Box::pin(self.history(id, lot, before)).await;
+            }
+            ClientFrame::Moderate { id, lot, action } => {
+                return Box::pin(self.moderate(id, lot, action)).await;
+            }
         }
         Flow::GoOn
     }
@@ -206,7 +213,7 @@ impl Session {
 
     /// Whether the ledger may be asked for this lot; for one that is known it is not.
     fn may_ask_for(&mut self, lot: LotId) -> bool {
-        self.live.known_lots.has(lot) || self.subscriptions.take(Instant::now())
+        self.live.known_lots.seller(lot).is_some() || self.subscriptions.take(Instant::now())
     }
 
     fn resume(&self, id: u32, lot: LotId, since: Position) -> bool {
@@ -250,64 +257,6 @@ impl Session {
 
     fn person(&self) -> Result<&Person, ErrorCode> {
         self.viewer.person.as_ref().ok_or(ErrorCode::SignIn)
-    }
-
-    async fn say(&mut self, id: u32, lot: LotId, client_id: String, text: &str) -> Flow {
-        if client_id.is_empty() || client_id.len() > MAX_CLIENT_ID {
-            return self.malformed(Some(id));
-        }
-        if !self.chat.take(Instant::now()) || !self.may_ask_for(lot) {
-            return self.too_fast(Some(id));
-        }
-        match in_time(self.post(lot, client_id, text)).await {
-            Ok(message) => {
-                self.live.hub.deliver_chat(lot, message);
-                self.send(ServerMessage::Done { id });
-            }
-            Err(code) => self.refuse(id, code),
-        }
-        Flow::GoOn
-    }
-
-    async fn post(
-        &self,
-        lot: LotId,
-        client_id: String,
-        text: &str,
-    ) -> Result<ChatMessage, ErrorCode> {
-        let who = self.person()?.clone();
-        let text = chat_text::clean(text).map_err(|_refusal| ErrorCode::InvalidText)?;
-        self.live.must_exist(lot).await?;
-        let message = ChatMessage {
-            id: ids::message(),
-            client_id,
-            who,
-            region: self.viewer.region,
-            text,
-            at: self.live.clock.now(),
-        };
-        let posted = self.live.firehose.post_message(lot, message).await;
-        posted.map_err(|error| unavailable(error.into_failure()))
-    }
-
-    async fn react(&mut self, id: u32, lot: LotId, reaction: Reaction) -> Flow {
-        if !self.reactions.take(Instant::now()) || !self.may_ask_for(lot) {
-            return self.too_fast(Some(id));
-        }
-        let counted = async {
-            self.person()?;
-            self.live.must_exist(lot).await?;
-            let counted = self.live.firehose.react(lot, reaction).await;
-            counted.map_err(|error| unavailable(error.into_failure()))
-        };
-        match in_time(counted).await {
-            Ok(()) => {
-                self.live.rooms.crowd_changed(lot);
-                self.send(ServerMessage::Done { id });
-            }
-            Err(code) => self.refuse(id, code),
-        }
-        Flow::GoOn
     }
 
     fn leave(&mut self, channel: Channel) {

@@ -5,9 +5,10 @@
 //! whom it serves was put on the channel: so what it does not show reaches them as a push.
 
 use super::frame::{self, Frame};
+use super::moderate::unavailable;
 use super::state::LiveState;
 use crate::events::Audience;
-use app::ports::{Failure, Social};
+use app::ports::Social;
 use shared::LotId;
 use shared::live::{Channel, ErrorCode, Position, ServerMessage, Snapshot};
 use shared::view::{Person, Terms};
@@ -171,7 +172,7 @@ impl LiveState {
             Channel::Lot(lot) => {
                 let room = self.ledger.room(lot).await.map_err(unavailable)?;
                 let room = room.ok_or(ErrorCode::NotFound)?;
-                self.known_lots.add(lot);
+                self.known_lots.add(lot, room.lot.seller.id);
                 let at = Position {
                     epoch: room.lot.epoch,
                     offset: room.lot.offset,
@@ -179,12 +180,11 @@ impl LiveState {
                 return Ok((Snapshot::Room(room), Some(at)));
             }
             Channel::Chat(lot) => {
-                self.must_exist(lot).await?;
-                let messages = social.chat(lot).await.map_err(unavailable)?;
-                Snapshot::Chat { messages }
+                self.seller_of(lot).await?;
+                Snapshot::Chat(social.chat(lot, None).await.map_err(unavailable)?)
             }
             Channel::Crowd(lot) => {
-                self.must_exist(lot).await?;
+                self.seller_of(lot).await?;
                 Snapshot::Crowd(social.crowd(lot).await.map_err(unavailable)?)
             }
             Channel::Floor => Snapshot::Floor(self.ledger.floor().await.map_err(unavailable)?),
@@ -197,21 +197,6 @@ impl LiveState {
         };
         Ok((snapshot, None))
     }
-
-    /// Tests that a lot exists; the ledger is asked once.
-    pub(super) async fn must_exist(&self, lot: LotId) -> Result<(), ErrorCode> {
-        if self.known_lots.has(lot) {
-            return Ok(());
-        }
-        let room = self.ledger.room(lot).await.map_err(unavailable)?;
-        room.ok_or(ErrorCode::NotFound)?;
-        self.known_lots.add(lot);
-        Ok(())
-    }
-}
-
-pub(super) fn unavailable(_logged_where_it_happened: Failure) -> ErrorCode {
-    ErrorCode::Unavailable
 }
 
 /// Gives a store so long.

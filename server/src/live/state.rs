@@ -3,7 +3,7 @@
 use super::history::History;
 use super::hub::Hub;
 use super::origin::Origins;
-use super::rooms::Rooms;
+use super::rooms::{self, Rooms};
 use super::snapshots::Snapshots;
 use super::stock::Stock;
 use super::ticks::Ticks;
@@ -11,8 +11,9 @@ use crate::clock::Clock;
 use crate::config::{NodeUrl, PublicUrl};
 use crate::firehose::{Firehose, Stream, StreamConfig, StreamItem};
 use app::ports::{Ledger, Sessions};
+use shared::chat::Moderation;
 use shared::{Currency, LotId, PrincipalId};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,7 +34,7 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long sockets and tasks may take to end.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Lots that are known to exist: 24 bytes each.
+/// Lots that are known to exist: 40 bytes each.
 const MAX_KNOWN_LOTS: usize = 65_536;
 
 /// How the live plane behaves.
@@ -183,7 +184,14 @@ impl LiveState {
                 match item {
                     StreamItem::Event(event) => hub.deliver(&event),
                     StreamItem::Chat(lot, message) => hub.deliver_chat(lot, *message),
+                    StreamItem::Removed(lot, message) => {
+                        rooms::tell_moderation(&hub, lot, &Moderation::Remove { message });
+                    }
+                    StreamItem::Slow(lot, seconds) => {
+                        rooms::tell_moderation(&hub, lot, &Moderation::Slow { seconds });
+                    }
                     StreamItem::CrowdChanged(lot) => rooms.crowd_changed(lot),
+                    StreamItem::TotalsChanged(lot) => rooms.totals_changed(lot),
                     StreamItem::Lost => hub.resync_all(),
                 }
             }
@@ -336,21 +344,21 @@ impl Drop for Seat {
     }
 }
 
-/// Lots that were found once; lots never vanish.
+/// Lots that were found once, with their sellers; neither ever changes.
 #[derive(Debug, Default)]
-pub(super) struct KnownLots(Mutex<BTreeSet<LotId>>);
+pub(super) struct KnownLots(Mutex<BTreeMap<LotId, PrincipalId>>);
 
 impl KnownLots {
-    pub fn has(&self, lot: LotId) -> bool {
+    pub fn seller(&self, lot: LotId) -> Option<PrincipalId> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.contains(&lot)
+        known.get(&lot).copied()
     }
 
-    pub fn add(&self, lot: LotId) {
+    pub fn add(&self, lot: LotId, seller: PrincipalId) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MAX_KNOWN_LOTS {
             known.clear();
         }
-        known.insert(lot);
+        known.insert(lot, seller);
     }
 }

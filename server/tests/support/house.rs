@@ -322,7 +322,9 @@ impl Sessions for FakeSessions {
             None => sessions.first().cloned(),
         };
         let region = acting_in.and_then(|code| code.parse().ok());
+        let operator = person.as_ref().is_some_and(|p| p.handle == "operator");
         Ok(Viewer {
+            operator,
             person,
             region: region.unwrap_or(Region::Tokyo),
             sessions,
@@ -347,7 +349,7 @@ pub struct House {
     pub address: SocketAddr,
     /// An English lot that exists, at offset 4.
     pub lot: LotId,
-    _store: Store,
+    store: Arc<Store>,
     server: JoinHandle<()>,
 }
 
@@ -368,14 +370,30 @@ impl House {
 
     /// A house whose event log has these offsets of the lot from before it opened.
     pub async fn after(config: LiveConfig, logged: &[i64]) -> Self {
-        let store = Store::start();
+        let store = Arc::new(Store::start());
+        let ledger = Arc::new(FakeLedger::default());
+        let lot = ids::lot();
+        ledger.put(english_lot(lot, 4));
+        Self::node(config, store, ledger, lot, logged).await
+    }
+
+    /// Another node of the same house.
+    pub async fn beside(house: &Self) -> Self {
+        let (store, ledger) = (Arc::clone(&house.store), Arc::clone(&house.ledger));
+        Self::node(LiveConfig::default(), store, ledger, house.lot, &[]).await
+    }
+
+    async fn node(
+        config: LiveConfig,
+        store: Arc<Store>,
+        ledger: Arc<FakeLedger>,
+        lot: LotId,
+        logged: &[i64],
+    ) -> Self {
         let clock = Arc::new(Clock::new());
         let firehose = store.firehose("lotzero-test", &clock).await;
         firehose.ensure_table().await.expect("table");
         let hub = Hub::new(Arc::clone(&clock));
-        let ledger = Arc::new(FakeLedger::default());
-        let lot = ids::lot();
-        ledger.put(english_lot(lot, 4));
         for offset in logged {
             let logged = firehose.append_event(&lot_event(lot, *offset)).await;
             logged.expect("appends");
@@ -404,7 +422,7 @@ impl House {
             clock,
             address,
             lot,
-            _store: store,
+            store,
             server,
         }
     }

@@ -40,6 +40,17 @@ impl Store {
         Firehose::connect(config, Arc::clone(clock)).await
     }
 
+    /// Whether any item has this text in a value.
+    pub fn holds(&self, text: &str) -> bool {
+        let names = self.database.list_tables(Default::default());
+        let names = names.expect("tables").table_names;
+        names.into_iter().any(|table| {
+            let request = serde_json::from_value(serde_json::json!({ "TableName": table }));
+            let items = self.database.scan(request.expect("a request"));
+            format!("{:?}", items.expect("scans").items).contains(text)
+        })
+    }
+
     /// Breaks every connection and refuses new ones; what is stored stays.
     pub fn stop(&mut self) {
         if let Some(runtime) = self.runtime.take() {

@@ -4,11 +4,12 @@
 //! a push. Money commands do not go over the socket.
 
 use crate::auction::Status;
+use crate::chat::Moderation;
 use crate::view::{
-    Activity, ChatMessage, CrowdView, LadderLine, LotView, Notice, Outcome, Reaction, Reserve,
-    RoomView, WalletView,
+    Activity, ChatMessage, ChatView, CrowdView, LadderLine, LotView, Notice, Outcome, Reaction,
+    Reserve, RoomView, WalletView,
 };
-use crate::{LotId, Money, Timestamp};
+use crate::{LotId, MessageId, Money, Timestamp};
 use core::fmt;
 use core::str::FromStr;
 use serde::{Deserialize, Serialize};
@@ -21,7 +22,7 @@ pub const MAX_FRAME_BYTES: usize = 64 * 1024;
 
 /// Close codes. 4000–4499 mean "reconnect", 4500–4999 mean "do not".
 pub mod close_code {
-    /// The server restarts: wait a random 5 to 30 seconds.
+    /// The server restarts: wait a random 2 to 20 seconds.
     pub const RESTART: u16 = 1012;
     /// The reader is too slow, or the server too busy: resume from the last offset.
     pub const SLOW: u16 = 1013;
@@ -148,6 +149,24 @@ pub enum ClientFrame {
         /// The reaction.
         reaction: Reaction,
     },
+    /// Asks for messages of a room that are older than one of them. The answer is `history`.
+    History {
+        /// Names the reply.
+        id: u32,
+        /// The room.
+        lot: LotId,
+        /// The message; the snapshot of the channel and each answer say which comes next.
+        before: MessageId,
+    },
+    /// Moderates a room. Its seller and the operators may; everybody may remove their own messages.
+    Moderate {
+        /// Names the reply.
+        id: u32,
+        /// The room.
+        lot: LotId,
+        /// What to do.
+        action: Moderation,
+    },
     /// Asks for the server's time.
     Ping {
         /// Names the pong.
@@ -200,6 +219,18 @@ pub enum ServerMessage {
         message: String,
         /// Whether the same frame may succeed later.
         temporary: bool,
+        /// From when on it may, where that is known: the end of a mute or of slow mode's pause.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
+    },
+    /// The answer to a `history`.
+    History {
+        /// The client frame's id.
+        id: u32,
+        /// Messages, oldest first, at most 50; those that were removed are left out.
+        messages: Vec<ChatMessage>,
+        /// Where to go on; `None` if nothing is older.
+        before: Option<MessageId>,
     },
     /// The answer to a `ping`; its `server_time` is fresh.
     Pong {
@@ -238,7 +269,7 @@ pub enum ServerMessage {
 pub enum ErrorCode {
     /// The frame is no JSON of a known type, or has unknown fields.
     Malformed,
-    /// There is no such lot.
+    /// There is no such lot, or no such message in it.
     NotFound,
     /// A guest cannot do this.
     SignIn,
@@ -248,6 +279,14 @@ pub enum ErrorCode {
     RateLimited,
     /// Too many subscriptions on one socket.
     TooManyChannels,
+    /// Somebody else may do this.
+    Forbidden,
+    /// A duration is longer than a room knows.
+    InvalidDuration,
+    /// A moderator muted the sender in this room; `until` says for how long, if it ends.
+    Muted,
+    /// The room is in slow mode and the sender wrote lately; `until` says from when on they may.
+    SlowMode,
     /// The store behind the channel does not answer.
     Unavailable,
 }
@@ -259,11 +298,8 @@ pub enum ErrorCode {
 pub enum Snapshot {
     /// Of a `lot:` channel; its position is the view's epoch and offset.
     Room(RoomView),
-    /// Of a `chat:` channel: the latest messages, oldest first.
-    Chat {
-        /// The messages.
-        messages: Vec<ChatMessage>,
-    },
+    /// Of a `chat:` channel: the latest messages, and the room's rules.
+    Chat(ChatView),
     /// Of a `crowd:` channel.
     Crowd(CrowdView),
     /// Of the `me` channel.
@@ -296,6 +332,17 @@ pub enum Push {
     },
     /// On `chat:`.
     Chat(ChatMessage),
+    /// On `chat:`: a message was removed. It may come before the message itself, which then is not
+    /// to be shown.
+    Removed {
+        /// The message.
+        message: MessageId,
+    },
+    /// On `chat:`: the room's slow mode is another one.
+    Slow {
+        /// Seconds between two messages of one person; 0 if it is off.
+        seconds: u32,
+    },
     /// On `crowd:`.
     Crowd(CrowdView),
     /// On `floor`: a lot changed or is new; the highest offset wins.
@@ -373,6 +420,10 @@ mod tests {
             r#"{"type":"subscribe","id":1,"channel":"lot:1"}"#,
             r#"{"type":"subscribe","id":1,"channel":"ops"}"#,
             r#"{"type":"subscribe","id":1,"channel":"floor","since":{"epoch":1}}"#,
+            r#"{"type":"history","id":1,"lot":"lot_00000000000000000000000000000001"}"#,
+            r#"{"type":"moderate","id":1,"lot":"lot_00000000000000000000000000000001","action":{"do":"ban"}}"#,
+            r#"{"type":"moderate","id":1,"lot":"lot_00000000000000000000000000000001","action":{"do":"slow","seconds":-1}}"#,
+            r#"{"type":"moderate","id":1,"lot":"lot_00000000000000000000000000000001","action":{"do":"slow","seconds":1,"x":1}}"#,
             "[]",
             "",
         ] {

@@ -41,6 +41,21 @@ pub(super) fn ask_for(frame: ClientFrame) {
     }
 }
 
+/// A subscription has been answered.
+pub(super) fn answered(id: u32) {
+    with(|state| {
+        let channel = take(&mut state.asked, id);
+        if channel.is_some_and(is_social) {
+            state.social_again = Backoff::default();
+        }
+    });
+}
+
+/// Whether the page is live without it: bids do not wait for what people say.
+const fn is_social(channel: Channel) -> bool {
+    matches!(channel, Channel::Chat(_) | Channel::Crowd(_))
+}
+
 /// Once everything has been answered, a last ping asks whether all that was missed is here.
 pub(super) fn finish(live: Live) {
     if live.link.get_untracked() != Link::Live && with(|state| state.asked.is_empty()) {
@@ -79,6 +94,10 @@ pub(super) fn refused(live: Live, id: u32, code: ErrorCode, temporary: bool) {
     if !temporary {
         return finish(live);
     }
+    if is_social(channel) {
+        wait_for_social(live, id, channel);
+        return finish(live);
+    }
     let pause = with(|state| {
         state.asked.push((id, channel));
         state.caught_up.get_or_insert(0);
@@ -95,6 +114,25 @@ pub(super) fn refused(live: Live, id: u32, code: ErrorCode, temporary: bool) {
         if with(|state| take(&mut state.asked, id)).is_some() {
             subscribe(channel);
             finish(live);
+        }
+    };
+    set_timeout(again, Duration::from_millis(u64::from(pause)));
+}
+
+/// Asks again for what a room says, after a pause.
+fn wait_for_social(live: Live, id: u32, channel: Channel) {
+    if let Channel::Chat(_) = channel {
+        live.chat_is_down.set(true);
+    }
+    let pause = with(|state| {
+        state.social.retain(|(_, waits)| *waits != channel);
+        state.social.push((id, channel));
+        let random = browser::random_u32();
+        state.social_again.pause_ms(After::Reconnect, random)
+    });
+    let again = move || {
+        if with(|state| take(&mut state.social, id)).is_some() {
+            subscribe(channel);
         }
     };
     set_timeout(again, Duration::from_millis(u64::from(pause)));

@@ -182,13 +182,17 @@ fn describe(frame: &str) -> String {
             Push::Wallet(wallet) => format!("wallet {}", wallet.version),
             Push::Notice(_) => "notice".to_owned(),
             Push::Chat(message) => message.text,
-            Push::Event(_) | Push::Tick { .. } | Push::Crowd(_) => "other".to_owned(),
+            Push::Removed { .. } => "removed".to_owned(),
+            Push::Event(_) | Push::Tick { .. } | Push::Crowd(_) | Push::Slow { .. } => {
+                "other".to_owned()
+            }
         },
         ServerMessage::Resync { .. } => "resync".to_owned(),
         ServerMessage::Hello { .. }
         | ServerMessage::Done { .. }
         | ServerMessage::Subscribed { .. }
         | ServerMessage::Error { .. }
+        | ServerMessage::History { .. }
         | ServerMessage::Pong { .. }
         | ServerMessage::Ping
         | ServerMessage::Snapshot { .. } => "other".to_owned(),

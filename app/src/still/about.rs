@@ -1,15 +1,11 @@
 //! How it works, short and honest.
 
+use crate::acting::Acting;
 use crate::erase::Erase;
-use crate::head::head;
-use crate::house::House;
 use leptos::prelude::*;
 
 /// How it works.
-#[component]
-pub fn About() -> impl IntoView {
-    let house = House::expect();
-    head(|| "How it works · LotZero".into(), Vec::new);
+pub fn about(acting: &Acting) -> String {
     view! {
         <article class="prose">
             <h1>"How it works"</h1>
@@ -36,7 +32,7 @@ pub fn About() -> impl IntoView {
             <h2>"What happens to your money"</h2>
             <p>
                 "It is demo money, kept like real money: in whole cents, in a ledger whose every transfer sums to zero. "
-                <a href=house.link("/wallet")>"Your wallet"</a> " shows each line."
+                <a href=acting.link("/wallet")>"Your wallet"</a> " shows each line."
             </p>
             <h2>"Why you see it at once"</h2>
             <p>
@@ -64,4 +60,5 @@ pub fn About() -> impl IntoView {
         </article>
     }
     .erase()
+    .to_html()
 }

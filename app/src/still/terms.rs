@@ -6,6 +6,20 @@ use leptos::prelude::*;
 use shared::Money;
 use shared::view::{LotView, Reserve, Terms};
 
+/// The terms of a lot as a list, with their heading.
+pub fn terms(lot: &LotView) -> String {
+    let lines: Vec<_> = sentences(lot)
+        .into_iter()
+        .map(|sentence| view! { <li>{sentence}</li> }.erase())
+        .collect();
+    view! {
+        <h2 id="terms-name">"Terms"</h2>
+        <ul>{lines}</ul>
+    }
+    .erase()
+    .to_html()
+}
+
 /// The sentences of a lot's terms.
 #[must_use]
 fn sentences(lot: &LotView) -> Vec<String> {
@@ -75,23 +89,4 @@ fn sentences(lot: &LotView) -> Vec<String> {
 
 fn step(minor: i64, lot: &LotView) -> Money {
     Money::new(minor, lot.currency).unwrap_or(Money::zero(lot.currency))
-}
-
-/// The terms of a lot as a list.
-#[component]
-pub fn TermsInWords(
-    /// The lot.
-    lot: LotView,
-) -> impl IntoView {
-    let lines: Vec<_> = sentences(&lot)
-        .into_iter()
-        .map(|sentence| view! { <li>{sentence}</li> }.erase())
-        .collect();
-    view! {
-        <section class="terms" aria-labelledby="terms-name">
-            <h2 id="terms-name">"Terms"</h2>
-            <ul>{lines}</ul>
-        </section>
-    }
-    .erase()
 }

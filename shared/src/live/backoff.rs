@@ -1,6 +1,6 @@
-//! When to connect again.
+//! When a client connects again.
 
-use shared::live::close_code;
+use super::close_code;
 
 /// The first pause is at most this long, in milliseconds.
 const FIRST_MS: u32 = 200;
@@ -9,9 +9,9 @@ const LONGEST_MS: u32 = 20_000;
 /// A connection that stood this long has earned a fresh start, in milliseconds.
 const STABLE_MS: i64 = 30_000;
 /// A restarting server is left alone for at least this long, in milliseconds.
-const RESTART_LEAST_MS: u32 = 5_000;
-/// And at most for this long.
-const RESTART_MOST_MS: u32 = 30_000;
+const RESTART_LEAST_MS: u32 = 2_000;
+/// And at most for this long: with the time of the restart, everybody is back in half a minute.
+const RESTART_MOST_MS: u32 = 20_000;
 
 /// What a closed socket means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +93,7 @@ mod tests {
         let mut backoff = Backoff::default();
         for random in [0, 1, 12_345, u32::MAX] {
             let pause = backoff.pause_ms(after_close(1012), random);
-            assert!((5_000..=30_000).contains(&pause), "{pause}");
+            assert!((2_000..=20_000).contains(&pause), "{pause}");
         }
         assert_eq!(after_close(4500), After::Stay);
         assert_eq!(after_close(4999), After::Stay);

@@ -1,0 +1,306 @@
+//! A whole node and the social side of its pages: moderation by plain forms, older activity, and a
+//! table that is slow, broken or gone while bids go on.
+#![cfg(feature = "local")]
+
+mod common;
+#[path = "support/faults.rs"]
+mod faults;
+#[path = "support/store.rs"]
+mod store;
+
+use common::web::{Answer, Browser, Served, Socket, request};
+use faults::{Fault, Proxy};
+use server::local::attach_running;
+use shared::LotId;
+use shared::live::{Channel, ClientFrame, ErrorCode, Push, ServerMessage};
+use shared::view::ChatMessage;
+use sqlx::{Connection, PgConnection};
+use std::path::Path;
+use std::time::{Duration, Instant};
+use store::Store;
+
+/// A data folder that PostgreSQL's own user may enter.
+fn folder() -> tempfile::TempDir {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().expect("makes a folder");
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(folder.path(), open).expect("opens it");
+    folder
+}
+
+/// An open English lot, its seller's handle, and its least next bid in minor units.
+async fn lot(data: &Path) -> (LotId, String, i64) {
+    let stores = attach_running(data).await.expect("runs");
+    let mut raw = PgConnection::connect(&stores.database_url)
+        .await
+        .expect("connects");
+    let (id, seller, opening): (uuid::Uuid, String, i64) = sqlx::query_as(
+        "SELECT l.lot_id, p.handle, l.opening_minor FROM lots l
+         JOIN principals p ON p.principal_id = l.seller_id
+         WHERE l.mechanism = 'english' AND l.status = 'open' AND l.high_minor IS NULL
+         ORDER BY l.closes_at_ms DESC LIMIT 1",
+    )
+    .fetch_one(&mut raw)
+    .await
+    .expect("has one");
+    (LotId::from_uuid(id), seller, opening)
+}
+
+async fn say(socket: &mut Socket, lot: LotId, client_id: &str) -> Result<(), ErrorCode> {
+    let (client_id, text) = (client_id.to_owned(), format!("<b>{client_id}</b>"));
+    let frame = ClientFrame::Chat {
+        id: 7,
+        lot,
+        client_id,
+        text,
+    };
+    socket.send(&frame).await;
+    loop {
+        match socket.next().await {
+            ServerMessage::Done { id: 7 } => return Ok(()),
+            ServerMessage::Error {
+                id: Some(7), code, ..
+            } => return Err(code),
+            ServerMessage::Hello { .. }
+            | ServerMessage::Done { .. }
+            | ServerMessage::Subscribed { .. }
+            | ServerMessage::Error { .. }
+            | ServerMessage::History { .. }
+            | ServerMessage::Pong { .. }
+            | ServerMessage::Ping
+            | ServerMessage::Snapshot { .. }
+            | ServerMessage::Push { .. }
+            | ServerMessage::Resync { .. } => {}
+        }
+    }
+}
+
+async fn heard(socket: &mut Socket) -> ChatMessage {
+    loop {
+        if let Push::Chat(message) = socket.push().await {
+            return message;
+        }
+    }
+}
+
+/// Where a form led to.
+fn led_to(answer: &Answer) -> &str {
+    assert_eq!(answer.status, 303, "{answer:?}");
+    &answer.headers["location"]
+}
+
+#[tokio::test]
+async fn a_room_is_moderated_by_plain_forms_and_only_by_who_may() {
+    let folder = folder();
+    let node = Served::start(folder.path(), &["--operators", "kenji"]);
+    let (lot, seller, _) = lot(folder.path()).await;
+    let lena = Browser::step_in(&node.address, "lena").await;
+    let seller_browser = Browser::step_in(&node.address, &seller).await;
+    let kenji = Browser::step_in(&node.address, "kenji").await;
+    let mut socket = lena.socket("lena").await;
+    socket.join(Channel::Chat(lot)).await;
+    assert_eq!(say(&mut socket, lot, "c1").await, Ok(()));
+    let mut late = lena.socket("lena").await;
+    late.join(Channel::Chat(lot)).await;
+    assert_eq!(say(&mut socket, lot, "c2").await, Ok(()));
+    let message = heard(&mut late).await;
+
+    let page = format!("/lots/{lot}/moderation");
+    let seen = seller_browser.get(&page).await;
+    assert_eq!(seen.status, 200);
+    assert!(seen.body.contains("&lt;b>c2&lt;/b>") || seen.body.contains("&lt;b&gt;c2&lt;/b&gt;"));
+    assert!(
+        !seen.body.contains("<b>c2</b>"),
+        "what people wrote is escaped"
+    );
+    let refused = lena.get(&page).await;
+    assert_eq!(refused.status, 403);
+    assert!(!refused.body.contains("/api/moderate"));
+    let nowhere = format!("/lots/{}/moderation", server::ids::lot());
+    assert_eq!(seller_browser.get(&nowhere).await.status, 404);
+
+    let form = |who: &str, more: &str| format!("lot={lot}&acting_as={who}&acting_in=&{more}");
+    let message_id = message.id;
+    let remove = format!("do=remove&message={message_id}");
+    let mute = format!("do=mute&message={message_id}&seconds=600");
+    let there = "/api/moderate";
+    // Who acts comes from the cookie: a handle it does not hold is a guest.
+    for (browser, who, more, problem) in [
+        (&lena, &seller[..], &remove, "sign_in"),
+        (&kenji, "lena", &remove, "sign_in"),
+        (&lena, "lena", &mute, "forbidden"),
+        (
+            &kenji,
+            "kenji",
+            &"do=slow&seconds=301".to_owned(),
+            "invalid_duration",
+        ),
+        (&kenji, "kenji", &"do=slow".to_owned(), "malformed"),
+        (
+            &kenji,
+            "kenji",
+            &"do=slow&seconds=5&x=1".to_owned(),
+            "malformed",
+        ),
+    ] {
+        let answer = browser.post(there, &form(who, more)).await;
+        let place = led_to(&answer);
+        assert!(
+            place.ends_with(&format!("problem={problem}")),
+            "{who} {more}: {place}"
+        );
+    }
+    let foreign = [("Origin", "http://evil.example"), ("Cookie", &kenji.cookie)];
+    let body = form("kenji", &remove);
+    let answer = request(&node.address, "POST", there, &foreign, &body).await;
+    assert_eq!(answer.status, 403);
+
+    let answer = seller_browser.post(there, &form(&seller, &mute)).await;
+    assert_eq!(led_to(&answer), format!("{page}?as={seller}"));
+    assert_eq!(say(&mut socket, lot, "c3").await, Err(ErrorCode::Muted));
+    let answer = kenji.post(there, &form("kenji", &remove)).await;
+    assert_eq!(led_to(&answer), format!("{page}?as=kenji"));
+    let removed = late.push().await;
+    assert_eq!(
+        removed,
+        Push::Removed {
+            message: message_id
+        }
+    );
+    let after = kenji.get(&format!("{page}?as=kenji")).await.body;
+    assert!(!after.contains("c2") && after.contains("c1"));
+    assert!(after.contains("removed a message of Lena"), "the audit");
+    assert!(
+        after.contains("for 10 minutes"),
+        "who is muted, and the audit"
+    );
+}
+
+#[tokio::test]
+async fn older_activity_is_read_page_by_page_and_leads_to_lots() {
+    let folder = folder();
+    let node = Served::start(folder.path(), &[]);
+    let (lot, _, opening) = lot(folder.path()).await;
+    let lena = Browser::step_in(&node.address, "lena").await;
+    let kenji = Browser::step_in(&node.address, "kenji").await;
+    let mut amount = opening;
+    for n in 0..60 {
+        let (who, browser) = if n % 2 == 0 {
+            ("lena", &lena)
+        } else {
+            ("kenji", &kenji)
+        };
+        amount += 10_000;
+        let key = server::ids::key();
+        let major = format!("{}.{:02}", amount / 100, amount % 100);
+        let form =
+            format!("lot={lot}&amount={major}&currency=USD&key={key}&acting_as={who}&acting_in=");
+        let bid = browser.post("/api/bid", &form).await;
+        // A wallet has an end; what was accepted until then is enough.
+        if bid.status != 200 {
+            break;
+        }
+    }
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let older = loop {
+        let page = lena.get("/activity?as=lena").await;
+        assert_eq!(page.status, 200);
+        let older = page.body.split("href=\"/activity?").find_map(|rest| {
+            let address = rest.split('"').next()?;
+            address
+                .contains("before=")
+                .then(|| address.replace("&amp;", "&"))
+        });
+        if let Some(older) = older {
+            assert!(page.body.contains(&format!("/lots/{lot}?as=lena")));
+            break older;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "no older activity: {}",
+            page.body
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    let page = lena.get(&format!("/activity?{older}")).await;
+    assert_eq!(page.status, 200);
+    assert!(page.body.contains("Newest") && page.body.contains("activity-line"));
+    for bad in ["x", "5.evt_1", "-1.evt_00000000000000000000000000000000"] {
+        let page = lena.get(&format!("/activity?before={bad}")).await;
+        assert_eq!(page.status, 200, "{bad}: a place that is none begins anew");
+    }
+    let floor = lena.get("/").await.body;
+    assert!(floor.contains("Top buyers") && floor.contains("Older activity"));
+}
+
+#[tokio::test]
+async fn bids_go_on_while_the_table_is_broken_throttled_or_hangs() {
+    let folder = folder();
+    let store = Store::start();
+    let proxy = Proxy::before(&store.endpoint()).await;
+    let endpoint = proxy.endpoint();
+    let table = ["--dynamodb-table", "t", "--dynamodb-endpoint", &endpoint];
+    let node = Served::start(folder.path(), &table);
+    let (lot, _, opening) = lot(folder.path()).await;
+    let lena = Browser::step_in(&node.address, "lena").await;
+    let mut socket = lena.socket("lena").await;
+    socket.join(Channel::Lot(lot)).await;
+    assert_eq!(say(&mut socket, lot, "c0").await, Ok(()));
+    let mut amount = opening;
+    for (n, fault) in [Fault::Broken, Fault::Throttled, Fault::Hangs]
+        .into_iter()
+        .enumerate()
+    {
+        proxy.set(fault);
+        let client_id = format!("c{}", n + 1);
+        let refused = say(&mut socket, lot, &client_id).await;
+        assert_eq!(refused, Err(ErrorCode::Unavailable), "{fault:?}");
+        amount += 10_000;
+        let key = server::ids::key();
+        let major = format!("{}.{:02}", amount / 100, amount % 100);
+        let form =
+            format!("lot={lot}&amount={major}&currency=USD&key={key}&acting_as=lena&acting_in=");
+        let begun = Instant::now();
+        let bid = lena.post("/api/bid", &form).await;
+        assert_eq!(bid.status, 200, "{fault:?}: {bid:?}");
+        assert!(begun.elapsed() < Duration::from_secs(1), "{fault:?}");
+        // The room hears of it from the node's own commit.
+        loop {
+            if let Push::Event(_) = socket.push().await {
+                break;
+            }
+        }
+        let begun = Instant::now();
+        let room = lena.get(&format!("/lots/{lot}?as=lena")).await;
+        assert_eq!(room.status, 200, "{fault:?}");
+        assert!(room.body.contains("Chat is slow to answer"), "{fault:?}");
+        assert_eq!(lena.get("/").await.status, 200, "{fault:?}");
+        assert_eq!(lena.get("/activity").await.status, 200, "{fault:?}");
+        assert!(begun.elapsed() < Duration::from_secs(6), "{fault:?}");
+        proxy.set(Fault::None);
+        let back = Instant::now();
+        while say(&mut socket, lot, &client_id).await.is_err() {
+            assert!(
+                back.elapsed() < Duration::from_secs(10),
+                "{fault:?}: not back"
+            );
+            // Slower than a socket may write.
+            tokio::time::sleep(Duration::from_millis(1_100)).await;
+        }
+    }
+    let mut late = lena.socket("lena").await;
+    late.join(Channel::Chat(lot)).await;
+    late.send(&ClientFrame::History {
+        id: 9,
+        lot,
+        before: server::ids::message(),
+    })
+    .await;
+    let messages = loop {
+        if let ServerMessage::History { messages, .. } = late.next().await {
+            break messages;
+        }
+    };
+    let ids: Vec<_> = messages.iter().map(|m| m.client_id.as_str()).collect();
+    assert_eq!(ids, ["c0", "c1", "c2", "c3"], "each once, none lost");
+}
