@@ -121,10 +121,10 @@ impl Nodes {
         };
         let firehose = Firehose::connect(config, Arc::new(Clock::new())).await;
         let in_table = firehose
-            .recent_messages(self.lot, 1_000)
+            .messages(self.lot, None, 1_000)
             .await
             .expect("reads");
-        assert_eq!(in_table.len(), said);
+        assert_eq!(in_table.messages.len(), said);
     }
 }
 
