@@ -19,6 +19,7 @@ pub mod live;
 #[cfg(feature = "local")]
 pub mod local;
 pub mod moderation;
+mod plain;
 pub mod proof;
 pub mod router;
 pub mod serve;

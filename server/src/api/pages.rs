@@ -2,17 +2,13 @@
 //! problem's `type`, person or program, reads what it means and what to do.
 
 use super::catalogue::{self, ENTRIES, Entry};
+use crate::plain::page;
 use axum::Router;
 use axum::extract::Path;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 use http::StatusCode;
-use http::header::{self, HeaderValue};
 use std::fmt::Write;
-
-/// No script, no picture, our own style.
-const POLICY: &str = "default-src 'none'; style-src 'self'; font-src 'self'; img-src 'self'; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The error pages.
 pub fn routes() -> Router {
@@ -71,25 +67,4 @@ async fn one(Path(code): Path<String>) -> Response {
          <p><a href=\"/docs/errors\">All errors of the API</a></p>"
     );
     page(StatusCode::OK, title, &body)
-}
-
-/// A document. What it is made of is in this program, so nothing needs to be escaped.
-fn page(status: StatusCode, title: &str, body: &str) -> Response {
-    let html = format!(
-        "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <title>{title} · LotZero</title>\
-         <link rel=\"icon\" href=\"/favicon.svg\"><link rel=\"stylesheet\" href=\"/pkg/lotzero.css\">\
-         </head><body><div class=\"page\"><header class=\"strip\">\
-         <a class=\"mark\" href=\"/\" aria-label=\"LotZero\">\
-         <img src=\"/favicon.svg\" width=\"28\" height=\"28\" alt=\"\">\
-         <span class=\"mark-name\">LotZero</span></a></header>\
-         <main><article class=\"prose\">{body}</article></main></div></body></html>"
-    );
-    let mut response = (status, Html(html)).into_response();
-    let policy = HeaderValue::from_static(POLICY);
-    response
-        .headers_mut()
-        .insert(header::CONTENT_SECURITY_POLICY, policy);
-    response
 }

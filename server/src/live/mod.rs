@@ -21,6 +21,7 @@ mod log;
 mod moderate;
 mod origin;
 mod outlet;
+mod reference;
 mod rooms;
 mod seen;
 mod session;
@@ -44,7 +45,10 @@ pub use upgrade::upgrade;
 use axum::Router;
 use axum::routing::get;
 
-/// The route of the live socket, `/live`.
+/// The routes of the live socket: `/live`, and `/docs/socket`, which tells how to speak to it.
 pub fn routes(live: LiveState) -> Router {
-    Router::new().route("/live", get(upgrade)).with_state(live)
+    Router::new()
+        .route("/live", get(upgrade))
+        .merge(reference::routes())
+        .with_state(live)
 }

@@ -30,7 +30,6 @@ pub const MAX_CROWDS: usize = 4;
 /// Malformed frames that a client may send in a connection's life.
 const MAX_MALFORMED: u32 = 8;
 
-
 /// Snapshots that are read before a subscription is given up: a second is needed only when more
 /// than a whole ring of events came while the first was read.
 const MAX_SNAPSHOTS: u32 = 3;

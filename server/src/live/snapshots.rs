@@ -9,7 +9,6 @@ use super::moderate::unavailable;
 use super::state::LiveState;
 use crate::events::Audience;
 use app::ports::Social;
-use shared::LotId;
 use shared::live::{Channel, ErrorCode, Position, ServerMessage, Snapshot};
 use shared::view::{Person, Terms};
 use std::collections::BTreeMap;
@@ -212,6 +211,7 @@ pub(super) async fn in_time<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shared::LotId;
     use uuid::Uuid;
 
     fn room() -> Audience {

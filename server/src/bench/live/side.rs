@@ -277,7 +277,7 @@ async fn live(
     ledger: &Arc<Ledger>,
     firehose: &Firehose,
 ) -> LiveState {
-    let sessions = BrowserSessions::new(Arc::clone(ledger), false, false);
+    let sessions = BrowserSessions::new(Arc::clone(ledger), false, false, None);
     let parts = LiveParts {
         clock: Arc::clone(clock),
         hub: Arc::clone(hub),
