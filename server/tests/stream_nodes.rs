@@ -66,7 +66,7 @@ impl Room {
             text: self.said.to_string(),
             at: Clock::new().now(),
         };
-        let posted = self.firehose.post_message(self.lot, message).await;
+        let posted = self.firehose.post_message(self.lot, message, None).await;
         posted.expect("posts");
     }
 

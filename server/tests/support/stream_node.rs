@@ -114,7 +114,12 @@ impl StreamNode {
         let heard = self.heard.lock().expect("not poisoned");
         let text = |item: &StreamItem| match item {
             StreamItem::Chat(_, message) => Some(message.text.clone()),
-            StreamItem::Event(_) | StreamItem::CrowdChanged(_) | StreamItem::Lost => None,
+            StreamItem::Event(_)
+            | StreamItem::Removed(..)
+            | StreamItem::Slow(..)
+            | StreamItem::CrowdChanged(_)
+            | StreamItem::TotalsChanged(_)
+            | StreamItem::Lost => None,
         };
         heard.iter().filter_map(text).collect()
     }

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 /// Lines that may wait for a follower: one that is further behind is cut off, and comes back by its
 /// places for what the tail still has.
-const MAX_WAITING_LINES: usize = 1_024;
+const MAX_WAITING_LINES: usize = 4_096;
 
 /// The listener of the items is gone.
 #[derive(Debug)]

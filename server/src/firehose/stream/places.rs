@@ -129,14 +129,15 @@ impl Places {
     /// what lies behind `floors`.
     pub fn have_reached(&self, floors: &Self) -> bool {
         let reached = |(shard, floor): (&String, &Place)| self.of(shard).has_reached(floor);
-        // A shard that only they know is gone. Who was not at its end missed the rest.
-        let gone = self.shards.iter();
-        let mut gone = gone.filter(|(shard, _)| !floors.shards.contains_key(*shard));
-        let knew = self.forgotten.saturating_add(gone.clone().count());
+        // A shard that only they know is a new one, which they were told of by an earlier leader, or
+        // one that is gone: then they must have been at its end.
+        let ended = self.shards.iter().filter(|(shard, place)| {
+            **place == Place::Drained && !floors.shards.contains_key(*shard)
+        });
+        let knew = self.forgotten.saturating_add(ended.count());
         self.stream == floors.stream
             && self.course == floors.course
             && floors.shards.iter().all(reached)
-            && gone.all(|(_, place)| *place == Place::Drained)
             && knew >= floors.forgotten
     }
 }
@@ -184,17 +185,17 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_that_is_gone_matters_only_to_who_was_still_in_it() {
+    fn a_shard_that_is_gone_matters_to_who_was_not_at_its_end() {
         let floors = Places::of_new_course("s".to_owned(), BTreeMap::new());
+        let mut gone = floors.clone();
+        gone.forgotten = 1;
         let mut had = floors.clone();
-        had.shards.insert("old".to_owned(), Place::Drained);
-        assert!(had.have_reached(&floors));
-        let mut without = floors.clone();
-        without.forgotten = 1;
-        assert!(had.have_reached(&without), "it knew the one that is gone");
-        assert!(!floors.have_reached(&without), "it never heard of it");
-        had.shards.insert("old".to_owned(), after(7));
-        assert!(!had.have_reached(&floors));
+        assert!(!had.have_reached(&gone), "it never heard of the shard");
+        had.shards.insert("a".to_owned(), Place::Drained);
+        assert!(had.have_reached(&gone) && had.have_reached(&floors));
+        had.shards.insert("a".to_owned(), after(7));
+        assert!(!had.have_reached(&gone), "something came behind 7");
+        assert!(had.have_reached(&floors), "the shard is new to the leader");
         let other = Places::of_new_course("s".to_owned(), BTreeMap::new());
         assert!(!other.have_reached(&floors), "another course");
     }

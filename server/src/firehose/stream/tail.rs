@@ -9,11 +9,11 @@ use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Items in a tail: at 200 a second, 20 s.
-pub(super) const MAX_ITEMS: usize = 4_096;
+/// Items in a tail: what 2,000 a second are while the lease of a leader that died moves.
+pub(super) const MAX_ITEMS: usize = 16_384;
 
 /// Bytes of the items in a tail, as they are sent.
-pub(super) const MAX_BYTES: usize = 8 * 1024 * 1024;
+pub(super) const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// How long an item stays: four times what a change of leaders may take.
 pub(super) const MAX_AGE: Duration = Duration::from_secs(40);

@@ -81,7 +81,6 @@ struct Pump {
 struct Readers {
     lately: BTreeMap<String, VecDeque<(Instant, String)>>,
     most: usize,
-    reads: u64,
 }
 
 #[derive(Clone)]
@@ -146,12 +145,6 @@ impl DynamoGate {
     #[must_use]
     pub fn most_readers(&self) -> usize {
         lock(&self.shared.readers).most
-    }
-
-    /// Reads of shards so far.
-    #[must_use]
-    pub fn reads(&self) -> u64 {
-        lock(&self.shared.readers).reads
     }
 }
 
@@ -226,7 +219,6 @@ impl Door {
         };
         let now = Instant::now();
         let mut readers = lock(&self.shared.readers);
-        readers.reads += 1;
         let lately = readers.lately.entry(shard).or_default();
         lately.push_back((now, self.name.clone()));
         while (lately.front()).is_some_and(|(at, _)| now.duration_since(*at) > READING) {

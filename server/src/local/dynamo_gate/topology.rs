@@ -170,7 +170,7 @@ impl Topology {
         }
     }
 
-    /// Takes in a record of the one real shard.
+    /// Takes in a record of the one real shard, or one as it would be there.
     pub fn take_in(&mut self, record: Value, now: Instant) {
         let Habits {
             hold, hold_time, ..
@@ -311,11 +311,6 @@ impl Topology {
     pub fn shard_of(&self, iterator: &str) -> Option<String> {
         let (_, number, _) = parse(iterator)?;
         self.shards.get(number).map(|shard| shard.id.clone())
-    }
-
-    /// How many records there are, trimmed ones included.
-    pub fn records_kept(&self) -> usize {
-        self.shards.iter().map(|shard| shard.records.len()).sum()
     }
 
     /// How many shards there were so far.
