@@ -102,18 +102,22 @@ fn LiveRoom(page: RoomPage, viewer: ViewerPage) -> impl IntoView {
             data-tab=drawn(move || tab.get().word())
             data-mechanism=lot.mechanism().word()
         >
+            // house-rule inner-html: the server drew it, and escaped what people wrote
             <section class="lot-head" inner_html=page.head></section>
             <div class="desk-column">
-                <section class="desk" aria-label="Price and bidding">
-                    <PricePanel room price snapshot/>
-                    <Control room price viewer=own wallet command settling/>
-                </section>
-                <PriceChart room price/>
+                <div class="desk-stays">
+                    <section class="desk" aria-label="Price and bidding">
+                        <PricePanel room price snapshot/>
+                        <Control room price viewer=own wallet command settling/>
+                    </section>
+                    <PriceChart room price/>
+                </div>
             </div>
             <Tabs tab/>
             <div class="room-below">
                 <Ladder room viewer=own/>
             </div>
+            // house-rule inner-html: the server drew it, and escaped what people wrote
             <div class="room-about" inner_html=page.about></div>
             <aside class="room-crowd">
                 <Crowd

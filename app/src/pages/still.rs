@@ -46,5 +46,6 @@ pub fn Still(
 fn Shown(page: StillPage) -> impl IntoView {
     let title = page.title;
     head(move || title.clone(), Vec::new);
+    // house-rule inner-html: the server drew it, and escaped what people wrote
     view! { <div class="still" inner_html=page.html></div> }.erase()
 }
