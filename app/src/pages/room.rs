@@ -82,9 +82,10 @@ fn LiveRoom(page: RoomPage, viewer: ViewerPage) -> impl IntoView {
     let snapshot = page.room.server_time;
     let own = viewer.person.as_ref().map(|person| person.id);
     let room = RwSignal::new(page.room);
+    // Not in an effect: the page says it without scripts too.
+    live.chat_is_down.set(page.chat_is_down);
     react(move || {
         live.seen(snapshot);
-        live.chat_is_down.set(page.chat_is_down);
         listen(live, room);
     });
     summaries(live, room);
