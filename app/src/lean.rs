@@ -262,7 +262,8 @@ objects! {
     ViewerPage { person, region, demo, wallet, theme, }
     FloorPage { floor, leaders, }
     RoomPage {
-        room, chat, chat_is_down, moderates, crowd, wallet, terms, key, settle_key, said,
+        room, chat, chat_is_down, moderates, crowd, wallet, head, about, key, settle_key,
+        said,
     }
     StillPage { title, html, }
     WalletPage { page, key, said, }

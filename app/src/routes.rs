@@ -4,7 +4,7 @@ use crate::components::{Announcer, Header, StaleBanner, ToastList};
 use crate::erase::{Erase, drawn};
 use crate::house::House;
 use crate::live::Live;
-use crate::pages::{Floor, NotFound, Room, Still, Wallet};
+use crate::pages::{Floor, NotFound, Rest};
 use leptos::prelude::*;
 use leptos_router::components::{Route, Router, Routes};
 use leptos_router::{SsrMode, path};
@@ -40,11 +40,7 @@ fn Frame() -> impl IntoView {
             <main id="main" tabindex="-1">
                 <Routes fallback=|| view! { <NotFound/> }>
                     <Route path=path!("/") view=Floor ssr=SsrMode::Async/>
-                    <Route path=path!("/lots/:id") view=Room ssr=SsrMode::Async/>
-                    <Route path=path!("/wallet") view=Wallet ssr=SsrMode::Async/>
-                    <Route path=path!("/about") view=Still ssr=SsrMode::Async/>
-                    <Route path=path!("/activity") view=Still ssr=SsrMode::Async/>
-                    <Route path=path!("/lots/:id/moderation") view=Still ssr=SsrMode::Async/>
+                    <Route path=path!("/*rest") view=Rest ssr=SsrMode::Async/>
                 </Routes>
             </main>
             <Footer/>

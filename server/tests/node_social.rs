@@ -233,13 +233,18 @@ async fn older_activity_is_read_page_by_page_and_leads_to_lots() {
     assert!(floor.contains("Top buyers") && floor.contains("Older activity"));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn bids_go_on_while_the_table_is_broken_throttled_or_hangs() {
     let folder = folder();
     let store = Store::start();
     let proxy = Proxy::before(&store.endpoint()).await;
     let endpoint = proxy.endpoint();
-    let table = ["--dynamodb-table", "t", "--dynamodb-endpoint", &endpoint];
+    let table = [
+        "--dynamodb-table",
+        "lotzero-test",
+        "--dynamodb-endpoint",
+        &endpoint,
+    ];
     let node = Served::start(folder.path(), &table);
     let (lot, _, opening) = lot(folder.path()).await;
     let lena = Browser::step_in(&node.address, "lena").await;

@@ -178,8 +178,10 @@ pub struct RoomPage {
     pub crowd: CrowdView,
     /// The viewer's wallet in the lot's currency.
     pub wallet: Option<WalletView>,
-    /// The lot's terms in words, drawn by the server.
-    pub terms: String,
+    /// The lot's picture and name, drawn by the server.
+    pub head: String,
+    /// What the lot is and its terms in words, drawn by the server.
+    pub about: String,
     /// The key of the page's bid or claim.
     pub key: IdempotencyKey,
     /// The key of the page's settlement.

@@ -120,6 +120,7 @@ fn LiveFloor(page: FloorPage, viewer: Option<PrincipalId>) -> impl IntoView {
                 <section
                     class="panel leaders"
                     aria-labelledby="leaders-name"
+                    // house-rule inner-html: the server drew it, and escaped what people wrote
                     inner_html=page.leaders
                 ></section>
             </div>

@@ -9,15 +9,37 @@ mod wallet;
 
 pub use floor::Floor;
 pub use not_found::{Broken, NotFound};
-pub use room::Room;
-pub use still::Still;
-pub use wallet::Wallet;
 
 use crate::actions::{KeptOutcome, Said, sentence_of};
 use crate::components::{Acted, claimed};
+use crate::erase::{Erase, drawn};
 use crate::words;
+use leptos::prelude::*;
+use leptos_router::hooks::use_location;
+use room::Room;
 use shared::PrincipalId;
 use shared::auction::Mechanism;
+use still::Still;
+use wallet::Wallet;
+
+/// Every page but the floor. One route for all of them: each more is compiled into the router in
+/// many ways.
+#[component]
+pub fn Rest() -> impl IntoView {
+    let path = use_location().pathname;
+    drawn(move || {
+        let path = path.get();
+        let path = path.trim_end_matches('/');
+        let lot = path.strip_prefix("/lots/").filter(|lot| !lot.contains('/'));
+        match (path, lot) {
+            // On the way to the floor.
+            ("", _) => view! { <div></div> }.erase(),
+            ("/wallet", _) => view! { <Wallet/> }.erase(),
+            (_, Some(lot)) => view! { <Room lot=lot.to_owned()/> }.erase(),
+            (path, None) => view! { <Still path=path.to_owned()/> }.erase(),
+        }
+    })
+}
 
 /// What a plain form led to, as the page says it.
 fn acted(said: Said, viewer: Option<PrincipalId>, mechanism: Mechanism) -> Option<Acted> {

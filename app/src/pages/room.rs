@@ -2,30 +2,30 @@
 
 use super::{Broken, NotFound, acted};
 use crate::actions::{Page, PageForm, ReadError, RoomPage, ViewerPage};
-use crate::components::{
-    Clock, Command, Control, Crowd, Ladder, PersonName, Price, PriceChart, TickBar,
-};
+use crate::components::{Clock, Command, Control, Crowd, Ladder, Price, PriceChart, TickBar};
 use crate::erase::{Erase, drawn, kept, react};
 use crate::head::head;
 use crate::house::{House, asking, load};
 use crate::live::{Live, News};
 use crate::words;
 use leptos::prelude::*;
-use leptos_router::hooks::{use_params_map, use_query_map};
+use leptos_router::hooks::use_query_map;
 use shared::auction::{Mechanism, Phase};
 use shared::live::{Applied, Channel, Position, Push, Snapshot, apply, apply_units_left};
 use shared::view::{LadderLine, LotView, Reserve, RoomView, Terms};
 use shared::{Money, Timestamp};
 use std::time::Duration;
 
-/// The room of the lot in the address.
+/// The room of a lot.
 #[component]
-pub fn Room() -> impl IntoView {
+pub fn Room(
+    /// The lot's id, as the address has it.
+    lot: String,
+) -> impl IntoView {
     let house = House::expect();
-    let params = use_params_map();
     let query = use_query_map();
     let page = load(Page::Room, move || PageForm {
-        lot: params.with(|params| params.get("id").unwrap_or_default()),
+        lot: lot.clone(),
         ..asking(&house.acting(), query)
     });
     view! {
@@ -81,11 +81,11 @@ fn LiveRoom(page: RoomPage, viewer: ViewerPage) -> impl IntoView {
     let lot = page.room.lot.clone();
     let snapshot = page.room.server_time;
     let own = viewer.person.as_ref().map(|person| person.id);
-    let description = page.room.description.clone();
     let room = RwSignal::new(page.room);
+    // Not in an effect: the page says it without scripts too.
+    live.chat_is_down.set(page.chat_is_down);
     react(move || {
         live.seen(snapshot);
-        live.chat_is_down.set(page.chat_is_down);
         listen(live, room);
     });
     summaries(live, room);
@@ -103,24 +103,23 @@ fn LiveRoom(page: RoomPage, viewer: ViewerPage) -> impl IntoView {
             data-tab=drawn(move || tab.get().word())
             data-mechanism=lot.mechanism().word()
         >
-            <LotHead lot=lot.clone()/>
+            // house-rule inner-html: the server drew it, and escaped what people wrote
+            <section class="lot-head" inner_html=page.head></section>
             <div class="desk-column">
-                <section class="desk" aria-label="Price and bidding">
-                    <PricePanel room price snapshot/>
-                    <Control room price viewer=own wallet command settling/>
-                </section>
-                <PriceChart room price/>
+                <div class="desk-stays">
+                    <section class="desk" aria-label="Price and bidding">
+                        <PricePanel room price snapshot/>
+                        <Control room price viewer=own wallet command settling/>
+                    </section>
+                    <PriceChart room price/>
+                </div>
             </div>
             <Tabs tab/>
             <div class="room-below">
                 <Ladder room viewer=own/>
             </div>
-            <div class="room-about">
-                <p class="description" dir="auto">
-                    {description}
-                </p>
-                <section class="terms" aria-labelledby="terms-name" inner_html=page.terms></section>
-            </div>
+            // house-rule inner-html: the server drew it, and escaped what people wrote
+            <div class="room-about" inner_html=page.about></div>
             <aside class="room-crowd">
                 <Crowd
                     lot=lot.id
@@ -247,31 +246,6 @@ fn say(lot: &LotView, price: Memo<Money>) {
             ]
         },
     );
-}
-
-#[component]
-fn LotHead(lot: LotView) -> impl IntoView {
-    let alt = words::picture(&lot);
-    view! {
-        <section class="lot-head">
-            <img
-                class="lot-picture"
-                src=format!("/art/{}.svg", lot.art)
-                alt=alt
-                width="640"
-                height="480"
-                fetchpriority="high"
-            />
-            <div class="lot-words">
-                <p class="kind">{words::mechanism(lot.mechanism())}</p>
-                <h1 dir="auto">{lot.title}</h1>
-                <p class="seller">
-                    "Sold by " <PersonName person=lot.seller/>
-                </p>
-            </div>
-        </section>
-    }
-    .erase()
 }
 
 #[component]

@@ -7,14 +7,16 @@ use crate::erase::Erase;
 use crate::head::head;
 use crate::house::{House, asking, load};
 use leptos::prelude::*;
-use leptos_router::hooks::{use_location, use_query_map};
+use leptos_router::hooks::use_query_map;
 
-/// The page at the address.
+/// The page at a path.
 #[component]
-pub fn Still() -> impl IntoView {
+pub fn Still(
+    /// The path.
+    path: String,
+) -> impl IntoView {
     let house = House::expect();
     let query = use_query_map();
-    let path = use_location().pathname.get_untracked();
     let page = load(Page::Still, move || PageForm {
         path: path.clone(),
         before: query.with(|query| query.get("before").unwrap_or_default()),
@@ -44,5 +46,6 @@ pub fn Still() -> impl IntoView {
 fn Shown(page: StillPage) -> impl IntoView {
     let title = page.title;
     head(move || title.clone(), Vec::new);
+    // house-rule inner-html: the server drew it, and escaped what people wrote
     view! { <div class="still" inner_html=page.html></div> }.erase()
 }

@@ -4,11 +4,11 @@
 mod about;
 mod activity;
 mod leaders;
+mod lot;
 mod moderation;
-mod terms;
 
 pub use leaders::leaders;
-pub use terms::terms;
+pub use lot::{about_lot, head};
 
 use crate::acting::Acting;
 use crate::actions::desk::Desk;

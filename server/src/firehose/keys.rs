@@ -135,10 +135,12 @@ pub(super) fn lot_of_presence(pk: &str) -> Option<LotId> {
 
 /// The shard of something with a name: any spread will do, as long as it stays.
 pub(super) fn shard_of(key: &str) -> u32 {
-    let sum = key.bytes().fold(0_u32, |sum, byte| {
-        sum.wrapping_mul(31).wrapping_add(u32::from(byte))
+    // FNV-1a, of which the upper bits are spread best.
+    let hash = key.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
-    sum.checked_rem(SHARDS).unwrap_or(0)
+    let shard = (hash >> 32) % u64::from(SHARDS);
+    u32::try_from(shard).unwrap_or(0)
 }
 
 pub(super) fn text(value: impl Into<String>) -> AttributeValue {

@@ -125,10 +125,13 @@ impl Firehose {
         by: &Moderator,
         action: &Moderation,
     ) -> Result<Moderated, FirehoseError> {
+        // Whose message it is, is looked at later.
+        if !action.is_allowed(by.moderates, true) {
+            return Ok(Moderated::Forbidden);
+        }
         self.guarded(async {
             match action {
                 Moderation::Remove { message } => self.remove(lot, *message, by, action).await,
-                _ if !by.moderates => Ok(Moderated::Forbidden),
                 Moderation::Mute { message, seconds } => {
                     self.mute(lot, *message, *seconds, by, action).await
                 }

@@ -190,15 +190,18 @@ mod tests {
     #[test]
     fn who_may_not_speak_hears_until_when() {
         let now = Timestamp(1_000);
-        let said = |what| match silence(7, what, now) {
-            ServerMessage::Error {
+        let said = |what| {
+            let ServerMessage::Error {
                 id: Some(7),
                 code,
                 message,
                 temporary,
                 until,
-            } => (code, message, temporary, until),
-            other => unreachable!("{other:?}"),
+            } = silence(7, what, now)
+            else {
+                unreachable!("it is a refusal");
+            };
+            (code, message, temporary, until)
         };
         let until = Timestamp(2_001);
         let slow = said(Silence::Slow { until });

@@ -110,15 +110,15 @@ async fn read_room(desk: &Desk, form: &PageForm) -> Result<RoomPage, ReadError> 
     let chat = social.chat(lot, form.before.parse().ok());
     let (chat, crowd) = futures::join!(chat, social.crowd(lot));
     let (said, key) = aftermath(desk, person.as_ref(), form).await;
-    let terms = still::terms(&room.lot);
     Ok(RoomPage {
+        head: still::head(&room.lot),
+        about: still::about_lot(&room),
         room,
         chat_is_down: chat.is_err(),
         chat: chat.unwrap_or_default(),
         moderates,
         crowd: crowd.unwrap_or_default(),
         wallet,
-        terms,
         key,
         settle_key: keys.mint(),
         said,

@@ -100,14 +100,7 @@ pub fn Chat(
             {match person {
                 Some(person) => {
                     view! {
-                        <Write
-                            lot
-                            log
-                            person
-                            region
-                            moderates
-                            grew=Callback::new(move |()| grew(true))
-                        />
+                        <Write rights log person region grew=Callback::new(move |()| grew(true))/>
                     }
                         .erase()
                 }
@@ -287,95 +280,92 @@ fn act(lot: LotId, name: &'static str, action: Moderation) -> Plain {
 /// under the same id, so it cannot be there twice.
 type Unsent = Option<(String, String)>;
 
-#[component]
-fn Write(
+/// The box to say something.
+#[derive(Clone, Copy)]
+struct Draft {
     lot: LotId,
-    log: RwSignal<ChatLog>,
-    person: Person,
-    region: Region,
     moderates: bool,
-    grew: Callback<()>,
-) -> impl IntoView {
-    let live = Live::expect();
-    let text = RwSignal::new(String::new());
-    let unsent = RwSignal::new(Unsent::None);
-    let why_not = RwSignal::new(String::new());
-    let slow_until = RwSignal::new(None::<Timestamp>);
-    let is_stale = live.is_stale();
-    let left_s = kept(move || {
-        let (until, now) = slow_until.get().zip(live.clock.get())?;
-        let left_ms = until.since_ms(now);
-        (left_ms > 0).then_some((left_ms + 999) / 1_000)
-    });
-    // It was taken after all.
-    react(move || {
-        let arrived = unsent.with(|unsent| {
-            let id = unsent.as_ref().map(|(_, id)| id);
-            id.is_some_and(|id| log.read().has(id))
-        });
-        if arrived {
-            unsent.set(None);
-            text.set(String::new());
-            why_not.set(String::new());
-        }
-    });
-    let send = move |event: SubmitEvent| {
-        event.prevent_default();
-        let said = text.get_untracked().trim().to_owned();
-        let waits = is_stale.get_untracked() || left_s.get_untracked().is_some();
-        if said.is_empty() || waits {
-            return;
-        }
-        let again = unsent.try_update(Option::take).flatten();
-        let again = again.filter(|(text, _)| *text == said);
-        let client_id = again.map_or_else(browser::fresh_id, |(_, id)| id);
-        log.update(|log| log.send(client_id.clone(), person.clone(), region, said.clone()));
-        text.set(String::new());
-        why_not.set(String::new());
-        grew.run(());
-        let (own, kept) = (client_id.clone(), said.clone());
-        let frame = move |id| ClientFrame::Chat {
-            id,
-            lot,
-            client_id,
-            text: said,
-        };
-        live.ask(frame, move |reply| {
-            let (why, until) = match reply {
-                // The message itself comes over the channel, like everybody's.
-                Reply::Done | Reply::History(..) => {
-                    let slow_ms = i64::from(log.with_untracked(ChatLog::slow_s)) * 1_000;
-                    let now = live.clock.get_untracked().filter(|_| !moderates);
-                    slow_until.set(now.map(|now| now.plus_ms(slow_ms)));
-                    return;
-                }
-                Reply::Refused(code, why, until) => {
-                    if code == ErrorCode::Unavailable {
-                        live.chat_is_down.set(true);
-                        live.resync(Channel::Chat(lot));
-                    }
-                    (why, until.filter(|_| code == ErrorCode::SlowMode))
-                }
-                Reply::Lost => ("Not sent: the connection broke.".to_owned(), None),
-            };
-            slow_until.set(until);
-            if text.with_untracked(String::is_empty) {
-                log.try_update(|log| log.take_back(&own));
-                text.set(kept.clone());
-                unsent.set(Some((kept, own)));
-                why_not.set(why);
-            } else {
-                log.try_update(|log| log.fail(&own, why));
+    log: RwSignal<ChatLog>,
+    text: RwSignal<String>,
+    unsent: RwSignal<Unsent>,
+    why_not: RwSignal<String>,
+    slow_until: RwSignal<Option<Timestamp>>,
+}
+
+impl Draft {
+    /// Seconds until slow mode allows the next message.
+    fn left_s(self, live: Live) -> Memo<Option<i64>> {
+        kept(move || {
+            let (until, now) = self.slow_until.get().zip(live.clock.get())?;
+            let left_ms = until.since_ms(now);
+            (left_ms > 0).then_some((left_ms + 999) / 1_000)
+        })
+    }
+
+    /// Empties the box once what was not taken is in the room after all.
+    fn watch(self) {
+        react(move || {
+            let arrived = self.unsent.with(|unsent| {
+                let id = unsent.as_ref().map(|(_, id)| id);
+                id.is_some_and(|id| self.log.read().has(id))
+            });
+            if arrived {
+                self.clear();
             }
         });
-    };
-    let left = drawn(move || {
-        let (length, most) = (text.read().chars().count(), MAX_CHAT_GRAPHEMES);
-        let slow_s = log.with(ChatLog::slow_s);
-        if let Some(left_s) = left_s.get() {
+    }
+
+    fn clear(self) {
+        self.unsent.set(None);
+        self.text.set(String::new());
+        self.why_not.set(String::new());
+    }
+
+    /// The client id for a text: the one that it had, or a fresh one.
+    fn client_id(self, said: &str) -> String {
+        let again = self.unsent.try_update(Option::take).flatten();
+        let again = again.filter(|(text, _)| text == said);
+        again.map_or_else(browser::fresh_id, |(_, id)| id)
+    }
+
+    /// Takes the answer to a message.
+    fn answered(self, live: Live, said: String, own: String, reply: Reply) {
+        let (why, until) = match reply {
+            // The message itself comes over the channel, like everybody's.
+            Reply::Done | Reply::History(..) => {
+                let slow_ms = i64::from(self.log.with_untracked(ChatLog::slow_s)) * 1_000;
+                let now = live.clock.get_untracked().filter(|_| !self.moderates);
+                self.slow_until.set(now.map(|now| now.plus_ms(slow_ms)));
+                return;
+            }
+            Reply::Refused(code, why, until) => {
+                if code == ErrorCode::Unavailable {
+                    live.chat_is_down.set(true);
+                    live.resync(Channel::Chat(self.lot));
+                }
+                (why, until.filter(|_| code == ErrorCode::SlowMode))
+            }
+            Reply::Lost => ("Not sent: the connection broke.".to_owned(), None),
+        };
+        self.slow_until.set(until);
+        if self.text.with_untracked(String::is_empty) {
+            self.log.try_update(|log| log.take_back(&own));
+            self.text.set(said.clone());
+            self.unsent.set(Some((said, own)));
+            self.why_not.set(why);
+        } else {
+            self.log.try_update(|log| log.fail(&own, why));
+        }
+    }
+
+    /// What stands under the box.
+    fn note(self, left_s: Option<i64>) -> String {
+        let (length, most) = (self.text.read().chars().count(), MAX_CHAT_GRAPHEMES);
+        let slow_s = self.log.with(ChatLog::slow_s);
+        if let Some(left_s) = left_s {
             format!("Slow mode: {left_s} s")
-        } else if !why_not.read().is_empty() {
-            why_not.get()
+        } else if !self.why_not.read().is_empty() {
+            self.why_not.get()
         } else if length > most {
             format!("{} too many", length - most)
         } else if length >= SHOW_LEFT_FROM {
@@ -385,8 +375,59 @@ fn Write(
         } else {
             String::new()
         }
-    });
-    let is_again = move || unsent.read().is_some();
+    }
+}
+
+#[component]
+fn Write(
+    rights: Rights,
+    log: RwSignal<ChatLog>,
+    person: Person,
+    region: Region,
+    grew: Callback<()>,
+) -> impl IntoView {
+    let live = Live::expect();
+    let Rights { lot, moderates, .. } = rights;
+    let draft = Draft {
+        lot,
+        moderates,
+        log,
+        text: RwSignal::default(),
+        unsent: RwSignal::default(),
+        why_not: RwSignal::default(),
+        slow_until: RwSignal::default(),
+    };
+    draft.watch();
+    let left_s = draft.left_s(live);
+    let is_stale = live.is_stale();
+    let waits = kept(move || is_stale.get() || left_s.get().is_some());
+    let send = move |event: SubmitEvent| {
+        event.prevent_default();
+        let said = draft.text.get_untracked().trim().to_owned();
+        if said.is_empty() || waits.get_untracked() {
+            return;
+        }
+        let client_id = draft.client_id(&said);
+        let own = client_id.clone();
+        log.update(|log| log.send(own.clone(), person.clone(), region, said.clone()));
+        draft.clear();
+        grew.run(());
+        let text = said.clone();
+        let frame = move |id| ClientFrame::Chat {
+            id,
+            lot,
+            client_id,
+            text,
+        };
+        live.ask(frame, move |reply| draft.answered(live, said, own, reply));
+    };
+    let name = move || {
+        if draft.unsent.read().is_some() {
+            "Send again"
+        } else {
+            "Send"
+        }
+    };
     view! {
         <form class="chat-write" on:submit=send>
             <label>
@@ -398,20 +439,20 @@ fn Write(
                     dir="auto"
                     data-testid="chat-input"
                     disabled=drawn(move || !live.has_started())
-                    prop:value=drawn(move || text.get())
-                    on:input=move |event| text.set(event_target_value(&event))
+                    prop:value=drawn(move || draft.text.get())
+                    on:input=move |event| draft.text.set(event_target_value(&event))
                 />
             </label>
             <button
                 class="button"
                 data-testid="chat-send"
-                disabled=drawn(move || {
-                    !live.has_started() || is_stale.get() || left_s.get().is_some()
-                })
+                disabled=drawn(move || !live.has_started() || waits.get())
             >
-                {drawn(move || if is_again() { "Send again" } else { "Send" })}
+                {drawn(name)}
             </button>
-            <span class="chat-left" role="status" data-testid="chat-left">{left}</span>
+            <span class="chat-left" role="status" data-testid="chat-left">
+                {drawn(move || draft.note(left_s.get()))}
+            </span>
         </form>
     }
     .erase()

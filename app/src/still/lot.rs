@@ -1,20 +1,49 @@
-//! The terms of a lot in words, before anybody bids.
+//! What does not change about a lot: its head, what it is, its terms in words.
 
+use crate::components::PersonName;
 use crate::erase::Erase;
 use crate::words;
 use leptos::prelude::*;
 use shared::Money;
-use shared::view::{LotView, Reserve, Terms};
+use shared::view::{LotView, Reserve, RoomView, Terms};
 
-/// The terms of a lot as a list, with their heading.
-pub fn terms(lot: &LotView) -> String {
-    let lines: Vec<_> = sentences(lot)
+/// The picture and the name of a lot, and who sells it.
+pub fn head(lot: &LotView) -> String {
+    view! {
+        <img
+            class="lot-picture"
+            src=format!("/art/{}.svg", lot.art)
+            alt=words::picture(lot)
+            width="640"
+            height="480"
+            fetchpriority="high"
+        />
+        <div class="lot-words">
+            <p class="kind">{words::mechanism(lot.mechanism())}</p>
+            <h1 dir="auto">{lot.title.clone()}</h1>
+            <p class="seller">
+                "Sold by " <PersonName person=lot.seller.clone()/>
+            </p>
+        </div>
+    }
+    .erase()
+    .to_html()
+}
+
+/// What a lot is, and its terms as a list.
+pub fn about_lot(room: &RoomView) -> String {
+    let lines: Vec<_> = sentences(&room.lot)
         .into_iter()
         .map(|sentence| view! { <li>{sentence}</li> }.erase())
         .collect();
     view! {
-        <h2 id="terms-name">"Terms"</h2>
-        <ul>{lines}</ul>
+        <p class="description" dir="auto">
+            {room.description.clone()}
+        </p>
+        <section class="terms" aria-labelledby="terms-name">
+            <h2 id="terms-name">"Terms"</h2>
+            <ul>{lines}</ul>
+        </section>
     }
     .erase()
     .to_html()
