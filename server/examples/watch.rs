@@ -213,6 +213,7 @@ impl Watch {
             }
             ServerMessage::Hello { .. }
             | ServerMessage::Done { .. }
+            | ServerMessage::History { .. }
             | ServerMessage::Pong { .. } => {}
         }
         Ok(false)
@@ -267,6 +268,8 @@ fn tell(at: Position, push: Push, say: &mut impl FnMut(String)) -> bool {
             false
         }
         Push::Chat(_)
+        | Push::Removed { .. }
+        | Push::Slow { .. }
         | Push::Crowd(_)
         | Push::Card(_)
         | Push::Activity(_)
