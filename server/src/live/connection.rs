@@ -191,7 +191,14 @@ fn broken(error: &Error, lanes: &Arc<Lanes>) -> End {
         Error::Protocol(_) => {
             lanes.close(PROTOCOL, "the frame breaks the protocol");
         }
-        _ => return End::Gone,
+        Error::AlreadyClosed
+        | Error::Io(_)
+        | Error::Tls(_)
+        | Error::WriteBufferFull(_)
+        | Error::AttackAttempt
+        | Error::Url(_)
+        | Error::Http(_)
+        | Error::HttpFormat(_) => return End::Gone,
     }
     End::Unreadable
 }

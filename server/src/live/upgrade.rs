@@ -123,18 +123,16 @@ fn prepare(stream: &TcpStream) {
 /// Why this is no handshake.
 fn no_handshake(error: &Error) -> Response {
     let mut response = refuse(StatusCode::BAD_REQUEST, format!("No WebSocket: {error}."));
-    match error {
-        Error::Protocol(ProtocolError::MissingSecWebSocketVersionHeader) => {
-            *response.status_mut() = StatusCode::UPGRADE_REQUIRED;
-            let headers = response.headers_mut();
-            headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-        }
-        Error::Protocol(ProtocolError::WrongHttpMethod) => {
-            *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-            let headers = response.headers_mut();
-            headers.insert(ALLOW, HeaderValue::from_static("GET"));
-        }
-        _ => {}
+    let Error::Protocol(error) = error else {
+        return response;
+    };
+    let headers = response.headers_mut();
+    if *error == ProtocolError::MissingSecWebSocketVersionHeader {
+        headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        *response.status_mut() = StatusCode::UPGRADE_REQUIRED;
+    } else if *error == ProtocolError::WrongHttpMethod {
+        headers.insert(ALLOW, HeaderValue::from_static("GET"));
+        *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
     }
     response
 }

@@ -8,6 +8,10 @@ const DIGITS: usize = 20;
 
 /// Nanoseconds since 1970.
 #[must_use]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it times frames between processes of one machine and decides nothing"
+)]
 pub fn now_ns() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(0))

@@ -343,8 +343,14 @@ pub(super) fn snapshots() -> Vec<Example<ServerMessage>> {
 
 /// A push of each kind.
 pub(super) fn pushes() -> Vec<Example<ServerMessage>> {
-    let lot = lot();
-    let (room, chat) = (Channel::Lot(lot), Channel::Chat(lot));
+    let mut all = money_pushes();
+    all.extend(social_pushes());
+    all.extend(wide_pushes());
+    all
+}
+
+fn money_pushes() -> Vec<Example<ServerMessage>> {
+    let room = Channel::Lot(lot());
     vec![
         of(
             push(
@@ -390,6 +396,13 @@ pub(super) fn pushes() -> Vec<Example<ServerMessage>> {
             ),
             "Units of a drop were claimed. Claims have no place: the fewest units left win.",
         ),
+    ]
+}
+
+fn social_pushes() -> Vec<Example<ServerMessage>> {
+    let lot = lot();
+    let chat = Channel::Chat(lot);
+    vec![
         of(
             push(chat, None, Push::Chat(said())),
             "A message. Its id sorts by time.",
@@ -413,6 +426,12 @@ pub(super) fn pushes() -> Vec<Example<ServerMessage>> {
             push(Channel::Crowd(lot), None, Push::Crowd(crowd())),
             "The crowd changed, at most twice a second. The latest wins.",
         ),
+    ]
+}
+
+fn wide_pushes() -> Vec<Example<ServerMessage>> {
+    let lot = lot();
+    vec![
         of(
             push(Channel::Floor, None, Push::Card(card())),
             "A lot on the floor changed or is new. The highest offset wins.",
