@@ -1,8 +1,9 @@
 //! One audience on this node: who listens, and for a lot what has happened.
 
 use super::frame::Frame;
-use super::lanes::{ConnectionId, Lane, Lanes};
+use super::lanes::{ConnectionId, Lanes};
 use super::log::{Accepted, Gap, Log};
+use super::queues::Lane;
 use shared::live::Position;
 use std::collections::BTreeMap;
 use std::sync::Arc;

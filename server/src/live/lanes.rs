@@ -1,15 +1,11 @@
-//! What waits to be written to one socket, in three lanes.
-//!
-//! *Must* arrives, or the socket is closed and its client resumes. *Latest* keeps one frame per
-//! key, the newest. *Droppable* loses its oldest frames, and they are counted. So a slow reader
-//! costs a bounded amount of memory and never holds up anybody else.
+//! One connection as the rest of the house knows it: what waits to be written to it, and whether it
+//! lives.
 
 use super::counters::Counters;
 use super::frame::Frame;
 use super::outlet::{Outlet, Writer};
+use super::queues::{Batch, Lane, Queues, Taken};
 use shared::live::close_code;
-use shared::{Currency, LotId};
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,98 +13,12 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Frames that may wait in the must lane.
-pub const MAX_MUST_FRAMES: usize = 256;
-
-/// Bytes that may wait in the must lane. One frame alone may be larger.
-pub const MAX_MUST_BYTES: usize = 256 * 1024;
-
-/// Frames of resumed histories that may wait: two whole rings. They are shared with the ring, so
-/// each costs 40 bytes here.
-pub const MAX_RESUMED_FRAMES: usize = 1_024;
-
-/// Frames that may wait in the droppable lane.
-pub const MAX_DROPPABLE_FRAMES: usize = 64;
-
-/// Pongs and the echo of a close that may wait; a client is closed for pinging faster long before.
-const MAX_ANSWERS: usize = 128;
-
-/// Room that an empty queue keeps: what a burst took is given back.
-const KEPT_ROOM: usize = 16;
-
 /// How long a socket may take to accept what is left once it is to be closed.
 pub(super) const CLOSE_GRACE: Duration = Duration::from_secs(2);
-
-/// What a frame in the latest lane is about: a newer one replaces it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Key {
-    /// The price of a Dutch lot.
-    Tick(LotId),
-    /// The crowd of a room.
-    Crowd(LotId),
-    /// A lot's card on the floor.
-    Card(LotId),
-    /// A wallet of the socket's person.
-    Wallet(Currency),
-}
-
-/// How a frame travels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lane {
-    /// It arrives, or the socket is closed.
-    Must,
-    /// Only the newest of its key arrives: the highest rank, and of equals the last.
-    Latest(Key, i64),
-    /// It may be lost.
-    Droppable,
-}
 
 /// Names a connection on this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u64);
-
-/// Why the server ends a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Close {
-    /// The close code.
-    pub code: u16,
-    /// The same in words.
-    pub reason: &'static str,
-}
-
-#[derive(Debug)]
-struct Waiting {
-    frame: Frame,
-    resumed: bool,
-}
-
-#[derive(Debug, Default)]
-struct Queues {
-    must: VecDeque<Waiting>,
-    must_frames: usize,
-    must_bytes: usize,
-    resumed_frames: usize,
-    latest: BTreeMap<Key, (i64, Frame)>,
-    droppable: VecDeque<Frame>,
-    /// What the protocol's own machine answers.
-    answers: VecDeque<Frame>,
-    ping: Option<Frame>,
-    close: Option<Close>,
-    /// Whether nothing comes after what waits, not even a close frame.
-    finished: bool,
-}
-
-/// What is to be written next.
-#[derive(Debug, Default)]
-pub(super) struct Batch {
-    pub frames: VecDeque<Frame>,
-    /// How many of them, at the front, nobody queued: answers and the ping.
-    pub uncounted: usize,
-    /// To be written after them, as the last.
-    pub close: Option<Close>,
-    /// Whether nothing comes after that.
-    pub last: bool,
-}
 
 /// The lanes of one connection, and what the rest of the house knows of it.
 #[derive(Debug)]
@@ -161,90 +71,46 @@ impl Lanes {
 
     /// Queues a frame in its lane.
     pub fn send(self: &Arc<Self>, lane: Lane, frame: Frame) {
-        let mut queues = self.queues();
-        if queues.has_ended() {
-            return;
-        }
-        match lane {
-            Lane::Must => {
-                if !queues.push_must(frame) {
-                    self.overflow(&mut queues);
-                }
-            }
-            Lane::Latest(key, rank) => {
-                if !queues.put_latest(key, rank, frame) {
-                    self.counters.frames_replaced.add(1);
-                }
-            }
-            Lane::Droppable => {
-                if queues.droppable.len() == MAX_DROPPABLE_FRAMES {
-                    queues.droppable.pop_front();
-                    self.counters.frames_dropped.add(1);
-                }
-                queues.droppable.push_back(frame);
-            }
-        }
-        drop(queues);
-        self.counters.frames_queued.add(1);
-        self.queue_up();
+        let taken = self.queues().send(lane, frame);
+        self.note(taken, 1);
     }
 
     /// Queues the missed events of a history, which are shared and bounded on their own.
     pub(super) fn send_resumed(self: &Arc<Self>, frames: Vec<Frame>) {
         let count = frames.len();
-        let mut queues = self.queues();
-        if queues.has_ended() || count == 0 {
-            return;
+        if count > 0 {
+            let taken = self.queues().send_resumed(frames);
+            self.note(taken, count);
         }
-        queues.resumed_frames += count;
-        if queues.resumed_frames > MAX_RESUMED_FRAMES {
-            self.overflow(&mut queues);
-        } else {
-            let waiting = |frame| Waiting {
-                frame,
-                resumed: true,
-            };
-            queues.must.extend(frames.into_iter().map(waiting));
-        }
-        drop(queues);
-        self.counters.frames_queued.add(count);
-        self.queue_up();
     }
 
     /// Closes the socket of a reader for whom more waits than can be kept.
     pub(super) fn give_up(self: &Arc<Self>) {
-        let mut queues = self.queues();
-        if !queues.has_ended() {
-            self.overflow(&mut queues);
-        }
-        drop(queues);
-        self.queue_up();
+        let taken = self.queues().overflow();
+        self.note(taken, 0);
     }
 
-    fn overflow(&self, queues: &mut Queues) {
-        *queues = Queues {
-            close: Some(Close {
-                code: close_code::SLOW,
-                reason: "too slow: resume from the last offset",
-            }),
-            ..Queues::default()
-        };
-        self.counters.slow_closed.add(1);
-        self.closing.cancel();
+    fn note(self: &Arc<Self>, taken: Taken, frames: usize) {
+        match taken {
+            Taken::Queued => {}
+            Taken::Replaced => self.counters.frames_replaced.add(1),
+            Taken::Dropped => self.counters.frames_dropped.add(1),
+            Taken::Overflow => {
+                self.counters.slow_closed.add(1);
+                self.closing.cancel();
+            }
+            Taken::Ended => return,
+        }
+        self.counters.frames_queued.add(frames);
+        self.queue_up();
     }
 
     /// Asks the writer to close the socket once the must lane is written. The first reason counts.
     pub fn close(self: &Arc<Self>, code: u16, reason: &'static str) {
-        let mut queues = self.queues();
-        if queues.has_ended() {
-            return;
+        if self.queues().close(code, reason) {
+            self.closing.cancel();
+            self.queue_up();
         }
-        queues.close = Some(Close { code, reason });
-        queues.latest.clear();
-        queues.droppable.clear();
-        drop(queues);
-        self.closing.cancel();
-        self.queue_up();
     }
 
     /// Whether the server wants the connection to end.
@@ -260,18 +126,14 @@ impl Lanes {
 
     /// Queues what the protocol's own machine answers.
     pub(super) fn answer(self: &Arc<Self>, frame: Frame) {
-        let mut queues = self.queues();
-        if queues.has_ended() || queues.answers.len() >= MAX_ANSWERS {
-            return;
+        if self.queues().answer(frame) {
+            self.queue_up();
         }
-        queues.answers.push_back(frame);
-        drop(queues);
-        self.queue_up();
     }
 
     /// Says that nothing comes after what waits: the client closed, and its close is answered.
     pub(super) fn finish(self: &Arc<Self>) {
-        self.queues().finished = true;
+        self.queues().finish();
         self.queue_up();
     }
 
@@ -289,25 +151,7 @@ impl Lanes {
     /// Takes what is to be written next: answers and the ping, then must, then latest, then
     /// droppable, at most so many frames. What was taken can no longer be replaced by newer.
     pub(super) fn take(&self, most: usize) -> Batch {
-        let mut queues = self.queues();
-        let mut frames = std::mem::take(&mut queues.answers);
-        if let Some(ping) = queues.ping.take() {
-            frames.extend([Frame::ping(), ping]);
-        }
-        let uncounted = frames.len();
-        for _ in 0..most {
-            let Some(frame) = queues.pop() else { break };
-            frames.push_back(frame);
-        }
-        queues.give_back();
-        let last = queues.must.is_empty() && queues.has_ended();
-        let close = queues.close.filter(|_| last);
-        Batch {
-            frames,
-            uncounted,
-            close,
-            last,
-        }
+        self.queues().take(most)
     }
 
     /// Whether something waits to be written.
@@ -335,7 +179,7 @@ impl Lanes {
     /// Asks the client whether it lives.
     pub(super) fn ping(self: &Arc<Self>, frame: Frame) {
         self.pinged_ms.store(self.now_ms(), Ordering::Relaxed);
-        self.queues().ping = Some(frame);
+        self.queues().ping(frame);
         self.queue_up();
     }
 
@@ -350,80 +194,13 @@ impl Lanes {
     }
 }
 
-impl Queues {
-    /// Whether nothing more is taken in.
-    const fn has_ended(&self) -> bool {
-        self.close.is_some() || self.finished
-    }
-
-    fn has_more(&self) -> bool {
-        let empty = self.must.is_empty()
-            && self.latest.is_empty()
-            && self.droppable.is_empty()
-            && self.answers.is_empty();
-        !empty || self.ping.is_some() || self.has_ended()
-    }
-
-    /// Gives back the memory of queues that are empty after a burst.
-    fn give_back(&mut self) {
-        if self.must.is_empty() && self.must.capacity() > KEPT_ROOM {
-            self.must = VecDeque::new();
-        }
-        if self.droppable.is_empty() && self.droppable.capacity() > KEPT_ROOM {
-            self.droppable = VecDeque::new();
-        }
-    }
-
-    /// Answers whether there was room.
-    fn push_must(&mut self, frame: Frame) -> bool {
-        let bytes = self.must_bytes + frame.len();
-        let full = self.must_frames >= MAX_MUST_FRAMES || bytes > MAX_MUST_BYTES;
-        if full && self.must_frames > 0 {
-            return false;
-        }
-        self.must_frames += 1;
-        self.must_bytes = bytes;
-        self.must.push_back(Waiting {
-            frame,
-            resumed: false,
-        });
-        true
-    }
-
-    /// Answers whether the key had been free.
-    fn put_latest(&mut self, key: Key, rank: i64, frame: Frame) -> bool {
-        match self.latest.get_mut(&key) {
-            Some(waiting) => {
-                if rank >= waiting.0 {
-                    *waiting = (rank, frame);
-                }
-                false
-            }
-            None => {
-                self.latest.insert(key, (rank, frame));
-                true
-            }
-        }
-    }
-
-    fn pop(&mut self) -> Option<Frame> {
-        if let Some(waiting) = self.must.pop_front() {
-            if waiting.resumed {
-                self.resumed_frames -= 1;
-            } else {
-                self.must_frames -= 1;
-                self.must_bytes -= waiting.frame.len();
-            }
-            return Some(waiting.frame);
-        }
-        let latest = self.latest.pop_first().map(|(_, (_, frame))| frame);
-        latest.or_else(|| self.droppable.pop_front())
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::queues::{
+        Key, MAX_DROPPABLE_FRAMES, MAX_MUST_BYTES, MAX_MUST_FRAMES, MAX_RESUMED_FRAMES,
+    };
     use super::*;
+    use shared::LotId;
     use uuid::Uuid;
 
     fn lanes() -> Arc<Lanes> {

@@ -6,7 +6,8 @@
 //! more leaves the line until it does; it holds up nobody.
 
 use super::frame::Frame;
-use super::lanes::{Batch, Lanes};
+use super::lanes::Lanes;
+use super::queues::Batch;
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -286,7 +287,8 @@ impl Wire {
 
 #[cfg(test)]
 mod tests {
-    use super::super::lanes::{ConnectionId, Lane};
+    use super::super::lanes::ConnectionId;
+    use super::super::queues::Lane;
     use super::*;
     use crate::live::Counters;
     use shared::live::close_code;

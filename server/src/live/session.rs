@@ -4,9 +4,10 @@ mod talk;
 
 use super::channel::Joined;
 use super::frame::{self, Frame};
-use super::lanes::{Lane, Lanes};
+use super::lanes::Lanes;
 use super::limits::{self, Bucket};
 use super::moderate::unavailable;
+use super::queues::Lane;
 use super::snapshots::{Taken, in_time};
 use super::state::LiveState;
 use crate::events::Audience;
