@@ -129,7 +129,7 @@ async fn a_room_is_moderated_by_plain_forms_and_only_by_who_may() {
     let there = "/api/moderate";
     // Who acts comes from the cookie: a handle it does not hold is a guest.
     for (browser, who, more, problem) in [
-        (&lena, &seller[..], &remove, "sign_in"),
+        (&lena, seller.as_str(), &remove, "sign_in"),
         (&kenji, "lena", &remove, "sign_in"),
         (&lena, "lena", &mute, "forbidden"),
         (
