@@ -1,7 +1,7 @@
 //! Small sentences and formats that several components share. The same on server and client.
 
 use shared::auction::Mechanism;
-use shared::view::{Activity, ActivityKind, LadderLine, LotView, Outcome, Person, Terms};
+use shared::view::{Activity, ActivityKind, LadderLine, LotView, Outcome, Person};
 use shared::{Money, PrincipalId, Timestamp};
 
 /// A span of time in words: `30 seconds`, `2 minutes`, `1 minute 30 seconds`.
