@@ -1,7 +1,7 @@
 //! Small sentences and formats that several components share. The same on server and client.
 
 use shared::auction::Mechanism;
-use shared::view::{Activity, ActivityKind, LadderLine, LotView, Outcome, Person, Terms};
+use shared::view::{Activity, ActivityKind, LadderLine, LotView, Outcome, Person};
 use shared::{Money, PrincipalId, Timestamp};
 
 /// A span of time in words: `30 seconds`, `2 minutes`, `1 minute 30 seconds`.
@@ -128,31 +128,6 @@ pub fn activity(line: &Activity) -> String {
 
 fn at(amount: Option<Money>) -> String {
     amount.map(|a| format!(" at {a}")).unwrap_or_default()
-}
-
-/// The bands of least raises in words.
-#[must_use]
-pub fn increments(lot: &LotView) -> Vec<String> {
-    let Terms::English { increments, .. } = &lot.terms else {
-        return Vec::new();
-    };
-    let money = |minor| {
-        Money::new(minor, lot.currency)
-            .unwrap_or(Money::zero(lot.currency))
-            .to_string()
-    };
-    let bands = increments.bands();
-    bands
-        .iter()
-        .map(|band| {
-            let raise = money(band.increment_minor);
-            if band.from_minor == 0 {
-                format!("at least {raise}")
-            } else {
-                format!("from {} at least {raise}", money(band.from_minor))
-            }
-        })
-        .collect()
 }
 
 /// The time of day in UTC.

@@ -250,7 +250,8 @@ async fn thousands_of_reactions_from_two_nodes_sum_exactly_in_a_few_writes() {
         node(before_other.endpoint()).await,
     ];
     let lot = ids::lot();
-    (before_one.requests(), before_other.requests());
+    before_one.requests();
+    before_other.requests();
     let begun = Instant::now();
     let mut all = Vec::new();
     for n in 0..EACH {

@@ -184,6 +184,10 @@ fn crowd() -> CrowdView {
         watchers: 3,
         people: vec![person()],
         reactions: Reaction::ALL.into_iter().zip(1_u64..).collect(),
+        top: vec![BoardLine {
+            who: person(),
+            amount: usd(5),
+        }],
     }
 }
 
@@ -312,7 +316,14 @@ fn what_pages_read() {
             said,
         });
     }
-    reads_back(&FloorPage { floor: floor() });
+    reads_back(&FloorPage {
+        floor: floor(),
+        leaders: "<h2>Top buyers</h2>".into(),
+    });
+    reads_back(&StillPage {
+        title: "Activity".into(),
+        html: "<h1>Activity</h1>".into(),
+    });
     for theme in Theme::ALL {
         reads_back(&ViewerPage {
             person: Some(person()).filter(|_| theme == Theme::Dark),

@@ -63,7 +63,7 @@ fn sentences(lot: &LotView) -> Vec<String> {
                 format!("Bidding opens at {opening}."),
                 format!(
                     "Each bid tops the last one by: {}.",
-                    words::increments(lot).join("; ")
+                    increments(lot).join("; ")
                 ),
                 "The leader's money is held, and free again in the moment of being outbid.".into(),
             ];
@@ -114,6 +114,30 @@ fn sentences(lot: &LotView) -> Vec<String> {
             ]
         }
     }
+}
+
+/// The bands of least raises in words.
+fn increments(lot: &LotView) -> Vec<String> {
+    let Terms::English { increments, .. } = &lot.terms else {
+        return Vec::new();
+    };
+    let money = |minor| {
+        Money::new(minor, lot.currency)
+            .unwrap_or(Money::zero(lot.currency))
+            .to_string()
+    };
+    let bands = increments.bands();
+    bands
+        .iter()
+        .map(|band| {
+            let raise = money(band.increment_minor);
+            if band.from_minor == 0 {
+                format!("at least {raise}")
+            } else {
+                format!("from {} at least {raise}", money(band.from_minor))
+            }
+        })
+        .collect()
 }
 
 fn step(minor: i64, lot: &LotView) -> Money {
