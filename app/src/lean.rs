@@ -16,14 +16,12 @@ use crate::receipts::{BidReceipt, ClaimReceipt, KeptOutcome, SettleReceipt, TopU
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use shared::auction::{Dutch, Extension, Increments, Mechanism, Refusal, Status, english::Band};
-use shared::ledger::{AccountKind, TransferKind};
 use shared::live::{
     Channel, ErrorCode, LotEvent, Position, Push, ServerFrame, ServerMessage, Snapshot,
 };
 use shared::view::{
-    Activity, ActivityKind, BoardLine, ChatMessage, ChatView, CrowdView, FloorView, HoldView,
-    LadderLine, LotView, Notice, Outcome, Person, Reaction, Reserve, RoomView, StatementLine,
-    Terms, WalletPageView, WalletView,
+    Activity, ActivityKind, BoardLine, ChatMessage, ChatView, CrowdView, FloorView, LadderLine,
+    LotView, Notice, Outcome, Person, Reaction, Reserve, RoomView, Terms, WalletView,
 };
 use shared::{
     BidId, Currency, IdempotencyKey, LotId, MessageId, Money, PrincipalId, Region, Timestamp,
@@ -201,14 +199,6 @@ words! {
     ActivityKind {
         Opened = "opened", Bid = "bid", Claimed = "claimed", Sold = "sold", Passed = "passed",
     }
-    AccountKind {
-        Funding = "funding", Available = "available", Held = "held", Payable = "payable",
-        Budget = "budget",
-    }
-    TransferKind {
-        TopUp = "top_up", Hold = "hold", Void = "void", Capture = "capture",
-        Purchase = "purchase", Fund = "fund", Return = "return", Refund = "refund",
-    }
     ErrorCode {
         Malformed = "malformed", NotFound = "not_found", SignIn = "sign_in",
         InvalidText = "invalid_text", RateLimited = "rate_limited",
@@ -248,9 +238,6 @@ objects! {
     FloorView { live, settled, activity, server_time, }
     Activity { id, lot, title, what, who, region, amount, at, }
     WalletView { available, held, spent, funded, version, }
-    HoldView { lot, title, bid, amount, at, }
-    StatementLine { transfer, kind, account, amount, lot, title, at, }
-    WalletPageView { wallet, holds, statement, proceeds, server_time, }
     ChatMessage { id, client_id, who, region, text, at, }
     ChatView { messages, before, slow_s, }
     BoardLine { who, amount, }
@@ -266,7 +253,7 @@ objects! {
         said,
     }
     StillPage { title, html, }
-    WalletPage { page, key, said, }
+    WalletPage { wallet, proceeds, server_time, holds, statement, key, said, }
 }
 
 /// Enums whose variants are told apart by a word in the same object. A variant holds fields, or

@@ -19,6 +19,7 @@ mod stamp;
 mod step;
 mod test;
 mod tools;
+mod unused;
 mod wasm;
 mod workspace;
 

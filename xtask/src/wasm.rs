@@ -2,7 +2,7 @@
 
 use crate::names::Renamed;
 use crate::stamp::{Stamp, read_file};
-use crate::{compress::Effort, step, tools, workspace::Workspace};
+use crate::{compress::Effort, step, tools, unused, workspace::Workspace};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -36,8 +36,12 @@ const WASM_OPTIONS: [&str; 5] = [
 ];
 
 /// Then it shortens the names, which it says on its output. Together with `--converge` it would
-/// say so several times.
-const SHORTEN_NAMES: &str = "--minify-imports-and-exports-and-modules";
+/// say so several times. A last look at what was written and read again still finds something.
+const SHORTEN_NAMES: [&str; 3] = [
+    "-Oz",
+    "--low-memory-unused",
+    "--minify-imports-and-exports-and-modules",
+];
 
 /// What terser does to the glue, an ECMAScript module.
 const GLUE_OPTIONS: [&str; 4] = ["--module", "--compress", "passes=2", "--mangle"];
@@ -135,7 +139,9 @@ pub fn bundle(workspace: &Workspace, profile: Profile) -> Result<PathBuf> {
             lock.as_slice(),
             WASM_FEATURES.concat().as_bytes(),
             WASM_OPTIONS.concat().as_bytes(),
+            SHORTEN_NAMES.concat().as_bytes(),
             GLUE_OPTIONS.concat().as_bytes(),
+            unused::CLASSES.as_bytes(),
         ],
     );
     if stamp.is_current() && folder.join(wasm_file()).is_file() {
@@ -226,6 +232,7 @@ fn adopt_page_name(folder: &Path) -> Result<()> {
 
 fn optimise(workspace: &Workspace, folder: &Path) -> Result<()> {
     let wasm = folder.join(wasm_file());
+    unused::drop_stream_classes(&folder.join(glue_file()), &wasm)?;
     let smaller = folder.join("optimised.wasm");
     let mut shrink = wasm_opt(workspace, &wasm, &smaller)?;
     step::run_quietly(
@@ -233,7 +240,7 @@ fn optimise(workspace: &Workspace, folder: &Path) -> Result<()> {
         shrink.args(WASM_OPTIONS),
     )?;
     let mut shorten = wasm_opt(workspace, &smaller, &wasm)?;
-    let renamed = Renamed::read(&step::capture(shorten.arg(SHORTEN_NAMES))?)?;
+    let renamed = Renamed::read(&step::capture(shorten.args(SHORTEN_NAMES))?)?;
     std::fs::remove_file(&smaller).with_context(|| format!("removing {}", smaller.display()))?;
     let path = folder.join(glue_file());
     let glue = renamed.rewrite(&String::from_utf8(read_file(&path)?)?)?;

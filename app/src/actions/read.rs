@@ -9,8 +9,9 @@ use leptos::prelude::*;
 use leptos::server_fn::codec::{GetUrl, JsonEncoding};
 use leptos::server_fn::error::{FromServerFnError, ServerFnErrorErr};
 use serde::Serialize;
-use shared::view::{ChatView, CrowdView, FloorView, Person, RoomView, WalletPageView, WalletView};
+use shared::view::{ChatView, CrowdView, FloorView, Person, RoomView, WalletView};
 use shared::{IdempotencyKey, Region};
+use shared::{Money, Timestamp};
 use std::fmt;
 use std::str::FromStr;
 
@@ -193,8 +194,16 @@ pub struct RoomPage {
 /// A wallet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct WalletPage {
-    /// Numbers, holds, statement.
-    pub page: WalletPageView,
+    /// The wallet.
+    pub wallet: WalletView,
+    /// What sellers are owed: the owner's proceeds so far.
+    pub proceeds: Money,
+    /// Database time of the snapshot.
+    pub server_time: Timestamp,
+    /// What is held, drawn.
+    pub holds: String,
+    /// The statement, drawn.
+    pub statement: String,
     /// The key of the page's top-up.
     pub key: IdempotencyKey,
     /// What the last plain form led to.
@@ -344,7 +353,7 @@ mod tests {
         let loaded = Loaded(Ok(PageText(r#"{"minor":5,"currency":"USD"}"#.into())));
         let back: Loaded = loaded.to_string().parse().expect("never fails");
         assert_eq!(back, loaded);
-        let money: shared::Money = back.page().expect("money");
+        let money: Money = back.page().expect("money");
         assert_eq!(money.minor(), 5);
         assert_eq!(back.page::<Theme>(), Err(ReadError::Unavailable));
     }

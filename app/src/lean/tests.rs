@@ -311,7 +311,11 @@ fn what_pages_read() {
             said: said.clone(),
         });
         reads_back(&WalletPage {
-            page: wallet_page(),
+            wallet: wallet(),
+            proceeds: usd(1),
+            server_time: Timestamp(2),
+            holds: "<h2>Held</h2>".into(),
+            statement: "<h2>Statement</h2>".into(),
             key: key(),
             said,
         });
@@ -339,40 +343,6 @@ fn what_pages_read() {
         ReadError::Unavailable,
         ReadError::BadRequest,
     ]);
-}
-
-fn wallet_page() -> WalletPageView {
-    use AccountKind as A;
-    use TransferKind as T;
-    let statement = |kind, account, lot: Option<LotId>| StatementLine {
-        transfer: "tfr_1".into(),
-        kind,
-        account,
-        amount: usd(-5),
-        lot,
-        title: lot.map(|_| "Clock".into()),
-        at: Timestamp(1),
-    };
-    let lot = Some(id("lot_", 3));
-    WalletPageView {
-        wallet: wallet(),
-        holds: vec![HoldView {
-            lot: id("lot_", 3),
-            title: "Clock".into(),
-            bid: id("bid_", 1),
-            amount: usd(5),
-            at: Timestamp(1),
-        }],
-        statement: vec![
-            statement(T::TopUp, A::Funding, None),
-            statement(T::Hold, A::Held, lot),
-            statement(T::Void, A::Available, lot),
-            statement(T::Capture, A::Payable, lot),
-            statement(T::Purchase, A::Available, lot),
-        ],
-        proceeds: usd(1),
-        server_time: Timestamp(2),
-    }
 }
 
 #[test]

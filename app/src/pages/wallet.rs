@@ -4,19 +4,16 @@ use super::{Broken, acted};
 use crate::actions::{
     Page, PageForm, ReadError, TopUpForm, TopUpReceipt, WalletPage, read_page, top_up,
 };
-use crate::components::{ActionMessage, ActorFields, Amount, Command, Labelled};
-use crate::erase::{Erase, Row, drawn, kept, only, react, rows};
+use crate::components::{ActionMessage, ActorFields, Command, Labelled};
+use crate::erase::{Erase, drawn, kept, react};
 use crate::head::head;
 use crate::house::{House, asking, load};
 use crate::live::Live;
-use crate::words;
 use leptos::ev::SubmitEvent;
 use leptos::html;
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 use shared::auction::Mechanism;
-use shared::ledger::{AccountKind, TransferKind};
-use shared::view::{HoldView, StatementLine, WalletPageView};
 use shared::{Currency, Money};
 use std::time::Duration;
 
@@ -68,13 +65,14 @@ fn Guest() -> impl IntoView {
 fn LiveWallet(page: WalletPage) -> impl IntoView {
     let live = Live::expect();
     let house = House::expect();
-    let currency = page.page.wallet.available.currency();
-    let snapshot = page.page.server_time;
+    let currency = page.wallet.available.currency();
+    let snapshot = page.server_time;
     let said = page
         .said
+        .clone()
         .and_then(|said| acted(said, None, Mechanism::English));
-    let command = Command::new(page.key, said);
-    let view_of = RwSignal::new(page.page);
+    let command = Command::new(page.key.clone(), said);
+    let view_of = RwSignal::new(WalletPage { said: None, ..page });
     Effect::new(move |_| live.seen(snapshot));
     refresh(live, house, view_of, currency);
     let newest = kept(move || {
@@ -94,16 +92,26 @@ fn LiveWallet(page: WalletPage) -> impl IntoView {
         <div class="wallet">
             <div class="wallet-side">
                 <TopUp currency command/>
-                <Holds page=view_of/>
+                <section
+                    class="panel"
+                    aria-labelledby="holds-name"
+                    // house-rule inner-html: the server drew it, and escaped what people wrote
+                    inner_html=drawn(move || view_of.with(|page| page.holds.clone()))
+                ></section>
             </div>
-            <Statement page=view_of/>
+            <section
+                class="panel statement"
+                aria-labelledby="statement-name"
+                // house-rule inner-html: the server drew it, and escaped what people wrote
+                inner_html=drawn(move || view_of.with(|page| page.statement.clone()))
+            ></section>
         </div>
     }
     .erase()
 }
 
 /// Reads the page again after a push of a newer wallet.
-fn refresh(live: Live, house: House, page: RwSignal<WalletPageView>, currency: Currency) {
+fn refresh(live: Live, house: House, page: RwSignal<WalletPage>, currency: Currency) {
     let version = kept(move || live.wallet_in(currency).map(|wallet| wallet.version));
     react(move || {
         let pushed = version.get();
@@ -123,7 +131,7 @@ fn refresh(live: Live, house: House, page: RwSignal<WalletPageView>, currency: C
                     };
                     let read = read_page(Page::Wallet, form).await.page::<WalletPage>();
                     if let Ok(read) = read {
-                        page.try_set(read.page);
+                        page.try_set(read);
                     }
                 });
             },
@@ -199,135 +207,6 @@ fn TopUp(currency: Currency, command: Command) -> impl IntoView {
             </form>
             <ActionMessage command/>
         </section>
-    }
-    .erase()
-}
-
-#[component]
-fn Holds(page: RwSignal<WalletPageView>) -> impl IntoView {
-    let holds = move || {
-        let row = |hold: &HoldView| {
-            let hold = hold.clone();
-            Row::new(hold.bid, move || view! { <Hold hold/> }.erase())
-        };
-        page.read().holds.iter().map(row).collect()
-    };
-    let is_empty = kept(move || page.with(|page| page.holds.is_empty()));
-    view! {
-        <section class="panel" aria-labelledby="holds-name">
-            <h2 id="holds-name">"Held for your leading bids"</h2>
-            {only(move || is_empty.get(), move || view! { <p class="empty">"Nothing is held."</p> }.erase())}
-            <ul class="holds">
-                {rows(holds)}
-            </ul>
-        </section>
-    }
-    .erase()
-}
-
-#[component]
-fn Hold(hold: HoldView) -> impl IntoView {
-    let house = House::expect();
-    view! {
-        <li data-testid="hold-row">
-            <a href=house.link(&format!("/lots/{}", hold.lot)) dir="auto">
-                {hold.title}
-            </a>
-            <Amount amount=hold.amount/>
-        </li>
-    }
-    .erase()
-}
-
-#[component]
-fn Statement(page: RwSignal<WalletPageView>) -> impl IntoView {
-    let lines = move || {
-        let row = |line: &StatementLine| {
-            let (key, line) = (
-                format!("{}{}", line.transfer, line.account.word()),
-                line.clone(),
-            );
-            Row::new(key, move || view! { <StatementRow line/> }.erase())
-        };
-        page.read().statement.iter().map(row).collect()
-    };
-    let is_empty = kept(move || page.with(|page| page.statement.is_empty()));
-    view! {
-        <section class="panel statement" aria-labelledby="statement-name">
-            <h2 id="statement-name">"Statement"</h2>
-            {only(move || is_empty.get(), move || view! { <p class="empty">"No lines yet. Top up to begin."</p> }.erase())}
-            <div class="scrolls" tabindex="0" role="group" aria-label="Statement lines">
-                <table>
-                    <thead>
-                        <tr>
-                            <th scope="col">"When (UTC)"</th>
-                            <th scope="col">"What"</th>
-                            <th scope="col">"Lot"</th>
-                            <th scope="col">"Account"</th>
-                            <th scope="col" class="number">
-                                "Amount"
-                            </th>
-                        </tr>
-                    </thead>
-                    <tbody>
-                        {rows(lines)}
-                    </tbody>
-                </table>
-            </div>
-        </section>
-    }
-    .erase()
-}
-
-const fn what(kind: TransferKind) -> &'static str {
-    match kind {
-        TransferKind::TopUp => "Top-up",
-        TransferKind::Hold => "Held for a bid",
-        TransferKind::Void => "Freed",
-        TransferKind::Capture => "Paid from hold",
-        TransferKind::Purchase => "Bought",
-        TransferKind::Fund => "To an agent",
-        TransferKind::Return => "From an agent",
-        TransferKind::Refund => "Refund",
-    }
-}
-
-const fn account(kind: AccountKind) -> &'static str {
-    match kind {
-        AccountKind::Funding => "Outside",
-        AccountKind::Available => "Available",
-        AccountKind::Held => "Held",
-        AccountKind::Payable => "Proceeds",
-        AccountKind::Budget => "Mandate",
-    }
-}
-
-#[component]
-fn StatementRow(line: StatementLine) -> impl IntoView {
-    let house = House::expect();
-    let lot = line.lot.map(|lot| {
-        let title = line.title.unwrap_or_else(|| lot.to_string());
-        view! {
-            <a href=house.link(&format!("/lots/{lot}")) dir="auto">
-                {title}
-            </a>
-        }
-        .erase()
-    });
-    let (at, iso) = (words::day_and_clock(line.at), words::iso(line.at));
-    let sign = if line.amount.minor() < 0 { "out" } else { "in" };
-    view! {
-        <tr data-testid="statement-row" data-kind=line.kind.word()>
-            <td>
-                <time datetime=iso>{at}</time>
-            </td>
-            <td>{what(line.kind)}</td>
-            <td>{lot}</td>
-            <td>{account(line.account)}</td>
-            <td class="number" data-sign=sign>
-                <Amount amount=line.amount/>
-            </td>
-        </tr>
     }
     .erase()
 }

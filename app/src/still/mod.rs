@@ -6,9 +6,11 @@ mod activity;
 mod leaders;
 mod lot;
 mod moderation;
+mod wallet;
 
 pub use leaders::leaders;
 pub use lot::{about_lot, head};
+pub use wallet::{holds, statement};
 
 use crate::acting::Acting;
 use crate::actions::desk::Desk;
@@ -44,7 +46,7 @@ fn moderated(path: &str) -> Option<LotId> {
 }
 
 /// Who and where, as the links of the page carry it: see [`crate::house::House::viewer`].
-fn acting_of(viewer: &Viewer, form: &PageForm) -> Acting {
+pub fn acting_of(viewer: &Viewer, form: &PageForm) -> Acting {
     let known = viewer.person.as_ref().map(|person| person.handle.clone());
     let wished = Some(form.acting_as.clone()).filter(|handle| !handle.is_empty());
     Acting {

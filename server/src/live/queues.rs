@@ -118,8 +118,11 @@ impl Queues {
             return Taken::Ended;
         }
         match lane {
-            Lane::Must if !self.push_must(frame) => return self.overflow(),
-            Lane::Must => {}
+            Lane::Must => {
+                if !self.push_must(frame) {
+                    return self.overflow();
+                }
+            }
             Lane::Latest(key, rank) => {
                 if !self.put_latest(key, rank, frame) {
                     return Taken::Replaced;

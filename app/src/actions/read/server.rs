@@ -134,14 +134,24 @@ pub async fn wallet(form: &PageForm) -> Result<WalletPage, ReadError> {
 async fn read_wallet(desk: &Desk, form: &PageForm) -> Result<WalletPage, ReadError> {
     let currency: Currency = form.currency.parse().unwrap_or(Currency::Usd);
     let viewer = desk.viewer(&form.acting_as, &form.acting_in).await;
-    let Some(person) = viewer.map_err(unavailable)?.person else {
+    let viewer = viewer.map_err(unavailable)?;
+    let acting = still::acting_of(&viewer, form);
+    let Some(person) = viewer.person else {
         return Err(ReadError::Guest);
     };
     let ledger = &desk.ports().ledger;
     let page = ledger.wallet_page(person.id, currency).await;
     let page = page.map_err(unavailable)?.ok_or(ReadError::NotFound)?;
     let (said, key) = aftermath(desk, Some(&person), form).await;
-    Ok(WalletPage { page, key, said })
+    Ok(WalletPage {
+        wallet: page.wallet,
+        proceeds: page.proceeds,
+        server_time: page.server_time,
+        holds: still::holds(page.holds, &acting),
+        statement: still::statement(page.statement, &acting),
+        key,
+        said,
+    })
 }
 
 /// What the last plain form led to, and the key for the next one: the same again while its
