@@ -1,4 +1,4 @@
-import type { Page } from "@playwright/test";
+import type { Locator, Page } from "@playwright/test";
 import { Person, expect, open, openLive, test } from "./lotzero.ts";
 
 async function say(page: Page, text: string): Promise<void> {
@@ -99,11 +99,13 @@ test("earlier messages come in above, and what one reads stays where it is", asy
   await log.evaluate((list) => (list.scrollTop = 0));
   const first = lines.first();
   const text = (await first.locator(".chat-text").textContent())!.trim();
-  const before = (await first.boundingBox())!.y;
+  const within = async (line: Locator) =>
+    (await line.boundingBox())!.y - (await log.boundingBox())!.y;
+  const before = await within(first);
   await page.getByTestId("chat-earlier").click();
   await expect.poll(() => lines.count()).toBeGreaterThan(50);
   const same = lines.filter({ has: page.getByText(text, { exact: true }) });
-  await expect.poll(async () => Math.abs((await same.boundingBox())!.y - before)).toBeLessThan(60);
+  await expect.poll(async () => Math.abs((await within(same)) - before)).toBeLessThan(60);
 });
 
 test("the floor shows who spent most, and its activity can be read back", async ({ page, house }) => {

@@ -318,7 +318,7 @@ export class Person {
 
   /** Tops up to what a test may need. */
   async fund(minor = FUNDS_MINOR): Promise<void> {
-    const { available } = (await this.wallet()).page.wallet;
+    const { available } = (await this.wallet()).wallet;
     if (available.minor < minor) {
       const answer = await this.topUp(((minor - available.minor) / 100).toFixed(2));
       expect(answer.status(), await answer.text()).toBe(200);

@@ -22,8 +22,8 @@ async function state(house: House, lot: string, person: Person): Promise<unknown
   return {
     offset: room.lot.offset,
     ladder: room.ladder,
-    wallet: wallet.page.wallet,
-    statement: wallet.page.statement,
+    wallet: wallet.wallet,
+    statement: wallet.statement,
   };
 }
 

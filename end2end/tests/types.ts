@@ -70,11 +70,11 @@ export interface Wallet {
 }
 
 export interface WalletPage {
-  page: {
-    wallet: Wallet;
-    holds: { lot: string; amount: Money }[];
-    statement: { transfer: string; kind: string; account: string; amount: Money; lot: string | null }[];
-  };
+  wallet: Wallet;
+  /** What is held, drawn. */
+  holds: string;
+  /** The statement, drawn. */
+  statement: string;
 }
 
 /** What a command was answered with. */

@@ -19,7 +19,7 @@ test("a top-up comes in and stands in the statement", async ({ page, context }) 
 test("a top-up beyond the bound, or of no amount, is refused in words", async ({ page, context }) => {
   const lena = await Person.stepIn(context.request, "lena", "eu-central-1");
   await openLive(page, lena.at("/wallet"));
-  const before = (await lena.wallet()).page;
+  const before = await lena.wallet();
   const most = 10_000_000 - before.wallet.available.minor;
   for (const [amount, said] of [
     ["1000000", `A demo wallet can take ${dollars(most)} more.`],
@@ -33,7 +33,7 @@ test("a top-up beyond the bound, or of no amount, is refused in words", async ({
     await expect(page.getByTestId("action-message")).toHaveText(said);
     await expect(page.getByTestId("action-message")).toHaveAttribute("data-tone", "bad");
   }
-  const after = (await lena.wallet()).page;
+  const after = await lena.wallet();
   expect(after.wallet).toEqual(before.wallet);
   expect(after.statement).toEqual(before.statement);
 });

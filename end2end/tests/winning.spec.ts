@@ -80,8 +80,10 @@ test("the last bid wins, its hold is paid, and the loser's is free", async ({ co
   const late = await kenji.bid(lot.id, final + 100_00);
   expect(late.status()).toBe(409);
   expect(await late.json()).toMatchObject({ code: "ended" });
-  const { holds, statement } = (await amara.wallet()).page;
-  expect(holds.filter((hold) => hold.lot === lot.id)).toEqual([]);
-  const lines = statement.filter((line) => line.lot === lot.id).map((line) => [line.kind, line.amount.minor]);
-  expect(lines, "the winner's statement says that the lot was paid").toContainEqual(["capture", -final]);
+  const { holds, statement } = await amara.wallet();
+  expect(holds).not.toContain(lot.id);
+  const captures = statement.split("<tr").filter((row) => row.includes(lot.id) && row.includes('data-kind="capture"'));
+  expect(captures, "the winner's statement says that the lot was paid").toContainEqual(
+    expect.stringContaining(`"${-final}"`),
+  );
 });

@@ -99,7 +99,7 @@ struct BenchSideArgs {
     database_url: String,
     #[arg(long)]
     dynamodb: String,
-    #[arg(long, default_value = "lotzero-bench")]
+    #[arg(long)]
     table: String,
     #[arg(long)]
     lot: Option<shared::LotId>,

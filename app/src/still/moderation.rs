@@ -131,7 +131,7 @@ fn tools(forms: &Forms<'_>, view: ModerationView, chat: ChatView) -> Plain {
                 {muted(forms, view.muted)}
             </section>
             <section class="panel" aria-labelledby="messages-name">
-                <h2 id="messages-name">"Messages"</h2>
+                <h2 id="messages-name">"Latest messages"</h2>
                 {messages(forms, chat)}
             </section>
             <section class="panel" aria-labelledby="audit-name">

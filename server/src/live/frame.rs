@@ -44,6 +44,13 @@ impl Frame {
         Self(Bytes::copy_from_slice(bytes))
     }
 
+    /// Whether it is the last frame of its side.
+    pub(super) fn is_close(&self) -> bool {
+        const OPCODE: u8 = 0x0f;
+        const CLOSE: u8 = 0x08;
+        self.0.first().is_some_and(|head| head & OPCODE == CLOSE)
+    }
+
     fn of(frame: WireFrame) -> Self {
         let mut bytes = Vec::with_capacity(frame.len());
         // Writing to memory does not fail.

@@ -296,6 +296,19 @@ mod tests {
     }
 
     #[test]
+    fn nothing_follows_the_echo_of_a_close() {
+        let lanes = lanes();
+        lanes.send(Lane::Must, "bid".into());
+        lanes.answer(Frame::ping());
+        let echo = Frame::close(1000, "");
+        lanes.answer(echo.clone());
+        lanes.send(Lane::Must, "too late".into());
+        let batch = lanes.take(32);
+        assert_eq!(batch.frames, [Frame::ping(), echo]);
+        assert!(batch.last && batch.close.is_none());
+    }
+
+    #[test]
     fn silence_after_a_ping_closes() {
         let lanes = lanes();
         lanes.check_pulse();

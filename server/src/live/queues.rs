@@ -190,9 +190,19 @@ impl Queues {
         self.finished = true;
     }
 
-    /// Queues an answer of the protocol's machine; whether it was taken.
+    /// Queues an answer of the protocol's machine; whether it was taken. After the echo of a close
+    /// nothing may follow.
     pub fn answer(&mut self, frame: Frame) -> bool {
-        let taken = !self.has_ended() && self.answers.len() < MAX_ANSWERS;
+        let is_close = frame.is_close();
+        let taken = !self.has_ended() && (is_close || self.answers.len() < MAX_ANSWERS);
+        if taken && is_close {
+            let answers = std::mem::take(&mut self.answers);
+            *self = Self {
+                answers,
+                finished: true,
+                ..Self::default()
+            };
+        }
         if taken {
             self.answers.push_back(frame);
         }

@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use futures::{SinkExt, StreamExt};
 use http::HeaderMap;
 use server::clock::Clock;
+use server::config::NodeUrl;
 use server::events::{EventBody, HouseEvent};
 use server::firehose::Firehose;
 use server::ids;
@@ -406,10 +407,15 @@ impl House {
             sessions: Arc::new(FakeSessions),
             histories: vec![],
         };
-        let live = LiveState::start(config, parts).await;
+        // The listener first: other nodes follow the stream by this address.
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let routes = live::routes(live.clone());
+        let config = LiveConfig {
+            node_url: NodeUrl::of_listener(address, true),
+            ..config
+        };
+        let live = LiveState::start(config, parts).await;
+        let routes = live::routes(live.clone()).merge(live.stream.routes());
         let server = tokio::spawn(async move {
             let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
             axum::serve(listener, routes).await.expect("serves");

@@ -24,6 +24,7 @@ use super::database::Database;
 use super::machine::Machine;
 use crate::local::attach_temporary_in;
 use anyhow::{Context, ensure};
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::Duration;
 use talk::{Connect, Order, Ready, Side, Talk};
@@ -49,6 +50,8 @@ struct Place<'a> {
     stage: &'a Stage,
     options: &'a Options,
     database: &'a Database,
+    /// Tables so far: each scene has its own, so that no node waits for the lease of one before it.
+    tables: Cell<u32>,
 }
 
 /// A side that is ready, and the crowd in front of it.
@@ -84,6 +87,7 @@ async fn measure(options: &Options, stage: &Stage) -> anyhow::Result<Report> {
         stage,
         options,
         database: &database,
+        tables: Cell::new(0),
     };
     let fanout = fanout::measure(&place).await?;
     let stuck = faults::stuck(&place).await.context("stuck readers")?;
@@ -109,12 +113,18 @@ impl Place<'_> {
         Ok(command)
     }
 
-    /// Our side: a node that hands over so many frames in a write.
+    /// Our side: a node that hands over so many frames in a write. With a lot it is another node on
+    /// the stores of the last one.
     fn ours(&self, frames_per_write: usize, lot: Option<shared::LotId>) -> anyhow::Result<Command> {
         let mut command = self.program()?;
+        if lot.is_none() {
+            self.tables.set(self.tables.get() + 1);
+        }
+        let table = format!("lotzero-bench-{}", self.tables.get());
         command.arg("live-side");
         command.args(["--database-url", &self.database.url]);
         command.args(["--dynamodb", &self.stage.stores.dynamodb_endpoint]);
+        command.args(["--table", &table]);
         command.args(["--frames-per-write", &frames_per_write.to_string()]);
         if let Some(lot) = lot {
             command.args(["--lot", &lot.to_string()]);

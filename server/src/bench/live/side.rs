@@ -9,6 +9,7 @@ use crate::bench::kernel::http;
 use crate::bench::kernel::shop::Shop;
 use crate::bench::load::{Pace, Target, open_loop};
 use crate::clock::Clock;
+use crate::config::NodeUrl;
 use crate::demo;
 use crate::events::{EventBody, HouseEvent};
 use crate::firehose::{Firehose, FirehoseConfig};
@@ -115,15 +116,40 @@ impl Node {
         };
         let firehose = Firehose::connect(config, Arc::clone(&clock)).await;
         firehose.ensure_table().await?;
-        let live = live(options, &clock, &hub, &ledger, &firehose).await;
+        // The listener first: the other node follows the stream by this address.
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let node_url = NodeUrl::of_listener(address, true);
+        let parts = LiveParts {
+            clock,
+            hub: Arc::clone(&hub),
+            ledger: Arc::<Ledger>::clone(&ledger),
+            firehose: firehose.clone(),
+            sessions: Arc::new(BrowserSessions::new(
+                Arc::clone(&ledger),
+                false,
+                false,
+                None,
+            )),
+            histories: vec![Arc::<Ledger>::clone(&ledger)],
+        };
+        let config = LiveConfig {
+            // The crowd comes from one address.
+            max_guest_sockets_per_address: usize::MAX,
+            frames_per_write: options.frames_per_write,
+            node_url,
+            ..LiveConfig::default()
+        };
+        let live = LiveState::start(config, parts).await;
         let log: Arc<dyn EventLog> = Arc::new(firehose);
         let stop = CancellationToken::new();
         tokio::spawn(outbox::relay(Arc::clone(&ledger), log, stop));
         let shop = Arc::new(Shop::open(&options.database_url).await?);
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?;
         let agents = Api::new(Arc::clone(&shop.ledger), Policy::default(), Quotas::OFF);
-        let router = live::routes(live).merge(api::routes(agents));
+        let followers = live.stream.routes();
+        let router = live::routes(live)
+            .merge(followers)
+            .merge(api::routes(agents));
         tokio::spawn(async move {
             let app = router.into_make_service_with_connect_info::<SocketAddr>();
             if let Err(error) = axum::serve(listener, app).await {
@@ -268,31 +294,6 @@ impl Node {
         );
         Ok(json!({ "p50_ms": measured.p50_ms(), "p99_ms": measured.p99_ms() }))
     }
-}
-
-async fn live(
-    options: &Options,
-    clock: &Arc<Clock>,
-    hub: &Arc<Hub>,
-    ledger: &Arc<Ledger>,
-    firehose: &Firehose,
-) -> LiveState {
-    let sessions = BrowserSessions::new(Arc::clone(ledger), false, false, None);
-    let parts = LiveParts {
-        clock: Arc::clone(clock),
-        hub: Arc::clone(hub),
-        ledger: Arc::<Ledger>::clone(ledger),
-        firehose: firehose.clone(),
-        sessions: Arc::new(sessions),
-        histories: vec![Arc::<Ledger>::clone(ledger)],
-    };
-    let config = LiveConfig {
-        // The crowd comes from one address.
-        max_guest_sockets_per_address: usize::MAX,
-        frames_per_write: options.frames_per_write,
-        ..LiveConfig::default()
-    };
-    LiveState::start(config, parts).await
 }
 
 async fn put_up(ledger: &Arc<Ledger>, cast: &demo::Cast) -> anyhow::Result<LotId> {
