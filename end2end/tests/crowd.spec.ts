@@ -110,13 +110,13 @@ test("earlier messages come in above, and what one reads stays where it is", asy
 
 test("the floor shows who spent most, and its activity can be read back", async ({ page, house }) => {
   const lot = await house.drop();
-  const amara = await house.person("amara");
-  expect((await amara.claim(lot.id, 1, lot.terms.price.minor)).status()).toBe(200);
+  const minjun = await house.person("minjun");
+  expect((await minjun.claim(lot.id, 1, lot.terms.price.minor)).status()).toBe(200);
   await open(page, "/");
   await expect(page.getByRole("heading", { name: "Top buyers" })).toBeVisible();
   await page.getByRole("link", { name: "Older activity" }).click();
   await expect(page.getByRole("heading", { name: "Activity" })).toBeVisible();
-  const line = page.getByTestId("activity-line").filter({ hasText: "Amara Okafor" }).first();
+  const line = page.getByTestId("activity-line").filter({ hasText: "Kim Min-jun" }).first();
   await line.getByRole("link").click();
   await expect(page).toHaveURL(/\/lots\/lot_/);
 });

@@ -35,7 +35,7 @@ test("a claim takes the lot for at most the price shown, and everybody sees it",
     await mark(page);
   }
 
-  const before = (await diego.wallet()).page.wallet;
+  const before = (await diego.wallet()).wallet;
   const shown = await minorOf(priceOf(buyer));
   await buyer.getByTestId("claim-submit").click();
   await expect(buyer.getByTestId("outcome")).toHaveAttribute("data-outcome", "won");
@@ -57,7 +57,7 @@ test("a claim takes the lot for at most the price shown, and everybody sees it",
     await expectNoReload(page);
   }
 
-  const after = (await diego.wallet()).page.wallet;
+  const after = (await diego.wallet()).wallet;
   expect(before.available.minor - after.available.minor).toBe(charged);
   expect(after.spent.minor - before.spent.minor).toBe(charged);
   const late = await lena.claim(lot.id, 1, shown);

@@ -23,8 +23,8 @@ test("the last bid wins, its hold is paid, and the loser's is free", async ({ co
     await mark(page);
   }
   const wallets = async () => ({
-    amara: (await amara.wallet()).page.wallet,
-    kenji: (await kenji.wallet()).page.wallet,
+    amara: (await amara.wallet()).wallet,
+    kenji: (await kenji.wallet()).wallet,
   });
   const before = await wallets();
   const next = async () => {
