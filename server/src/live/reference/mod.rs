@@ -196,7 +196,7 @@ fn example(body: &mut String, frame: &impl Serialize, text: &str) {
     let json = serde_json::to_string_pretty(frame).unwrap_or_default();
     let _written = write!(
         body,
-        "<p>{text}</p><pre><code>{}</code></pre>",
+        "<p>{text}</p><pre tabindex=\"0\"><code>{}</code></pre>",
         escaped(&json)
     );
 }
@@ -210,7 +210,7 @@ fn table<const ROWS: usize>(
     let [first, second, third] = heads;
     let _written = write!(
         body,
-        "<h2>{title}</h2><div class=\"scroll\"><table><thead><tr><th>{first}</th><th>{second}</th>\
+        "<h2>{title}</h2><div class=\"scrolls\" tabindex=\"0\"><table><thead><tr><th>{first}</th><th>{second}</th>\
          <th>{third}</th></tr></thead><tbody>"
     );
     for [first, second, third] in rows {
