@@ -21,7 +21,7 @@ use crate::local::{Attached, attach_temporary_in};
 use anyhow::Context;
 use database::Database;
 use machine::Machine;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Connections by which it is measured how much load can be made.
@@ -68,13 +68,20 @@ impl Stage {
 /// # Errors
 /// When the stores, pgbench or a measurement fails; never because a figure is low.
 pub async fn run(options: &Options, say: fn(&str)) -> anyhow::Result<Report> {
-    let stores = attach_temporary_in(&options.within).await?;
-    let stage = Stage {
-        stores,
-        quick: options.quick,
-        say,
-    };
-    let report = measure(options, &stage).await;
+    let measure = async |stage: &Stage| measure(options, stage).await;
+    on_stage(&options.within, options.quick, say, measure).await
+}
+
+/// Measures on stores that are there for this only, and go away with it.
+async fn on_stage<R>(
+    within: &Path,
+    quick: bool,
+    say: fn(&str),
+    measure: impl AsyncFnOnce(&Stage) -> anyhow::Result<R>,
+) -> anyhow::Result<R> {
+    let stores = attach_temporary_in(within).await?;
+    let stage = Stage { stores, quick, say };
+    let report = measure(&stage).await;
     if !stage.stores.close().await {
         say("the stores of the bench do not end");
     }

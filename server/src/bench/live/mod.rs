@@ -19,10 +19,9 @@ pub mod wire;
 
 pub use report::{Report, print};
 
-use super::Stage;
 use super::database::Database;
 use super::machine::Machine;
-use crate::local::attach_temporary_in;
+use super::{Stage, on_stage};
 use anyhow::{Context, ensure};
 use std::cell::Cell;
 use std::path::PathBuf;
@@ -67,17 +66,8 @@ struct Scene {
 /// # Errors
 /// When a process fails or a frame is lost; never because a figure is low.
 pub async fn run(options: &Options, say: fn(&str)) -> anyhow::Result<Report> {
-    let stores = attach_temporary_in(&options.within).await?;
-    let stage = Stage {
-        stores,
-        quick: options.quick,
-        say,
-    };
-    let report = measure(options, &stage).await;
-    if !stage.stores.close().await {
-        say("the stores of the bench do not end");
-    }
-    report
+    let measure = async |stage: &Stage| measure(options, stage).await;
+    on_stage(&options.within, options.quick, say, measure).await
 }
 
 async fn measure(options: &Options, stage: &Stage) -> anyhow::Result<Report> {
