@@ -31,6 +31,17 @@ pub struct Viewer {
     pub sessions: Vec<Person>,
     /// Whether the person who acts is an operator of the house, who moderates every room.
     pub operator: bool,
+    /// The session that the person acts by, `None` for a guest.
+    pub session: Option<SessionKey>,
+}
+
+/// Names one session: a browser that may act as a person. It holds no secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SessionKey {
+    /// SHA-256 of the secret in the browser's cookie.
+    pub secret_hash: [u8; 32],
+    /// Whom it may act as.
+    pub person: PrincipalId,
 }
 
 impl Viewer {
@@ -212,6 +223,17 @@ pub trait Sessions: Send + Sync {
 
     /// Lets this browser act as a person of the demo too.
     async fn step_in(&self, headers: &http::HeaderMap, handle: &str) -> Result<StepIn, Failure>;
+
+    /// Ends this browser's session as somebody, or all of its sessions. What it did before stays
+    /// done. Ending what is not there changes nothing.
+    async fn step_out(
+        &self,
+        headers: &http::HeaderMap,
+        handle: Option<&str>,
+    ) -> Result<(), Failure>;
+
+    /// Those of some sessions that have ended: stepped out of, or expired.
+    async fn ended(&self, sessions: &[SessionKey]) -> Result<Vec<SessionKey>, Failure>;
 }
 
 /// A fresh random key, for a form.

@@ -24,5 +24,6 @@ pub mod proof;
 pub mod router;
 pub mod serve;
 pub mod sessions;
+mod stepping;
 pub mod stores;
 pub mod webhooks;

@@ -3,16 +3,16 @@
 use crate::api::{self, Api};
 use crate::ledger::Ledger;
 use crate::live::{self, LiveState};
-use crate::moderation;
+use crate::{moderation, stepping};
 use anyhow::Context;
-use app::ports::{Ports, StepIn};
+use app::ports::Ports;
 use axum::Router;
-use axum::extract::{Form, Request, State};
+use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::header::{self, HeaderName, HeaderValue};
-use http::{HeaderMap, Method, StatusCode};
+use http::{Method, StatusCode};
 use leptos::config::LeptosOptions;
 use leptos::prelude::{provide_context, use_context};
 use leptos_axum::{LeptosRoutes, ResponseOptions, generate_route_list};
@@ -106,7 +106,8 @@ pub fn router(house: House, address: SocketAddr) -> Router {
     let followers = live.stream.routes();
     let agents = api::routes(house.api.clone());
     Router::new()
-        .route("/api/step-in", post(step_in))
+        .route("/api/step-in", post(stepping::step_in))
+        .route("/api/step-out", post(stepping::step_out))
         .route("/api/moderate", post(moderation::moderate))
         .route("/healthz", get(|| async { "ok" }))
         .route("/readyz", get(ready))
@@ -230,85 +231,5 @@ async fn ready(State(house): State<House>) -> Response {
     match house.ledger.ready().await {
         Ok(()) => format!("ready\nstream: {}\n", house.live.stream.status()).into_response(),
         Err(why) => (StatusCode::SERVICE_UNAVAILABLE, why).into_response(),
-    }
-}
-
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StepInForm {
-    handle: String,
-    region: String,
-    next: String,
-}
-
-async fn step_in(
-    State(house): State<House>,
-    headers: HeaderMap,
-    Form(form): Form<StepInForm>,
-) -> Response {
-    let Ok(region) = form.region.parse::<shared::Region>() else {
-        return (
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "Choose a Region of the list.",
-        )
-            .into_response();
-    };
-    match house.ports.sessions.step_in(&headers, &form.handle).await {
-        Ok(StepIn::Done { cookie }) => {
-            let place = place_after(&form.next, &form.handle, region);
-            let mut response = Redirect::to(&place).into_response();
-            if let Some(Ok(value)) = cookie.map(|text| HeaderValue::from_str(&text)) {
-                response.headers_mut().append(header::SET_COOKIE, value);
-            }
-            response
-        }
-        Ok(StepIn::Unknown) => (StatusCode::NOT_FOUND, "There is no such person.").into_response(),
-        Err(failure) => (StatusCode::SERVICE_UNAVAILABLE, failure.sentence()).into_response(),
-    }
-}
-
-/// The page to go on with: a path of ours, with the new person and Region in place of the old.
-fn place_after(next: &str, handle: &str, region: shared::Region) -> String {
-    // `//host` and `/\host` would lead to another site.
-    let ours = next.starts_with('/')
-        && !next.starts_with("//")
-        && !next.contains('\\')
-        && next.bytes().all(|b| b.is_ascii_graphic());
-    let next = if ours { next } else { "/" };
-    let next = next.split('#').next().unwrap_or("/");
-    let (path, query) = next.split_once('?').unwrap_or((next, ""));
-    let dropped = ["as", "in", "outcome", "problem"];
-    let kept = query.split('&').filter(|pair| {
-        let name = pair.split('=').next().unwrap_or_default();
-        !pair.is_empty() && !dropped.contains(&name)
-    });
-    let acting = [format!("as={handle}"), format!("in={region}")];
-    let pairs: Vec<&str> = kept.chain(acting.iter().map(String::as_str)).collect();
-    format!("{path}?{}", pairs.join("&"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use shared::Region;
-
-    #[test]
-    fn stepping_in_leads_back_to_the_page_and_nowhere_else() {
-        let after = |next| place_after(next, "lena", Region::Tokyo);
-        let acting = "as=lena&in=ap-northeast-1";
-        assert_eq!(after("/wallet"), format!("/wallet?{acting}"));
-        assert_eq!(
-            after("/lots/x?tab=chat&as=kenji"),
-            format!("/lots/x?tab=chat&{acting}")
-        );
-        for foreign in [
-            "//evil.example",
-            "/\\evil.example",
-            "https://evil.example",
-            "",
-            "/a b",
-        ] {
-            assert_eq!(after(foreign), format!("/?{acting}"), "{foreign:?}");
-        }
     }
 }

@@ -3,19 +3,24 @@
 
 use crate::hexadecimal::hexadecimal;
 use crate::ledger::Ledger;
-use app::ports::{Failure, StepIn, Viewer};
+use app::ports::{Failure, SessionKey, StepIn, Viewer};
 use async_trait::async_trait;
 use http::HeaderMap;
 use http::header::COOKIE;
 use sha2::{Digest, Sha256};
-use shared::Region;
 use shared::view::Person;
+use shared::{PrincipalId, Region};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How long a node trusts what it read: the longest that an ended session still acts.
-const CACHE_LIFE: Duration = Duration::from_secs(5);
+/// How long a node trusts what it read. A session that another node ended acts on this one for no
+/// longer, and a socket opened by it is found by the next round of `live/watch.rs`: both together
+/// stay under five seconds.
+const CACHE_LIFE: Duration = Duration::from_secs(2);
+
+/// Sessions that one read asks about.
+const MAX_ASKED: usize = 1_000;
 
 /// Browsers remembered at once; beyond it the cache starts anew.
 const MAX_CACHED: usize = 10_000;
@@ -24,6 +29,9 @@ const MAX_CACHED: usize = 10_000;
 pub const DEFAULT_REGION: Region = Region::Frankfurt;
 
 type Cached = (Instant, Vec<Person>);
+
+/// SHA-256 of a secret.
+type SecretHash = [u8; 32];
 
 /// The browsers' sessions.
 pub struct BrowserSessions {
@@ -34,7 +42,7 @@ pub struct BrowserSessions {
     /// Handles of those who moderate every room.
     operators: BTreeSet<String>,
     /// By the secret's hash: when it was read, and whom it may act as.
-    cache: Mutex<BTreeMap<String, Cached>>,
+    cache: Mutex<BTreeMap<SecretHash, Cached>>,
 }
 
 impl BrowserSessions {
@@ -64,7 +72,7 @@ impl BrowserSessions {
     }
 
     /// The hash of the secret in the request's cookie, if it has a well-formed one.
-    fn secret_hash(&self, headers: &HeaderMap) -> Option<String> {
+    fn secret_hash(&self, headers: &HeaderMap) -> Option<SecretHash> {
         let cookies = headers
             .get_all(COOKIE)
             .into_iter()
@@ -80,24 +88,25 @@ impl BrowserSessions {
         well_formed.then(|| hash(secret))
     }
 
-    async fn people(&self, secret_hash: &str) -> Result<Vec<Person>, Failure> {
+    async fn people(&self, secret_hash: &SecretHash) -> Result<Vec<Person>, Failure> {
         if let Ok(cache) = self.cache.lock()
             && let Some((read, people)) = cache.get(secret_hash)
             && read.elapsed() < CACHE_LIFE
         {
             return Ok(people.clone());
         }
-        let people = self.ledger.people_of_browser(secret_hash).await?;
+        let name = hexadecimal(secret_hash);
+        let people = self.ledger.people_of_browser(&name).await?;
         if let Ok(mut cache) = self.cache.lock() {
             if cache.len() >= MAX_CACHED {
                 cache.clear();
             }
-            cache.insert(secret_hash.to_owned(), (Instant::now(), people.clone()));
+            cache.insert(*secret_hash, (Instant::now(), people.clone()));
         }
         Ok(people)
     }
 
-    fn forget(&self, secret_hash: &str) {
+    fn forget(&self, secret_hash: &SecretHash) {
         if let Ok(mut cache) = self.cache.lock() {
             cache.remove(secret_hash);
         }
@@ -111,9 +120,9 @@ fn fresh_secret() -> String {
     hexadecimal(&rand::random::<[u8; SECRET_HEX / 2]>())
 }
 
-/// What the ledger keeps of a secret.
-fn hash(secret: &str) -> String {
-    hexadecimal(&Sha256::digest(secret))
+/// What the ledger keeps of a secret, in hexadecimal.
+fn hash(secret: &str) -> SecretHash {
+    Sha256::digest(secret).into()
 }
 
 #[async_trait]
@@ -124,8 +133,9 @@ impl app::ports::Sessions for BrowserSessions {
         acting_as: Option<&str>,
         acting_in: Option<&str>,
     ) -> Result<Viewer, Failure> {
-        let sessions = match self.secret_hash(headers) {
-            Some(hash) => self.people(&hash).await?,
+        let secret_hash = self.secret_hash(headers);
+        let sessions = match &secret_hash {
+            Some(hash) => self.people(hash).await?,
             None => Vec::new(),
         };
         let person = match acting_as {
@@ -141,11 +151,17 @@ impl app::ports::Sessions for BrowserSessions {
         let operator = person
             .as_ref()
             .is_some_and(|person| self.operators.contains(&person.handle));
+        let session = secret_hash.zip(person.as_ref());
+        let session = session.map(|(secret_hash, person)| SessionKey {
+            secret_hash,
+            person: person.id,
+        });
         Ok(Viewer {
             person,
             region,
             sessions,
             operator,
+            session,
         })
     }
 
@@ -163,19 +179,18 @@ impl app::ports::Sessions for BrowserSessions {
             return Ok(StepIn::Unknown);
         };
         if let Some(hash) = self.secret_hash(headers) {
-            let known = self.people(&hash).await?;
-            if known.iter().any(|one| one.id == person.id) {
-                return Ok(StepIn::Done { cookie: None });
-            }
+            // Asked anew: what this node remembers may have ended on another.
+            let known = self.ledger.people_of_browser(&hexadecimal(&hash)).await?;
             // A secret that we never gave out (a fixed or a forgotten one) is not adopted.
             if !known.is_empty() {
-                self.ledger.step_in(hash.clone(), person.id).await?;
+                self.ledger.step_in(hexadecimal(&hash), person.id).await?;
                 self.forget(&hash);
                 return Ok(StepIn::Done { cookie: None });
             }
         }
         let secret = fresh_secret();
-        self.ledger.step_in(hash(&secret), person.id).await?;
+        let secret_hash = hexadecimal(&hash(&secret));
+        self.ledger.step_in(secret_hash, person.id).await?;
         let life = crate::ledger::people::SESSION_LIFE_MS / 1000;
         let secure = if self.secure { "; Secure" } else { "" };
         let name = self.cookie_name();
@@ -185,6 +200,40 @@ impl app::ports::Sessions for BrowserSessions {
             cookie: Some(cookie),
         })
     }
+
+    async fn step_out(&self, headers: &HeaderMap, handle: Option<&str>) -> Result<(), Failure> {
+        let Some(hash) = self.secret_hash(headers) else {
+            return Ok(());
+        };
+        let person = if let Some(handle) = handle {
+            let known = self.ledger.people_of_browser(&hexadecimal(&hash)).await?;
+            let Some(person) = known.into_iter().find(|one| one.handle == handle) else {
+                return Ok(());
+            };
+            Some(person.id)
+        } else {
+            None
+        };
+        self.ledger.step_out(hexadecimal(&hash), person).await?;
+        self.forget(&hash);
+        Ok(())
+    }
+
+    async fn ended(&self, sessions: &[SessionKey]) -> Result<Vec<SessionKey>, Failure> {
+        let mut ended = Vec::new();
+        for part in sessions.chunks(MAX_ASKED) {
+            let asked: Vec<_> = part.iter().map(named).collect();
+            let holding = self.ledger.sessions_holding(asked).await?;
+            let holding: BTreeSet<_> = holding.into_iter().collect();
+            ended.extend(part.iter().filter(|one| !holding.contains(&named(one))));
+        }
+        Ok(ended)
+    }
+}
+
+/// A session as the ledger names it.
+fn named(session: &SessionKey) -> (String, PrincipalId) {
+    (hexadecimal(&session.secret_hash), session.person)
 }
 
 /// Keys for forms.

@@ -5,7 +5,7 @@
 mod common;
 
 use common::Node;
-use common::web::{Answer, Browser, Served, request};
+use common::web::{Answer, Browser, Served, folder, request};
 use server::ledger::lots::NewLot;
 use server::local::attach_running;
 use shared::auction::Mechanism;
@@ -355,13 +355,4 @@ async fn a_node_starts_stops_and_starts_again() {
         times[0], times[1]
     );
     assert!(times[0] < Duration::from_secs(30) && times[1] < Duration::from_secs(15));
-}
-
-/// A data folder that PostgreSQL's own user may enter.
-fn folder() -> tempfile::TempDir {
-    use std::os::unix::fs::PermissionsExt;
-    let folder = tempfile::tempdir().expect("makes a folder");
-    let open = std::fs::Permissions::from_mode(0o755);
-    std::fs::set_permissions(folder.path(), open).expect("opens it");
-    folder
 }

@@ -8,7 +8,7 @@
 
 mod common;
 
-use common::web::{Browser, Served, Socket};
+use common::web::{Browser, Served, Socket, folder};
 use server::local::attach_running;
 use shared::live::{Channel, LotEvent, Push};
 use sqlx::{Connection, PgConnection};
@@ -58,8 +58,7 @@ fn report(way: &str, mut times: Vec<Duration>) -> Duration {
 
 #[tokio::test]
 async fn a_bid_on_one_node_is_seen_on_both() {
-    let folder = tempfile::tempdir().expect("makes a folder");
-    open(folder.path());
+    let folder = folder();
     let (here, there) = (
         Served::start(folder.path(), &[]),
         Served::start(folder.path(), &[]),
@@ -101,8 +100,7 @@ async fn a_bid_on_one_node_is_seen_on_both() {
 
 #[tokio::test]
 async fn killing_a_node_leaves_the_stores_and_the_other_node() {
-    let folder = tempfile::tempdir().expect("makes a folder");
-    open(folder.path());
+    let folder = folder();
     let mut first = Served::start(folder.path(), &[]);
     let second = Served::start(folder.path(), &[]);
     let lena = Browser::step_in(&first.address, "lena").await;
@@ -132,11 +130,4 @@ async fn killing_a_node_leaves_the_stores_and_the_other_node() {
         .await;
     assert_eq!(next.status, 200, "{next:?}");
     assert_eq!(bid_seen(&mut socket).await, (opening + 500) * 100);
-}
-
-/// PostgreSQL's own user must be able to enter.
-fn open(folder: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = std::fs::Permissions::from_mode(0o755);
-    std::fs::set_permissions(folder, mode).expect("opens it");
 }

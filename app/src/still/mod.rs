@@ -6,6 +6,7 @@ mod activity;
 mod leaders;
 mod lot;
 mod moderation;
+mod sessions;
 mod wallet;
 
 pub use leaders::leaders;
@@ -26,6 +27,7 @@ pub async fn page(desk: &Desk, form: &PageForm) -> Result<StillPage, ReadError> 
     let acting = acting_of(&viewer, form);
     let (title, html) = match form.path.as_str() {
         "/about" => ("How it works".to_owned(), about::about(&acting)),
+        "/sessions" => ("Sessions".to_owned(), sessions::sessions(&viewer, &acting)),
         "/activity" => (
             "Activity".to_owned(),
             activity::activity(desk.ports(), form, &acting).await,

@@ -264,6 +264,37 @@ impl Ledger {
             .map(|_done| ())
     }
 
+    /// Ends a browser's session as a person, or as everybody.
+    ///
+    /// # Errors
+    /// When the ledger cannot answer.
+    pub async fn step_out(
+        &self,
+        secret_hash: String,
+        person: Option<PrincipalId>,
+    ) -> Result<(), Failure> {
+        self.runner
+            .run(people::StepOut {
+                secret_hash,
+                person,
+            })
+            .await
+            .map(|_done| ())
+    }
+
+    /// Those of some browser sessions, by the secret's hash and the person, that still hold.
+    ///
+    /// # Errors
+    /// When the ledger cannot answer.
+    pub async fn sessions_holding(
+        &self,
+        sessions: Vec<(String, PrincipalId)>,
+    ) -> Result<Vec<(String, PrincipalId)>, Failure> {
+        self.runner
+            .read(move |tx| Box::pin(people::holding(tx, sessions.clone())))
+            .await
+    }
+
     /// Runs every audit in one snapshot.
     ///
     /// # Errors

@@ -99,6 +99,59 @@ impl Command for StepIn {
     }
 }
 
+/// Ends a browser's session as a person, or as everybody.
+pub struct StepOut {
+    /// Hash of the cookie's secret, in hexadecimal.
+    pub secret_hash: String,
+    /// As whom; `None` for everybody.
+    pub person: Option<PrincipalId>,
+}
+
+#[async_trait]
+impl Command for StepOut {
+    type Answer = ();
+    const NAME: &'static str = "step_out";
+
+    async fn attempt(&self, tx: &mut Tx) -> Result<(), TxError> {
+        let query = sqlx::query(
+            "DELETE FROM browser_sessions
+             WHERE secret_hash = $1 AND ($2::uuid IS NULL OR principal_id = $2)",
+        )
+        .bind(self.secret_hash.clone())
+        .bind(self.person.map(PrincipalId::uuid));
+        tx.execute(query).await.map(|_written| ())
+    }
+}
+
+/// Those of some sessions, by the secret's hash and the person, that still hold.
+///
+/// # Errors
+/// What the database says.
+pub async fn holding(
+    tx: &mut Tx,
+    sessions: Vec<(String, PrincipalId)>,
+) -> Result<Vec<(String, PrincipalId)>, TxError> {
+    let (secret_hashes, people): (Vec<_>, Vec<_>) = sessions
+        .into_iter()
+        .map(|(secret_hash, person)| (secret_hash, person.uuid()))
+        .unzip();
+    let query = sqlx::query_as(concat!(
+        "SELECT s.secret_hash, s.principal_id
+         FROM unnest($1::text[], $2::uuid[]) AS d(secret_hash, principal_id)
+         JOIN browser_sessions s
+           ON s.secret_hash = d.secret_hash AND s.principal_id = d.principal_id
+         WHERE s.expires_at_ms > ",
+        now_ms!()
+    ))
+    .bind(secret_hashes)
+    .bind(people);
+    let rows: Vec<(String, Uuid)> = tx.fetch_all(query).await?;
+    let rows = rows.into_iter();
+    Ok(rows
+        .map(|(secret_hash, person)| (secret_hash, PrincipalId::from_uuid(person)))
+        .collect())
+}
+
 /// The people a browser may act as, in the order it stepped in.
 ///
 /// # Errors

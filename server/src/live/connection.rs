@@ -82,6 +82,7 @@ pub(super) async fn serve(
 ) {
     let stream = Arc::new(stream);
     let lanes = live.hub.connect(Arc::clone(&stream), live.frames_per_write);
+    let watched = viewer.session.map(|key| live.watch.add(key, &lanes));
     let mut session = Session::new(live, Arc::clone(&lanes), viewer);
     let end = tokio::select! {
         end = read(&stream, early, &mut session, &lanes) => end,
@@ -89,6 +90,7 @@ pub(super) async fn serve(
     };
     // Nobody else should count this connection while it lingers.
     drop(session);
+    drop(watched);
     drop(seat);
     let written = match end {
         End::Gone => false,
@@ -99,7 +101,7 @@ pub(super) async fn serve(
         }
         End::Closing | End::Unreadable => lanes.drained().await,
     };
-    lanes.outlet.detach();
+    lanes.outlet.detach(lanes.id);
     match end {
         // Boxed: only who leaves needs the room.
         End::Closing if written => Box::pin(linger(&stream)).await,

@@ -48,6 +48,10 @@ pub struct Counters {
     pub slow_closed: Count,
     /// Sockets closed because nothing was heard from them.
     pub silent_closed: Count,
+    /// Sockets closed because their session ended.
+    pub session_closed: Count,
+    /// Rounds in which it could not be read which sessions have ended.
+    pub sessions_unread: Count,
     /// Deliveries that were there already.
     pub repeats: Count,
     /// Gaps in a lot's history that a read filled.

@@ -31,6 +31,7 @@ mod state;
 mod stock;
 mod ticks;
 mod upgrade;
+mod watch;
 mod wheel;
 
 pub use counters::{Count, Counters};

@@ -7,6 +7,7 @@ use super::rooms::{self, Rooms};
 use super::snapshots::Snapshots;
 use super::stock::Stock;
 use super::ticks::Ticks;
+use super::watch::Watch;
 use crate::clock::Clock;
 use crate::config::{NodeUrl, PublicUrl};
 use crate::firehose::{Firehose, Stream, StreamConfig, StreamItem};
@@ -31,8 +32,11 @@ const SWEEP: Duration = Duration::from_secs(30);
 /// How long the stream may take to open before sockets are served without it.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long sockets and tasks may take to end.
-const END_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long closed sockets may take to end: what is left is written, and the client answers.
+const SOCKETS_END: Duration = Duration::from_secs(4);
+
+/// How long tasks may take to end.
+const TASKS_END: Duration = Duration::from_secs(3);
 
 /// Lots that are known to exist: 40 bytes each.
 const MAX_KNOWN_LOTS: usize = 65_536;
@@ -110,12 +114,14 @@ pub struct Inner {
     /// Whose pages may open a socket or send a form.
     pub origins: Origins,
     pub(super) seats: Seats,
+    pub(super) watch: Arc<Watch>,
     pub(super) known_lots: KnownLots,
     pub(super) snapshots: Snapshots,
     pub(super) frames_per_write: usize,
     pub(super) currency: Currency,
     /// The table's stream, as this node takes part in it.
     pub stream: Stream,
+    pub(super) sockets: TaskTracker,
     pub(super) tasks: TaskTracker,
     pub(super) cancel: CancellationToken,
 }
@@ -160,11 +166,13 @@ impl LiveState {
             ticks: Arc::new(ticks),
             origins: Origins::new(config.public_url.as_ref()),
             seats: Seats::new(&config),
+            watch: Arc::default(),
             known_lots: KnownLots::default(),
             snapshots: Snapshots::default(),
             frames_per_write: config.frames_per_write,
             currency: config.currency,
             stream,
+            sockets: TaskTracker::new(),
             tasks: TaskTracker::new(),
             cancel: CancellationToken::new(),
         }));
@@ -216,6 +224,9 @@ impl LiveState {
         self.run(async move { stock.run().await });
         let (hub, clock) = (Arc::clone(&self.hub), Arc::clone(&self.clock));
         self.run(async move { hub.turn_wheel(&clock, ping_every).await });
+        let (watch, sessions) = (Arc::clone(&self.watch), Arc::clone(&self.sessions));
+        let counters = Arc::clone(&self.hub.counters);
+        self.run(async move { watch.run(&*sessions, &counters).await });
         let hub = Arc::clone(&self.hub);
         self.run(async move {
             let mut rounds = tokio::time::interval(SWEEP);
@@ -233,6 +244,11 @@ impl LiveState {
         });
     }
 
+    /// Closes the sockets of sessions that have just ended, without waiting for the next round.
+    pub fn sessions_ended(&self) {
+        self.watch.hurry();
+    }
+
     /// Closes every socket, spread over two seconds, takes everybody out of their rooms and ends
     /// every task.
     pub async fn shutdown(&self) {
@@ -240,14 +256,21 @@ impl LiveState {
         // Another node leads while this one's sockets are closed one after another.
         self.stream.resign();
         self.hub.drain().await;
+        // Whoever was closed last is still to hear it, and the loops that write are tasks too.
+        self.sockets.close();
+        let ended = tokio::time::timeout(SOCKETS_END, self.sockets.wait()).await;
+        if ended.is_err() {
+            tracing::warn!(
+                left = self.sockets.len(),
+                "some sockets did not end in time"
+            );
+        }
         self.cancel.cancel();
         self.rooms.farewell().await;
         self.tasks.close();
-        if tokio::time::timeout(END_TIMEOUT, self.tasks.wait())
-            .await
-            .is_err()
-        {
-            tracing::warn!("some sockets did not end in time");
+        let ended = tokio::time::timeout(TASKS_END, self.tasks.wait()).await;
+        if ended.is_err() {
+            tracing::warn!(left = self.tasks.len(), "some tasks did not end in time");
         }
     }
 }

@@ -78,7 +78,7 @@ async fn admit(live: LiveState, mut request: Request) -> Result<Response, Respon
         return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, text));
     };
     let upgraded = hyper::upgrade::on(&mut request);
-    let task = live.tasks.token();
+    let task = live.sockets.token();
     tokio::spawn(async move {
         let Ok(upgraded) = upgraded.await else { return };
         // Frames are written by the house's own loops, so it has to be the bare connection.

@@ -26,6 +26,16 @@ impl Drop for Served {
     }
 }
 
+/// A fresh data folder. Others may enter it: the stores run as another user when the tests are
+/// root's.
+pub fn folder() -> tempfile::TempDir {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().expect("makes a folder");
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(folder.path(), open).expect("opens it");
+    folder
+}
+
 /// A folder that looks like the built pages, so that these tests need no wasm.
 pub fn site(folder: &Path) -> PathBuf {
     let site = folder.join("site");
@@ -247,6 +257,16 @@ impl Socket {
             if let Message::Text(text) = self.0.next().await?.ok()? {
                 let frame = serde_json::from_str::<ServerFrame>(&text);
                 return Some(frame.expect("reads").message);
+            }
+        }
+    }
+
+    /// Reads up to the server's close; answers its code.
+    pub async fn closes(&mut self) -> u16 {
+        loop {
+            let message = self.0.next().await.expect("a close, not an end");
+            if let Message::Close(close) = message.expect("no error") {
+                return close.expect("a code").code.into();
             }
         }
     }

@@ -9,7 +9,7 @@
 
 use super::store::Store;
 use app::ports::{
-    Actor, BidReceipt, ClaimReceipt, Decided, Failure, KeptOutcome, Ledger, Sessions,
+    Actor, BidReceipt, ClaimReceipt, Decided, Failure, KeptOutcome, Ledger, SessionKey, Sessions,
     SettleReceipt, StepIn, TopUpReceipt, Viewer,
 };
 use async_trait::async_trait;
@@ -329,6 +329,7 @@ impl Sessions for FakeSessions {
             person,
             region: region.unwrap_or(Region::Tokyo),
             sessions,
+            session: None,
         })
     }
 
@@ -338,6 +339,14 @@ impl Sessions for FakeSessions {
 
     async fn step_in(&self, _: &HeaderMap, _: &str) -> Result<StepIn, Failure> {
         Ok(StepIn::Unknown)
+    }
+
+    async fn step_out(&self, _: &HeaderMap, _: Option<&str>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn ended(&self, _: &[SessionKey]) -> Result<Vec<SessionKey>, Failure> {
+        Ok(vec![])
     }
 }
 

@@ -24,11 +24,11 @@ pub const MAX_FRAME_BYTES: usize = 64 * 1024;
 pub mod close_code {
     /// The server restarts: wait a random 2 to 20 seconds.
     pub const RESTART: u16 = 1012;
-    /// The reader is too slow, or the server too busy: resume from the last offset.
+    /// The reader is too slow or takes nothing: resume from the last offset.
     pub const SLOW: u16 = 1013;
     /// Binary frames are not spoken here.
     pub const UNSUPPORTED: u16 = 1003;
-    /// Too many malformed frames or a flood.
+    /// Too many malformed frames, a flood, or a session that has ended.
     pub const POLICY: u16 = 1008;
     /// A frame larger than [`super::MAX_FRAME_BYTES`].
     pub const TOO_BIG: u16 = 1009;
