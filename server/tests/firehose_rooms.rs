@@ -1,16 +1,16 @@
 //! Rooms on the table: reading back, slow mode, removing, muting, reactions by the thousand, and a
 //! table that fails.
+#![cfg(feature = "local")]
 
-#[path = "support/faults.rs"]
-mod faults;
 #[path = "support/store.rs"]
 mod store;
 
-use faults::{Fault, Proxy};
 use futures::StreamExt;
 use server::clock::Clock;
 use server::firehose::{Firehose, FirehoseConfig, Moderated, Moderator, Posted, REACTION_ROUND};
 use server::ids;
+use server::local::DynamoGate;
+use server::local::dynamo_gate::{Fault, Rule};
 use shared::chat::{Moderation, Silence};
 use shared::view::{ChatMessage, Person, Reaction};
 use shared::{LotId, MessageId, Region, Timestamp};
@@ -48,6 +48,18 @@ async fn node(endpoint: String) -> Firehose {
     let firehose = Firehose::connect(config, clock).await;
     firehose.ensure_table().await.expect("table");
     firehose
+}
+
+/// A gate before a store, and the address of its door.
+async fn gate_before(store: &Store) -> (DynamoGate, String) {
+    let gate = DynamoGate::before(&store.endpoint(), 1, 1);
+    let door = gate.door("node").await.expect("a door");
+    (gate, door)
+}
+
+/// Calls at a gate since this was last asked.
+fn calls(gate: &DynamoGate) -> u64 {
+    gate.take_calls().into_values().sum()
 }
 
 fn moderator(moderates: bool, person: &Person) -> Moderator {
@@ -241,17 +253,10 @@ async fn who_is_muted_is_silent_on_every_node_until_it_ends() {
 async fn thousands_of_reactions_from_two_nodes_sum_exactly_in_a_few_writes() {
     const EACH: u64 = 1_500;
     let store = Store::start();
-    let (before_one, before_other) = (
-        Proxy::before(&store.endpoint()).await,
-        Proxy::before(&store.endpoint()).await,
-    );
-    let nodes = [
-        node(before_one.endpoint()).await,
-        node(before_other.endpoint()).await,
-    ];
+    let (gate, door) = gate_before(&store).await;
+    let nodes = [node(door.clone()).await, node(door).await];
     let lot = ids::lot();
-    before_one.requests();
-    before_other.requests();
+    gate.take_calls();
     let begun = Instant::now();
     let mut all = Vec::new();
     for n in 0..EACH {
@@ -262,9 +267,9 @@ async fn thousands_of_reactions_from_two_nodes_sum_exactly_in_a_few_writes() {
     }
     futures::future::try_join_all(all).await.expect("all count");
     let rounds = begun.elapsed().as_millis() / REACTION_ROUND.as_millis() + 2;
-    let writes = before_one.requests() + before_other.requests();
+    let writes = calls(&gate);
     assert!(
-        writes <= 2 * usize::try_from(rounds).expect("few"),
+        writes <= 2 * u64::try_from(rounds).expect("few"),
         "{writes} writes"
     );
     let totals = nodes[0].reactions(lot).await.expect("reads");
@@ -283,13 +288,13 @@ async fn thousands_of_reactions_from_two_nodes_sum_exactly_in_a_few_writes() {
 #[tokio::test]
 async fn a_reaction_whose_answer_is_lost_counts_once() {
     let store = Store::start();
-    let proxy = Proxy::before(&store.endpoint()).await;
-    let firehose = node(proxy.endpoint()).await;
+    let (gate, door) = gate_before(&store).await;
+    let firehose = node(door).await;
     let lot = ids::lot();
-    proxy.set(Fault::AnswerLost);
+    gate.add_fault(Rule::all(Fault::AnswerLost));
     let tried = firehose.react(lot, Reaction::Heart).await;
     assert!(tried.is_err(), "nobody knows");
-    proxy.set(Fault::None);
+    gate.heal();
     let totals = firehose.reactions(lot).await.expect("reads");
     assert_eq!(
         totals.get(&Reaction::Heart),
@@ -301,14 +306,14 @@ async fn a_reaction_whose_answer_is_lost_counts_once() {
 #[tokio::test]
 async fn a_message_whose_answer_is_lost_is_there_once_under_its_client_id() {
     let store = Store::start();
-    let proxy = Proxy::before(&store.endpoint()).await;
-    let firehose = node(proxy.endpoint()).await;
+    let (gate, door) = gate_before(&store).await;
+    let firehose = node(door).await;
     let (lot, ada) = (ids::lot(), person(1, "ada"));
     let message = said(&ada, "c1", Timestamp(5));
-    proxy.set(Fault::AnswerLost);
+    gate.add_fault(Rule::all(Fault::AnswerLost));
     let tried = firehose.post_message(lot, message.clone(), Some(0)).await;
     assert!(tried.is_err(), "nobody knows");
-    proxy.set(Fault::None);
+    gate.heal();
     let again = said(&ada, "c1", Timestamp(9));
     let told = post(&firehose, lot, &again, 0).await;
     assert_eq!(told, Posted::Before(Some(message.clone())));
@@ -318,24 +323,24 @@ async fn a_message_whose_answer_is_lost_is_there_once_under_its_client_id() {
 
 #[tokio::test]
 async fn a_table_that_fails_is_asked_hardly_more_than_a_healthy_one() {
-    const CALLS: usize = 300;
+    const CALLS: u64 = 300;
     let store = Store::start();
-    let proxy = Proxy::before(&store.endpoint()).await;
+    let (gate, door) = gate_before(&store).await;
     for fault in [Fault::Broken, Fault::Throttled] {
-        let firehose = node(proxy.endpoint()).await;
+        let firehose = node(door.clone()).await;
         let lot = ids::lot();
         let read = async || {
-            let calls = (0..CALLS).map(|_| firehose.messages(lot, None, 5));
-            let calls = futures::stream::iter(calls).buffer_unordered(30);
-            calls.for_each(async |_answer| {}).await;
-            proxy.requests()
+            let reads = (0..CALLS).map(|_| firehose.messages(lot, None, 5));
+            let reads = futures::stream::iter(reads).buffer_unordered(30);
+            reads.for_each(async |_answer| {}).await;
+            calls(&gate)
         };
-        proxy.requests();
+        gate.take_calls();
         assert_eq!(read().await, CALLS, "one request each while all is well");
-        proxy.set(fault);
+        gate.add_fault(Rule::all(fault));
         let asked = read().await;
         assert!(asked <= CALLS + CALLS / 10, "{fault:?}: {asked} of {CALLS}");
-        proxy.set(Fault::None);
+        gate.heal();
         assert!(
             firehose.messages(lot, None, 5).await.is_ok(),
             "and recovers"
@@ -345,25 +350,25 @@ async fn a_table_that_fails_is_asked_hardly_more_than_a_healthy_one() {
 
 #[tokio::test]
 async fn rooms_leave_a_broken_table_alone_and_come_back_by_themselves() {
-    const CALLS: usize = 300;
+    const CALLS: u64 = 300;
     let store = Store::start();
-    let proxy = Proxy::before(&store.endpoint()).await;
-    let firehose = node(proxy.endpoint()).await;
+    let (gate, door) = gate_before(&store).await;
+    let firehose = node(door).await;
     let (lot, ada) = (ids::lot(), person(1, "ada"));
     let social = &firehose as &dyn app::ports::Social;
     let message = said(&ada, "c1", Timestamp(5));
     let posted = firehose.say(lot, message.clone(), true).await;
     assert_eq!(posted.expect("posts"), Posted::New(message));
-    proxy.set(Fault::Broken);
-    proxy.requests();
+    gate.add_fault(Rule::all(Fault::Broken));
+    gate.take_calls();
     for n in 0..CALLS {
         let message = said(&ada, &format!("d{n}"), Timestamp(6));
         assert!(firehose.say(lot, message, true).await.is_err());
         assert!(social.chat(lot, None).await.is_err());
     }
-    let asked = proxy.requests();
+    let asked = calls(&gate);
     assert!(asked < CALLS / 5, "{asked} requests of {CALLS} messages");
-    proxy.set(Fault::None);
+    gate.heal();
     let back = Instant::now();
     while social.chat(lot, None).await.is_err() {
         assert!(
@@ -380,11 +385,11 @@ async fn rooms_leave_a_broken_table_alone_and_come_back_by_themselves() {
 #[tokio::test]
 async fn a_table_that_hangs_holds_up_no_page() {
     let store = Store::start();
-    let proxy = Proxy::before(&store.endpoint()).await;
-    let firehose = node(proxy.endpoint()).await;
+    let (gate, door) = gate_before(&store).await;
+    let firehose = node(door).await;
     let lot = ids::lot();
     let social = &firehose as &dyn app::ports::Social;
-    proxy.set(Fault::Hangs);
+    gate.add_fault(Rule::all(Fault::Hangs));
     for _ in 0..2 {
         let begun = Instant::now();
         let both = tokio::join!(social.chat(lot, None), social.crowd(lot));

@@ -3,14 +3,12 @@
 #![cfg(feature = "local")]
 
 mod common;
-#[path = "support/faults.rs"]
-mod faults;
 #[path = "support/store.rs"]
 mod store;
 
 use common::web::{Answer, Browser, Served, Socket, request};
-use faults::{Fault, Proxy};
-use server::local::attach_running;
+use server::local::dynamo_gate::{Fault, Rule};
+use server::local::{DynamoGate, attach_running};
 use shared::LotId;
 use shared::live::{Channel, ClientFrame, ErrorCode, Push, ServerMessage};
 use shared::view::ChatMessage;
@@ -240,8 +238,8 @@ async fn older_activity_is_read_page_by_page_and_leads_to_lots() {
 async fn bids_go_on_while_the_table_is_broken_throttled_or_hangs() {
     let folder = folder();
     let store = Store::start();
-    let proxy = Proxy::before(&store.endpoint()).await;
-    let endpoint = proxy.endpoint();
+    let gate = DynamoGate::before(&store.endpoint(), 1, 1);
+    let endpoint = gate.door("node").await.expect("a door");
     let table = [
         "--dynamodb-table",
         "lotzero-test",
@@ -259,7 +257,7 @@ async fn bids_go_on_while_the_table_is_broken_throttled_or_hangs() {
         .into_iter()
         .enumerate()
     {
-        proxy.set(fault);
+        gate.add_fault(Rule::all(fault));
         let client_id = format!("c{}", n + 1);
         let refused = say(&mut socket, lot, &client_id).await;
         assert_eq!(refused, Err(ErrorCode::Unavailable), "{fault:?}");
@@ -285,7 +283,7 @@ async fn bids_go_on_while_the_table_is_broken_throttled_or_hangs() {
         assert_eq!(lena.get("/").await.status, 200, "{fault:?}");
         assert_eq!(lena.get("/activity").await.status, 200, "{fault:?}");
         assert!(begun.elapsed() < Duration::from_secs(6), "{fault:?}");
-        proxy.set(Fault::None);
+        gate.heal();
         let back = Instant::now();
         while say(&mut socket, lot, &client_id).await.is_err() {
             assert!(

@@ -16,7 +16,7 @@ use server::clock::Clock;
 use server::firehose::StreamItem;
 use server::ids;
 use server::local::DynamoGate;
-use server::local::dynamo_gate::{Faults, Habits, Rule};
+use server::local::dynamo_gate::{Fault, Habits, Rule};
 use shared::view::{ChatMessage, Person};
 use shared::{LotId, PrincipalId, Region, Timestamp};
 use std::collections::HashMap;
@@ -269,15 +269,10 @@ async fn nothing_is_missing_or_double_over_splits_and_restarts() {
 async fn failing_calls_and_shards_that_vanish_lose_nothing() {
     let mut bench = Bench::new(7).await;
     let node = bench.node("a").await;
-    bench.gate.add_fault(Rule {
-        faults: Faults {
-            fail: 0.1,
-            throttle: 0.2,
-            ..Faults::default()
-        },
-        operation: Some("GetRecords".to_owned()),
-        ..Rule::default()
-    });
+    for (fault, share) in [(Fault::Broken, 0.1), (Fault::Throttled, 0.2)] {
+        let rule = Rule::all(fault).share(share).on("GetRecords");
+        bench.gate.add_fault(rule);
+    }
     for _ in 0..6 {
         bench.write(50);
         bench.gate.topology().roll_one();

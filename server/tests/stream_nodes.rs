@@ -13,7 +13,7 @@ use server::config::NodeUrl;
 use server::firehose::{Firehose, Role};
 use server::ids;
 use server::local::DynamoGate;
-use server::local::dynamo_gate::Rule;
+use server::local::dynamo_gate::{Fault, Rule};
 use shared::view::{ChatMessage, Person};
 use shared::{LotId, PrincipalId, Region};
 use store::Store;
@@ -186,7 +186,7 @@ async fn a_leader_without_the_table_stops_reading_before_another_begins() {
     let b = room.node("b").await;
     room.say().await;
     room.all_hear(&[&a, &b], 1).await;
-    room.gate.add_fault(Rule::down().through("a"));
+    room.gate.add_fault(Rule::all(Fault::Broken).through("a"));
     room.say_some(2).await;
     eventually("it steps down", || !a.leads()).await;
     assert!(!b.leads(), "there is time between the two");

@@ -83,14 +83,15 @@ impl Command for Mark {
 /// Runs the relay until cancelled.
 pub async fn relay(ledger: Arc<Ledger>, log: Arc<dyn EventLog>, stop: CancellationToken) {
     while !stop.is_cancelled() {
-        let pause = match round(&ledger, log.as_ref()).await {
+        let (pause, failed) = match round(&ledger, log.as_ref()).await {
             Some(published) if published > 0 => continue,
-            Some(_) => IDLE,
-            None => AFTER_FAILURE,
+            Some(_) => (IDLE, false),
+            None => (AFTER_FAILURE, true),
         };
         tokio::select! {
             () = stop.cancelled() => break,
-            () = ledger.committed().notified() => {}
+            // A log that failed is left alone, however much is committed meanwhile.
+            () = ledger.committed().notified(), if !failed => {}
             () = tokio::time::sleep(pause) => {}
         }
     }

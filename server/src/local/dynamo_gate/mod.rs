@@ -1,20 +1,20 @@
-//! The gate before `DynamoDB`: a proxy that understands its JSON protocol, fails calls on demand, and
-//! shows the embedded store's one well-behaved shard as a stream like those of AWS. For tests and
-//! proofs; nothing configures it into `serve`.
+//! The gate before `DynamoDB`: a proxy that understands its JSON protocol, counts calls, fails them
+//! on demand, and shows the embedded store's one well-behaved shard as a stream like those of AWS.
+//! For tests and proofs; nothing configures it into `serve`.
 //!
 //! Each node comes through a door of its own, so that readers of a shard can be counted.
 
 mod faults;
 mod topology;
 
-pub use faults::{Faults, Rule};
+pub use faults::{Fault, Rule};
 pub use topology::{Habits, Topology};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use faults::Switchboard;
+use faults::{Struck, Switchboard};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
@@ -64,6 +64,8 @@ struct Shared {
     client: Client<HttpConnector, Full<Bytes>>,
     topology: Mutex<Topology>,
     board: Switchboard,
+    /// Calls by operation, since somebody last asked.
+    calls: Mutex<BTreeMap<String, u64>>,
     readers: Mutex<Readers>,
     /// Where the real stream has been read to.
     pump: tokio::sync::Mutex<Pump>,
@@ -101,6 +103,7 @@ impl DynamoGate {
                 client,
                 topology: Mutex::new(Topology::new(seed, shards)),
                 board: Switchboard::new(seed),
+                calls: Mutex::default(),
                 readers: Mutex::default(),
                 pump: tokio::sync::Mutex::default(),
             }),
@@ -136,9 +139,15 @@ impl DynamoGate {
         self.shared.board.add(rule);
     }
 
-    /// Nothing fails any more.
+    /// Nothing fails any more; a call that hangs already goes on hanging.
     pub fn heal(&self) {
         self.shared.board.clear();
+    }
+
+    /// How many calls of each operation came since this was last asked, those that failed
+    /// included.
+    pub fn take_calls(&self) -> BTreeMap<String, u64> {
+        std::mem::take(&mut *lock(&self.shared.calls))
     }
 
     /// The most doors through which one shard was read within a second.
@@ -157,9 +166,12 @@ async fn through(State(door): State<Door>, request: Request) -> Response {
     let target = parts.headers.get(TARGET).and_then(|t| t.to_str().ok());
     let target = target.unwrap_or_default().to_owned();
     let operation = target.split('.').next_back().unwrap_or_default();
-    if let Some(fails) = door.shared.board.strike(&door.name, operation).await {
-        return fails;
-    }
+    door.shared.count(operation);
+    let in_its_place = match door.shared.board.strike(&door.name, operation).await {
+        Struck::Answered(answer) => return answer,
+        Struck::AnswerLost(answer) => Some(answer),
+        Struck::Spared => None,
+    };
     let Ok(body) = axum::body::to_bytes(body, MAX_BODY_BYTES).await else {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
@@ -169,10 +181,11 @@ async fn through(State(door): State<Door>, request: Request) -> Response {
         }
         (_, _) => door.shared.pass(parts.method, &parts.headers, body).await,
     };
-    answered.unwrap_or_else(|error| {
+    let answered = answered.unwrap_or_else(|error| {
         tracing::debug!(error, "the store behind the gate does not answer");
         StatusCode::BAD_GATEWAY.into_response()
-    })
+    });
+    in_its_place.unwrap_or(answered)
 }
 
 impl Door {
@@ -200,7 +213,7 @@ impl Door {
             }
             _ => {
                 let iterator = text("ShardIterator").unwrap_or_default();
-                self.count(iterator);
+                self.count_reader(iterator);
                 let page = lock(&shared.topology).records(iterator);
                 page.map_or_else(refusal, |(records, next)| {
                     let mut page = json!({ "Records": records });
@@ -213,7 +226,7 @@ impl Door {
         })
     }
 
-    fn count(&self, iterator: &str) {
+    fn count_reader(&self, iterator: &str) {
         let Some(shard) = lock(&self.shared.topology).shard_of(iterator) else {
             return;
         };
@@ -231,6 +244,10 @@ impl Door {
 }
 
 impl Shared {
+    fn count(&self, operation: &str) {
+        *lock(&self.calls).entry(operation.to_owned()).or_default() += 1;
+    }
+
     /// Hands a request on as it came.
     async fn pass(
         &self,
@@ -327,4 +344,70 @@ fn refusal(error: StreamError) -> Response {
         StreamError::NotFound => "ResourceNotFoundException",
     };
     faults::error(StatusCode::BAD_REQUEST, name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// How many calls a store has heard.
+    type Heard = Arc<AtomicUsize>;
+
+    async fn hear(State(heard): State<Heard>) -> &'static str {
+        heard.fetch_add(1, Ordering::SeqCst);
+        "{}"
+    }
+
+    /// A gate before a store that takes everything, and its door.
+    async fn gate() -> (Heard, DynamoGate, String) {
+        let heard = Heard::default();
+        let app = Router::new().fallback(hear).with_state(Arc::clone(&heard));
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+        let listener = listener.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        let gate = DynamoGate::before(&format!("http://{address}"), 1, 1);
+        let door = gate.door("node").await.expect("a door");
+        (heard, gate, door)
+    }
+
+    async fn call(door: &str, operation: &str) -> StatusCode {
+        let client = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
+        let request = http::Request::post(format!("{door}/"))
+            .header(TARGET, format!("DynamoDB_20120810.{operation}"))
+            .body(Full::new(Bytes::new()))
+            .expect("a request");
+        client.request(request).await.expect("an answer").status()
+    }
+
+    #[tokio::test]
+    async fn the_store_does_what_a_lost_answer_was_about() {
+        let (heard, gate, door) = gate().await;
+        gate.add_fault(Rule::all(Fault::AnswerLost));
+        let answered = call(&door, "PutItem").await;
+        assert_eq!(answered, StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(heard.load(Ordering::SeqCst), 1);
+        gate.heal();
+        gate.add_fault(Rule::all(Fault::Broken));
+        let answered = call(&door, "PutItem").await;
+        assert_eq!(answered, StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(heard.load(Ordering::SeqCst), 1, "this one it never heard");
+        gate.heal();
+        assert_eq!(call(&door, "PutItem").await, StatusCode::OK);
+        assert_eq!(heard.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn calls_are_counted_until_somebody_asks() {
+        let (_heard, gate, door) = gate().await;
+        call(&door, "PutItem").await;
+        gate.add_fault(Rule::all(Fault::Throttled).on("PutItem"));
+        call(&door, "PutItem").await;
+        call(&door, "GetItem").await;
+        let calls = gate.take_calls();
+        let expected = [("GetItem".to_owned(), 1), ("PutItem".to_owned(), 2)];
+        assert_eq!(calls, BTreeMap::from(expected));
+        assert!(gate.take_calls().is_empty(), "counted anew");
+    }
 }
