@@ -16,7 +16,7 @@ use super::wheel::Wheel;
 use crate::clock::Clock;
 use crate::events::{Audience, Delivery, EventBody, HouseEvent};
 use shared::LotId;
-use shared::live::{Channel, LotEvent, Position, Push, ServerMessage};
+use shared::live::{Channel, LotEvent, Position, Push, ServerMessage, close_code};
 use shared::view::{ChatMessage, LotView, Terms};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -42,6 +42,9 @@ const DRAIN_TIME: Duration = Duration::from_secs(2);
 
 /// Steps in which a shutdown does that.
 const DRAIN_STEPS: usize = 20;
+
+/// The reason that goes with the close code of a shutdown.
+const RESTARTS: &str = "the server restarts";
 
 type Shard = HashMap<Audience, ChannelState>;
 
@@ -403,6 +406,10 @@ impl Hub {
         self.wheel.add(&lanes);
         self.counters.sockets.add(1);
         self.counters.sockets_opened.add(1);
+        // Too late for the shutdown's list of sockets.
+        if self.ended.is_cancelled() {
+            lanes.close(close_code::RESTART, RESTARTS);
+        }
         lanes
     }
 
@@ -424,7 +431,7 @@ impl Hub {
         let step = sockets.len().div_ceil(DRAIN_STEPS).max(1);
         while !sockets.is_empty() {
             for lanes in sockets.drain(..step.min(sockets.len())) {
-                lanes.close(shared::live::close_code::RESTART, "the server restarts");
+                lanes.close(close_code::RESTART, RESTARTS);
             }
             if !sockets.is_empty() {
                 tokio::time::sleep(pause).await;

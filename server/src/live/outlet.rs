@@ -6,15 +6,17 @@
 //! more leaves the line until it does; it holds up nobody.
 
 use super::frame::Frame;
-use super::lanes::Lanes;
+use super::lanes::{ConnectionId, Lanes};
 use super::queues::Batch;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// Loops of a node: one a processor, and with more than these the lock of a channel is the limit.
 const MAX_WRITERS: usize = 16;
@@ -22,6 +24,10 @@ const MAX_WRITERS: usize = 16;
 /// Sockets that a loop writes to before it lets other tasks run: at 5 µs each, a third of a
 /// millisecond.
 const TURN: usize = 64;
+
+/// How long a socket may take nothing at all. With the second of the look and two to accept the
+/// close, a reader that is stuck is gone in ten.
+const STUCK: Duration = Duration::from_secs(6);
 
 /// Bytes of several frames that are put together for one call; more take another call. To copy them
 /// costs less than to have the operating system gather them.
@@ -61,6 +67,8 @@ impl Writers {
 pub(super) struct Writer {
     line: Mutex<Vec<Arc<Lanes>>>,
     wake: Notify,
+    /// Sockets that take nothing, and since when.
+    blocked: Mutex<BTreeMap<ConnectionId, (Instant, Weak<Lanes>)>>,
 }
 
 impl Writer {
@@ -75,6 +83,28 @@ impl Writer {
         drop(line);
         if was_empty {
             self.wake.notify_one();
+        }
+    }
+
+    fn blocked(&self) -> MutexGuard<'_, BTreeMap<ConnectionId, (Instant, Weak<Lanes>)>> {
+        self.blocked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Closes the sockets that have taken nothing for [`STUCK`], with everything that waits for
+    /// them. A reader of channels where only the latest counts never has too much waiting, so it
+    /// would only be noticed by its silence, much later.
+    pub fn give_up_stuck(&self) {
+        let now = Instant::now();
+        let mut stuck = Vec::new();
+        self.blocked().retain(|_, (since, lanes)| {
+            let is_stuck = now.duration_since(*since) >= STUCK;
+            if is_stuck {
+                stuck.extend(lanes.upgrade());
+            }
+            !is_stuck
+        });
+        for lanes in stuck {
+            lanes.give_up();
         }
     }
 
@@ -119,8 +149,12 @@ struct Wire {
     uncounted: usize,
     /// Frames that went out and are to be counted.
     counted: usize,
+    /// Whether the last frame of the rest is a close, which nobody queued either.
+    closes: bool,
     /// Whether nothing comes after the rest.
     last: bool,
+    /// Whether the socket took nothing when it was last tried.
+    blocked: bool,
 }
 
 /// What became of a write.
@@ -148,7 +182,9 @@ impl Outlet {
                 written: 0,
                 uncounted: 0,
                 counted: 0,
+                closes: false,
                 last: false,
+                blocked: false,
             })),
         }
     }
@@ -159,8 +195,11 @@ impl Outlet {
 
     /// Lets go of the socket. Needed at the end: a blocked socket keeps a waker, which keeps the
     /// lanes, which keep the socket.
-    pub fn detach(&self) {
+    pub fn detach(&self, id: ConnectionId) {
         *self.wire() = None;
+        if let Some(writer) = &self.writer {
+            writer.blocked().remove(&id);
+        }
     }
 }
 
@@ -213,6 +252,7 @@ impl Wire {
                 last,
             } = lanes.take(self.frames_per_write);
             self.rest = frames;
+            self.closes = close.is_some();
             self.rest
                 .extend(close.map(|close| Frame::close(close.code, close.reason)));
             self.uncounted = uncounted;
@@ -223,7 +263,10 @@ impl Wire {
             calls += 1;
             match self.hand_over(gathered) {
                 Ok(0) => return Wrote::Last,
-                Ok(bytes) => self.took(bytes),
+                Ok(bytes) => {
+                    self.unblock(lanes);
+                    self.took(bytes);
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     lanes.sent(std::mem::take(&mut self.counted), calls);
@@ -232,7 +275,10 @@ impl Wire {
                         .stream
                         .poll_write_ready(&mut Context::from_waker(&waker))
                     {
-                        Poll::Pending => return Wrote::Blocked,
+                        Poll::Pending => {
+                            self.block(lanes);
+                            return Wrote::Blocked;
+                        }
                         Poll::Ready(Ok(())) => return Wrote::More,
                         Poll::Ready(Err(_)) => return Wrote::Last,
                     }
@@ -247,6 +293,25 @@ impl Wire {
             Wrote::More
         } else {
             Wrote::All
+        }
+    }
+
+    /// Notes that the socket takes nothing, at the first time.
+    fn block(&mut self, lanes: &Arc<Lanes>) {
+        if !std::mem::replace(&mut self.blocked, true)
+            && let Some(writer) = &lanes.outlet.writer
+        {
+            let since = (Instant::now(), Arc::downgrade(lanes));
+            writer.blocked().insert(lanes.id, since);
+        }
+    }
+
+    /// Notes that it took something.
+    fn unblock(&mut self, lanes: &Arc<Lanes>) {
+        if std::mem::take(&mut self.blocked)
+            && let Some(writer) = &lanes.outlet.writer
+        {
+            writer.blocked().remove(&lanes.id);
         }
     }
 
@@ -278,7 +343,7 @@ impl Wire {
             self.rest.pop_front();
             if self.uncounted > 0 {
                 self.uncounted -= 1;
-            } else {
+            } else if !self.closes || !self.rest.is_empty() {
                 self.counted += 1;
             }
         }
@@ -287,12 +352,10 @@ impl Wire {
 
 #[cfg(test)]
 mod tests {
-    use super::super::lanes::ConnectionId;
     use super::super::queues::Lane;
     use super::*;
     use crate::live::Counters;
     use shared::live::close_code;
-    use std::time::Duration;
     use tokio::io::AsyncReadExt;
     use tokio::net::TcpListener;
 
@@ -405,16 +468,51 @@ mod tests {
         blocked.lanes.send_resumed(large.clone());
         tokio::time::sleep(Duration::from_millis(100)).await;
         let gone = Arc::downgrade(&blocked.lanes);
-        blocked.lanes.outlet.detach();
+        blocked.lanes.outlet.detach(ConnectionId(1));
         drop(blocked.lanes);
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let deadline = Instant::now() + PATIENCE;
         while gone.strong_count() > 0 {
-            assert!(tokio::time::Instant::now() < deadline, "it keeps itself");
+            assert!(Instant::now() < deadline, "it keeps itself");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let broken = pair(&writer, 64).await;
         drop(broken.client);
         broken.lanes.send_resumed(large);
         assert!(broken.lanes.drained().await, "there is nobody to write to");
+    }
+
+    #[tokio::test]
+    async fn who_takes_nothing_for_long_is_given_up_and_who_takes_again_is_not() {
+        let writer = running();
+        let (slow, mut again) = (pair(&writer, 4).await, pair(&writer, 4).await);
+        // Both are connection 1 of their own hub; here they share a loop.
+        let again_lanes = Arc::clone(&again.lanes);
+        let large = || Frame::text("x".repeat(1 << 20));
+        let many = || (0..16).map(|_| large()).collect::<Vec<_>>();
+        again.lanes.send_resumed(many());
+        let blocked = |expected: usize| {
+            let writer = Arc::clone(&writer);
+            async move {
+                let deadline = Instant::now() + PATIENCE;
+                while writer.blocked().len() != expected {
+                    assert!(Instant::now() < deadline, "not {expected} are blocked");
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            }
+        };
+        blocked(1).await;
+        writer.give_up_stuck();
+        assert!(!again.lanes.is_closing(), "not for long yet");
+        read(&mut again.client, 16 << 20).await;
+        blocked(0).await;
+        slow.lanes.send_resumed(many());
+        blocked(1).await;
+        for (since, _) in writer.blocked().values_mut() {
+            *since -= STUCK;
+        }
+        writer.give_up_stuck();
+        assert!(slow.lanes.is_closing() && !again_lanes.is_closing());
+        assert_eq!(slow.counters.slow_closed.get(), 1);
+        blocked(0).await;
     }
 }

@@ -58,13 +58,16 @@ impl Wheel {
 }
 
 impl Hub {
-    /// Pings every socket once per turn and closes those that stay silent. Runs until dropped.
+    /// Pings every socket once per turn and closes those that stay silent or take nothing. Runs until dropped.
     pub(super) async fn turn_wheel(&self, clock: &crate::clock::Clock, turn: Duration) {
         let slots = u32::try_from(SLOTS).unwrap_or(1);
         let mut ticks = tokio::time::interval((turn / slots).max(Duration::from_millis(1)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         for index in (0..SLOTS).cycle() {
             ticks.tick().await;
+            for writer in self.writers.all() {
+                writer.give_up_stuck();
+            }
             for lanes in self.wheel.slot(index + SLOTS - PONG_SLOTS).values() {
                 lanes.check_pulse();
             }

@@ -56,7 +56,7 @@ const CLOSE_CODES: [(u16, &str, &str); 8] = [
     ),
     (
         close_code::SLOW,
-        "The reader was too slow for what must arrive.",
+        "The reader was too slow for what must arrive, or took nothing for six seconds.",
         "Come back with the last place: nothing is lost.",
     ),
     (
