@@ -11,6 +11,8 @@ use crate::stores::{self, Missing, Stores};
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
+#[cfg(feature = "local")]
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -78,9 +80,9 @@ enum Bench {
 #[cfg(feature = "local")]
 #[derive(Args)]
 struct BenchLiveArgs {
-    /// A folder in whose `node_modules` Socket.IO is
+    /// A folder in whose `node_modules` Socket.IO is; needed for the deliveries
     #[arg(long, value_name = "FOLDER")]
-    socketio: PathBuf,
+    socketio: Option<PathBuf>,
     /// Write the report to this file as JSON
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -90,6 +92,9 @@ struct BenchLiveArgs {
     /// Short runs, to see that everything works
     #[arg(long)]
     quick: bool,
+    /// Measure this part only; may be repeated
+    #[arg(long, value_name = "PART")]
+    only: Vec<crate::bench::live::Part>,
 }
 
 #[cfg(feature = "local")]
@@ -379,10 +384,16 @@ async fn bench_kernel(args: &BenchKernelArgs) -> anyhow::Result<ExitCode> {
 #[cfg(feature = "local")]
 async fn bench_live(args: &BenchLiveArgs) -> anyhow::Result<ExitCode> {
     use crate::bench::live;
+    use clap::ValueEnum;
+    let mut parts: BTreeSet<_> = args.only.iter().copied().collect();
+    if parts.is_empty() {
+        parts.extend(live::Part::value_variants());
+    }
     let options = live::Options {
         socketio: args.socketio.clone(),
         within: args.within.clone(),
         quick: args.quick,
+        parts,
     };
     let report = live::run(&options, say).await?;
     say(&live::print(&report));

@@ -10,6 +10,9 @@ pub struct LiveArgs {
     /// Short runs, to see that everything works
     #[arg(long)]
     quick: bool,
+    /// Measure this part only (fanout, stuck, reconnect or commit); may be repeated
+    #[arg(long, value_name = "PART")]
+    only: Vec<String>,
 }
 
 /// Becomes `lotzero bench live`, as [`kernel`] does.
@@ -28,6 +31,9 @@ pub fn live(workspace: &Workspace, arguments: &LiveArgs) -> Result<()> {
     command.arg("--within").arg(workspace.target.join("bench"));
     if arguments.quick {
         command.arg("--quick");
+    }
+    for part in &arguments.only {
+        command.args(["--only", part]);
     }
     step::note("starting lotzero bench live; nothing else should run meanwhile");
     Err(command.exec()).with_context(|| format!("starting {}", binary.display()))

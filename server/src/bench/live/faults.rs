@@ -8,6 +8,7 @@ use anyhow::{Context, ensure};
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -94,6 +95,49 @@ pub struct Percentiles {
     pub p50: f64,
     /// One in a hundred takes longer.
     pub p99: f64,
+}
+
+impl Display for Stuck {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} of {} readers stuck: others' p99 {:.1} ms, before {:.1}; {} of the stuck closed; \
+             {:.1} MiB more",
+            self.stuck,
+            self.sockets,
+            self.p99_ms,
+            self.p99_before_ms,
+            self.closed,
+            self.rss_growth_mib
+        )
+    }
+}
+
+impl Display for Reconnect {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} sockets dropped: half back in {:.1} s, all in {:.1} s; {} snapshots read; \
+             purchases' p99 {:.1} ms, before {:.1}",
+            self.sockets,
+            self.half_back_s,
+            self.all_back_s,
+            self.snapshots_read,
+            self.money_p99_ms,
+            self.money_p99_before_ms
+        )
+    }
+}
+
+impl Display for CommitToSocket {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (own, stream) = (self.own, self.stream);
+        write!(
+            f,
+            "commit to socket: own node p50 {:.1} ms, p99 {:.1}; by the stream p50 {:.1}, p99 {:.1}",
+            own.p50, own.p99, stream.p50, stream.p99
+        )
+    }
 }
 
 #[derive(Deserialize)]

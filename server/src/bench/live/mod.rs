@@ -23,7 +23,9 @@ use super::database::Database;
 use super::machine::Machine;
 use super::{Stage, on_stage};
 use anyhow::{Context, ensure};
+use clap::ValueEnum;
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 use talk::{Connect, Order, Ready, Side, Talk};
@@ -36,12 +38,38 @@ const READY: Duration = Duration::from_secs(60);
 /// What the bench is told.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// A folder in whose `node_modules` Socket.IO is.
-    pub socketio: PathBuf,
+    /// A folder in whose `node_modules` Socket.IO is; deliveries are not measured without it.
+    pub socketio: Option<PathBuf>,
     /// Where the folder of the stores is made.
     pub within: PathBuf,
     /// Short runs, to see that everything works.
     pub quick: bool,
+    /// What is measured.
+    pub parts: BTreeSet<Part>,
+}
+
+/// A part of the bench.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Part {
+    /// Deliveries on all sides, and memory.
+    Fanout,
+    /// Readers that are stuck.
+    Stuck,
+    /// Everybody is dropped at once.
+    Reconnect,
+    /// From a commit to the sockets of two nodes.
+    Commit,
+}
+
+impl Part {
+    const fn database(self) -> &'static str {
+        match self {
+            Self::Fanout => "bench_live_fanout",
+            Self::Stuck => "bench_live_stuck",
+            Self::Reconnect => "bench_live_reconnect",
+            Self::Commit => "bench_live_commit",
+        }
+    }
 }
 
 /// Where a measurement takes place.
@@ -49,6 +77,7 @@ struct Place<'a> {
     stage: &'a Stage,
     options: &'a Options,
     database: &'a Database,
+    part: Part,
     /// Tables so far: each scene has its own, so that no node waits for the lease of one before it.
     tables: Cell<u32>,
 }
@@ -71,29 +100,50 @@ pub async fn run(options: &Options, say: fn(&str)) -> anyhow::Result<Report> {
 }
 
 async fn measure(options: &Options, stage: &Stage) -> anyhow::Result<Report> {
-    let database = stage.database("bench_live").await?;
-    let machine = Machine::describe(&database).await?;
-    let place = Place {
-        stage,
-        options,
-        database: &database,
-        tables: Cell::new(0),
-    };
-    let fanout = fanout::measure(&place).await?;
-    let stuck = faults::stuck(&place).await.context("stuck readers")?;
-    let reconnect = faults::reconnect(&place).await.context("reconnecting")?;
-    let commit = faults::commit_to_socket(&place)
-        .await
-        .context("commit to socket")?;
-    database.drop().await?;
-    Ok(Report::new(
-        machine,
-        stage.quick,
-        fanout,
-        stuck,
-        reconnect,
-        commit,
-    ))
+    ensure!(
+        options.socketio.is_some() || !options.parts.contains(&Part::Fanout),
+        "deliveries are measured beside Socket.IO: say with --socketio where it is"
+    );
+    let mut report = None;
+    for part in &options.parts {
+        // A database each: what one part left in the outbox is nothing that another waits for.
+        let database = stage.database(part.database()).await?;
+        let report = match &mut report {
+            Some(report) => report,
+            None => report.insert(Report::new(
+                Machine::describe(&database).await?,
+                stage.quick,
+            )),
+        };
+        let place = Place {
+            stage,
+            options,
+            database: &database,
+            part: *part,
+            tables: Cell::new(0),
+        };
+        match part {
+            Part::Fanout => report.take_fanout(fanout::measure(&place).await?),
+            Part::Stuck => {
+                let stuck = faults::stuck(&place).await.context("stuck readers")?;
+                (stage.say)(&stuck.to_string());
+                report.stuck = Some(stuck);
+            }
+            Part::Reconnect => {
+                let back = faults::reconnect(&place).await.context("reconnecting")?;
+                (stage.say)(&back.to_string());
+                report.reconnect = Some(back);
+            }
+            Part::Commit => {
+                let commit = faults::commit_to_socket(&place).await;
+                let commit = commit.context("commit to socket")?;
+                (stage.say)(&commit.to_string());
+                report.commit_to_socket_ms = Some(commit);
+            }
+        }
+        database.drop().await?;
+    }
+    report.context("nothing to measure")
 }
 
 impl Place<'_> {
@@ -110,7 +160,7 @@ impl Place<'_> {
         if lot.is_none() {
             self.tables.set(self.tables.get() + 1);
         }
-        let table = format!("lotzero-bench-{}", self.tables.get());
+        let table = format!("{}-{}", self.part.database(), self.tables.get());
         command.arg("live-side");
         command.args(["--database-url", &self.database.url]);
         command.args(["--dynamodb", &self.stage.stores.dynamodb_endpoint]);
@@ -134,7 +184,9 @@ impl Place<'_> {
                 // Node reads a program from its command line as a module only if told so.
                 let mut command = Command::new("node");
                 command.args(["--input-type=module", "--eval", SOCKETIO, "--"]);
-                command.arg(self.options.socketio.join("package.json"));
+                let folder = self.options.socketio.as_ref();
+                let folder = folder.context("nobody said where Socket.IO is")?;
+                command.arg(folder.join("package.json"));
                 command
             }
         })

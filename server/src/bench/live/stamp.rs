@@ -26,7 +26,7 @@ pub fn stamp() -> String {
 /// Where the digits of a stamp are in a frame.
 #[must_use]
 pub fn find(frame: &[u8]) -> Option<usize> {
-    let at = frame.iter().position(|byte| *byte == b'@')?;
+    let at = memchr::memchr(b'@', frame)?;
     let digits = frame.get(at + 1..at + 1 + DIGITS)?;
     digits.iter().all(u8::is_ascii_digit).then_some(at + 1)
 }

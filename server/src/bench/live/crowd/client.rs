@@ -4,15 +4,18 @@ use super::Shared;
 use crate::bench::live::stamp;
 use crate::bench::live::talk::{Connect, Side};
 use crate::bench::live::wire::{self, Kind};
-use anyhow::{bail, ensure};
-use rand::Rng;
-use shared::live::SUBPROTOCOL;
+use anyhow::{anyhow, bail, ensure};
+use memchr::memmem::Finder;
+use shared::live::{After, Backoff, SUBPROTOCOL};
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io::{self, ErrorKind};
-use std::sync::Arc;
+use std::pin::Pin;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
@@ -22,12 +25,14 @@ const BUFFER: usize = 128 * 1024;
 /// The longest answer to a handshake.
 const MAX_ANSWER: usize = 4_096;
 
-/// Pauses before coming back, as the protocol wants them: random up to a bound that doubles.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(20);
-
 /// How often it is tried.
 const MAX_TRIES: u32 = 12;
+
+/// What a frame of ours is told by.
+static PUSH: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(br#""type":"push""#));
+static SNAPSHOT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(br#""type":"snapshot""#));
+static RECOVERED: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(br#""recovered":true"#));
+static OFFSET: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(br#""offset":"#));
 
 thread_local! {
     static RECEIVED: RefCell<Vec<u8>> = RefCell::new(vec![0; BUFFER]);
@@ -77,12 +82,12 @@ impl Client {
     pub async fn run(mut self) {
         let mut plan = self.shared.plan.subscribe();
         plan.mark_unchanged();
-        let mut tries = 0;
+        let (mut tries, mut backoff) = (0, Backoff::default());
         while tries < MAX_TRIES {
             let ended = self.attend(&mut plan).await;
             if std::mem::take(&mut self.joined) {
                 self.shared.connected.fetch_sub(1, Ordering::Relaxed);
-                tries = 0;
+                (tries, backoff) = (0, Backoff::default());
             }
             self.rest.clear();
             match ended {
@@ -90,11 +95,8 @@ impl Client {
                 Ok(Plan::ComeBack { at_ns }) => self.lost_ns = Some(at_ns),
                 Ok(Plan::Stay | Plan::StopReading { .. }) | Err(_) => {}
             }
-            let longest = FIRST_PAUSE
-                .saturating_mul(1 << tries.min(10))
-                .min(LONGEST_PAUSE);
-            let pause = rand::rng().random_range(Duration::ZERO..=longest);
-            tokio::time::sleep(pause).await;
+            let pause_ms = backoff.pause_ms(After::Reconnect, rand::random());
+            tokio::time::sleep(Duration::from_millis(u64::from(pause_ms))).await;
             tries += 1;
         }
     }
@@ -102,10 +104,11 @@ impl Client {
     async fn attend(&mut self, plan: &mut watch::Receiver<Plan>) -> anyhow::Result<Plan> {
         let mut stream = self.open().await?;
         self.greet(&mut stream).await?;
+        self.take_in_early(&stream)?;
         loop {
-            self.read(&stream)?;
             tokio::select! {
-                readable = stream.readable() => readable?,
+                biased;
+                ended = poll_fn(|context| self.poll_read(&mut stream, context)) => ended?,
                 _ = plan.changed() => {
                     let now = *plan.borrow_and_update();
                     match now {
@@ -200,28 +203,37 @@ impl Client {
         }
     }
 
-    /// Takes in what is there.
-    fn read(&mut self, stream: &TcpStream) -> anyhow::Result<()> {
+    /// Takes in what came with the answer to the handshake.
+    fn take_in_early(&mut self, stream: &TcpStream) -> anyhow::Result<()> {
+        let early = std::mem::take(&mut self.rest);
+        let used = self.take_in(&early, stream)?;
+        self.rest.extend_from_slice(&early[used..]);
+        Ok(())
+    }
+
+    /// Takes in whatever comes; ready only with the end. A short read is known to have emptied the
+    /// socket, so that no second call has to find that out.
+    fn poll_read(
+        &mut self,
+        stream: &mut TcpStream,
+        context: &mut Context<'_>,
+    ) -> Poll<anyhow::Result<()>> {
         RECEIVED.with_borrow_mut(|buffer| {
             loop {
                 let held = self.rest.len();
                 buffer[..held].copy_from_slice(&self.rest);
-                let received = match stream.try_read(&mut buffer[held..]) {
-                    Ok(0) => bail!("closed"),
-                    Ok(received) => received,
-                    Err(error) if error.kind() == ErrorKind::WouldBlock && held == 0 => {
-                        return Ok(());
-                    }
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
-                    Err(error) => return Err(error.into()),
-                };
+                let mut room = ReadBuf::new(&mut buffer[held..]);
+                ready!(Pin::new(&mut *stream).poll_read(context, &mut room))?;
+                let received = room.filled().len();
+                if received == 0 {
+                    return Poll::Ready(Err(anyhow!("closed")));
+                }
                 let all = &buffer[..held + received];
                 let used = self.take_in(all, stream)?;
                 self.rest.clear();
                 self.rest.extend_from_slice(&all[used..]);
-                ensure!(self.rest.len() < BUFFER / 2, "a frame that is too large");
-                if received == 0 || all.len() < BUFFER {
-                    return Ok(());
+                if self.rest.len() >= BUFFER / 2 {
+                    return Poll::Ready(Err(anyhow!("a frame that is too large")));
                 }
             }
         })
@@ -265,33 +277,29 @@ impl Client {
     fn ours(&mut self, payload: &[u8], now_ns: u64) {
         // Only a part of each frame is looked at: its head says what it is.
         let head = &payload[..payload.len().min(160)];
-        if contains(head, br#""type":"push""#) {
-            if let Some(offset) = number_after(head, br#""offset":"#) {
+        if PUSH.find(head).is_some() {
+            if let Some(offset) = offset_in(head) {
                 self.shared.tally().saw(self.index, offset, now_ns);
                 if self.lost_ns.is_some() {
                     self.check_caught_up();
                 }
             }
-        } else if contains(head, br#""type":"snapshot""#) {
-            if let Some(offset) = number_after(payload, br#""offset":"#) {
+        } else if SNAPSHOT.find(head).is_some() {
+            if let Some(offset) = offset_in(payload) {
                 let mut tally = self.shared.tally();
                 tally.snapshots += 1;
                 tally.saw(self.index, offset, now_ns);
             }
             self.join();
-        } else if contains(head, br#""recovered":true"#) {
+        } else if RECOVERED.find(head).is_some() {
             self.join();
         }
     }
 }
 
-fn contains(text: &[u8], part: &[u8]) -> bool {
-    text.windows(part.len()).any(|window| window == part)
-}
-
-fn number_after(text: &[u8], name: &[u8]) -> Option<i64> {
-    let at = text.windows(name.len()).position(|window| window == name)?;
-    let digits = text.get(at + name.len()..)?;
+fn offset_in(text: &[u8]) -> Option<i64> {
+    let from = OFFSET.find(text)? + OFFSET.needle().len();
+    let digits = text.get(from..)?;
     let end = digits.iter().position(|byte| !byte.is_ascii_digit())?;
     std::str::from_utf8(digits.get(..end)?).ok()?.parse().ok()
 }
