@@ -192,7 +192,7 @@ fn Who(person: Option<Person>, demo: Vec<Person>) -> impl IntoView {
             <div class="menu-panel">
                 <p class="menu-hint">"This is a demonstration: step in as anybody."</p>
                 <ul>{others}</ul>
-                <a class="menu-hint more" href=house.link("/sessions")>"Step out"</a>
+                <a class="menu-hint more" rel="external" href=house.link("/sessions")>"Step out"</a>
             </div>
         </details>
     }

@@ -12,7 +12,7 @@ pub fn NotFound() -> impl IntoView {
     set_status(404);
     head(|| "Not here · LotZero".into(), Vec::new);
     view! {
-        <section class="lost" data-testid="not-found">
+        <section class="brief" data-testid="not-found">
             <h1>"There is nothing under this number."</h1>
             <p>"The lot may never have existed, or the address has a slip in it."</p>
             <p>
@@ -31,7 +31,7 @@ pub fn Broken() -> impl IntoView {
     set_status(503);
     head(|| "A moment · LotZero".into(), Vec::new);
     view! {
-        <section class="lost" data-testid="unavailable">
+        <section class="brief" data-testid="unavailable">
             <h1>"The house does not answer."</h1>
             <p>"Nothing of yours is lost: what was committed stays. Try again in a moment."</p>
             <p>

@@ -20,12 +20,14 @@ pub fn sessions(viewer: &Viewer, acting: &Acting) -> String {
         list(viewer, acting)
     };
     view! {
-        <h1 class="page-name">"Who this browser acts as"</h1>
+        <section class="brief">
+        <h1>"Who this browser acts as"</h1>
         <p class="hint">
             "Stepping out ends it in every tab within seconds. Bids that were placed stay placed."
         </p>
         {shown}
         <p><a href=acting.link("/")>"To the floor"</a></p>
+        </section>
     }
     .erase()
     .to_html()
@@ -49,7 +51,7 @@ fn list(viewer: &Viewer, acting: &Acting) -> Plain {
     let lines: Vec<_> = lines.collect();
     let everybody = (viewer.sessions.len() > 1).then(|| form(None, acting));
     view! {
-        <ul class="sessions panel">{lines}</ul>
+        <ul class="moderated panel">{lines}</ul>
         {everybody}
     }
     .erase()

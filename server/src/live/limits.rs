@@ -69,6 +69,19 @@ impl Bucket {
         self.full_at = full_at;
         true
     }
+
+    /// Takes the next token, also one that is still to come: how long until it is there, or `None`
+    /// if that is longer than somebody should wait.
+    pub fn take_later(&mut self, now: Instant, longest: Duration) -> Option<Duration> {
+        let full_at = self.full_at.max(now) + self.rate.every;
+        let there_at = now + self.rate.every * self.rate.burst;
+        let wait = full_at.saturating_duration_since(there_at);
+        if wait > longest {
+            return None;
+        }
+        self.full_at = full_at;
+        Some(wait)
+    }
 }
 
 #[cfg(test)]
@@ -86,5 +99,33 @@ mod tests {
         assert!(!bucket.take(start + Duration::from_millis(1_001)));
         let later = start + Duration::from_secs(3_600);
         assert_eq!((0..20).filter(|_| bucket.take(later)).count(), 5);
+    }
+
+    #[test]
+    fn who_waits_comes_in_turn_and_nobody_waits_for_too_long() {
+        let (start, longest) = (Instant::now(), Duration::from_secs(3));
+        let mut bucket = Bucket::new(CHAT, start);
+        let waits: Vec<_> = (0..10)
+            .map(|_| bucket.take_later(start, longest).map(|wait| wait.as_secs()))
+            .collect();
+        let now = Some(0);
+        let expected = [
+            now,
+            now,
+            now,
+            now,
+            now,
+            Some(1),
+            Some(2),
+            Some(3),
+            None,
+            None,
+        ];
+        assert_eq!(waits, expected, "a burst, then one a second");
+        let later = start + Duration::from_secs(2);
+        assert_eq!(
+            bucket.take_later(later, longest),
+            Some(Duration::from_secs(2))
+        );
     }
 }

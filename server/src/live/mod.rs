@@ -12,6 +12,7 @@
 mod channel;
 mod connection;
 mod counters;
+mod doors;
 mod frame;
 mod history;
 mod hub;

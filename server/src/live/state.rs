@@ -1,5 +1,6 @@
 //! What every socket shares.
 
+use super::doors::Doors;
 use super::history::History;
 use super::hub::Hub;
 use super::origin::Origins;
@@ -41,6 +42,9 @@ const TASKS_END: Duration = Duration::from_secs(3);
 /// Lots that are known to exist: 40 bytes each.
 const MAX_KNOWN_LOTS: usize = 65_536;
 
+/// Handshakes a second for each processor.
+const HANDSHAKES_PER_CORE: u32 = 400;
+
 /// How the live plane behaves.
 #[derive(Clone, Debug)]
 pub struct LiveConfig {
@@ -50,6 +54,8 @@ pub struct LiveConfig {
     pub node_url: Option<NodeUrl>,
     /// Sockets of this node.
     pub max_sockets: usize,
+    /// Handshakes a second: who comes faster waits a while. On 2 cores 800 take a fifth of them.
+    pub handshakes_per_second: u32,
     /// Sockets of one person on this node.
     pub max_sockets_per_person: usize,
     /// Sockets of guests from one network address on this node. Not counted with a public address:
@@ -71,6 +77,7 @@ impl Default for LiveConfig {
             node_url: None,
             // At about 10 KiB a socket, 200 MiB.
             max_sockets: 20_000,
+            handshakes_per_second: HANDSHAKES_PER_CORE.saturating_mul(cores()),
             max_sockets_per_person: 50,
             // A large office behind one address, and a hundredth of the node.
             max_guest_sockets_per_address: 200,
@@ -79,6 +86,11 @@ impl Default for LiveConfig {
             currency: Currency::Usd,
         }
     }
+}
+
+fn cores() -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    u32::try_from(cores).unwrap_or(1)
 }
 
 /// What the live plane is built from.
@@ -113,6 +125,7 @@ pub struct Inner {
     pub(super) ticks: Arc<Ticks>,
     /// Whose pages may open a socket or send a form.
     pub origins: Origins,
+    pub(super) doors: Doors,
     pub(super) seats: Seats,
     pub(super) watch: Arc<Watch>,
     pub(super) known_lots: KnownLots,
@@ -165,6 +178,7 @@ impl LiveState {
             rooms: Arc::new(rooms),
             ticks: Arc::new(ticks),
             origins: Origins::new(config.public_url.as_ref()),
+            doors: Doors::new(config.handshakes_per_second),
             seats: Seats::new(&config),
             watch: Arc::default(),
             known_lots: KnownLots::default(),

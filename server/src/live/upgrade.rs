@@ -1,7 +1,8 @@
 //! The handshake: everything is checked before the upgrade.
 //!
 //! In this order: origin (403), a WebSocket handshake at all (400; 426 for another version of it),
-//! the subprotocol (400), the sessions (503 if they cannot be read), the limits (503).
+//! the subprotocol (400), the door (503 if the wait is too long), the sessions (503 if they cannot
+//! be read), the limits (503). Whatever waits or costs comes after what can be refused at once.
 
 use super::connection;
 use super::state::{Holder, LiveState};
@@ -24,6 +25,9 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body
 /// Bytes that the operating system keeps for a socket that does not read: then the lanes fill, and
 /// the reader is known to be slow. The kernel takes twice of it.
 const SEND_BUFFER: usize = 64 * 1024;
+
+/// What somebody hears for whom there is no place now.
+const CROWDED: &str = "Too many connections. Try again later.";
 
 /// Who the page acts for, and where.
 #[derive(Debug, Default, Deserialize)]
@@ -64,6 +68,9 @@ async fn admit(live: LiveState, mut request: Request) -> Result<Response, Respon
         SEC_WEBSOCKET_PROTOCOL,
         HeaderValue::from_static(SUBPROTOCOL),
     );
+    if !live.doors.enter().await {
+        return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, CROWDED));
+    }
     let (who, place) = (acting.acting_as.as_deref(), acting.acting_in.as_deref());
     let viewer = live.sessions.viewer(request.headers(), who, place).await;
     let viewer = viewer.map_err(|failure| {
@@ -74,8 +81,7 @@ async fn admit(live: LiveState, mut request: Request) -> Result<Response, Respon
     let holder = person.map(|person| Holder::Person(person.id));
     let holder = holder.or_else(|| peer(&request).map(Holder::Guest));
     let Some(seat) = live.seats.take(holder) else {
-        let text = "Too many connections. Try again later.";
-        return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, text));
+        return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, CROWDED));
     };
     let upgraded = hyper::upgrade::on(&mut request);
     let task = live.sockets.token();

@@ -215,16 +215,20 @@ pub(super) async fn reconnect(place: &Place<'_>) -> anyhow::Result<Reconnect> {
             seconds,
         })
     };
+    let count = u32::try_from(seconds)? * 2;
+    // Bids go on all the time, so that there is something to catch up with, and so that what they
+    // cost the purchases is not counted for the return.
+    let bids = || {
+        scene.side.order::<Value>(Order::Bid {
+            count,
+            every_ms: 500,
+        })
+    };
     let _warm = purchase().await?;
-    let calm = purchase().await?;
+    let (calm, _bids) = tokio::try_join!(purchase(), bids())?;
     let counters: Counters = scene.side.order(Order::Counters).await?;
-    // Bids go on, so that there is something to catch up with.
-    let bids = scene.side.order::<Value>(Order::Bid {
-        count: u32::try_from(seconds)? * 2,
-        every_ms: 500,
-    });
     let back = scene.crowd.order::<Back>(Order::Drop { timeout_s: BACK_S });
-    let (busy, back, _bids) = tokio::try_join!(purchase(), back, bids)?;
+    let (busy, back, _bids) = tokio::try_join!(purchase(), back, bids())?;
     let after: Counters = scene.side.order(Order::Counters).await?;
     scene.end().await;
     Ok(Reconnect {

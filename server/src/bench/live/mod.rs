@@ -51,14 +51,14 @@ pub struct Options {
 /// A part of the bench.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Part {
+    /// From a commit to the sockets of two nodes.
+    Commit,
     /// Deliveries on all sides, and memory.
     Fanout,
     /// Readers that are stuck.
     Stuck,
     /// Everybody is dropped at once.
     Reconnect,
-    /// From a commit to the sockets of two nodes.
-    Commit,
 }
 
 impl Part {
