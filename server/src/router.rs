@@ -229,7 +229,11 @@ async fn ready(State(house): State<House>) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping").into_response();
     }
     match house.ledger.ready().await {
-        Ok(()) => format!("ready\nstream: {}\n", house.live.stream.status()).into_response(),
+        Ok(()) => {
+            let stream = house.live.stream.status();
+            let database = house.ledger.standing();
+            format!("ready\nstream: {stream}\ndatabase: {database}\n").into_response()
+        }
         Err(why) => (StatusCode::SERVICE_UNAVAILABLE, why).into_response(),
     }
 }

@@ -1,9 +1,13 @@
 //! Where the ledger lives: Aurora DSQL by endpoint, or a PostgreSQL by URL. The statements are
 //! the same; the only differences in SQL are [`Dialect::index`] and [`Dialect::writes_together`].
 
+use super::failover::{Failover, Heard};
+use sqlx::Executor;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use std::str::FromStr;
-use std::time::Duration;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+use tokio::time::MissedTickBehavior;
 
 /// Connections of one node. DSQL allows 10,000 a cluster; 2 cores are busy with 16.
 pub const DEFAULT_POOL_SIZE: u32 = 16;
@@ -25,6 +29,44 @@ const PLANS: [(&str, &str); 2] = [
 
 /// How long connections may take to say goodbye.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How often endpoints are asked while one of them is in trouble, and how long each may take.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Asks the endpoints while one of them is in trouble, for as long as somebody chooses among them. A
+/// node that is well asks nothing.
+async fn probe(pools: Vec<PgPool>, failover: Weak<Failover>) {
+    let mut rounds = tokio::time::interval(PROBE_EVERY);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        rounds.tick().await;
+        let Some(failover) = failover.upgrade() else {
+            return;
+        };
+        if !failover.wants_probes() {
+            continue;
+        }
+        let asked = pools.iter().enumerate().map(async |(endpoint, pool)| {
+            failover.hear(endpoint, ask(pool).await, Instant::now());
+        });
+        futures::future::join_all(asked).await;
+    }
+}
+
+async fn ask(pool: &PgPool) -> Heard {
+    let asked = async {
+        let mut connection = pool.acquire().await?;
+        // Whatever becomes of it, a connection in doubt serves nobody else.
+        connection.close_on_drop();
+        connection.execute("SELECT 1").await.map(|_one| ())
+    };
+    match tokio::time::timeout(PROBE_TIMEOUT, asked).await {
+        Ok(Ok(())) => Heard::Answer,
+        Ok(Err(sqlx::Error::PoolTimedOut)) | Err(_) => Heard::Silence,
+        Ok(Err(_)) => Heard::Refusal,
+    }
+}
 
 /// Which database this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +122,7 @@ pub enum EndpointError {
 pub struct Endpoints {
     pools: Vec<PgPool>,
     dialect: Dialect,
+    failover: Arc<Failover>,
 }
 
 fn options(size: u32) -> PgPoolOptions {
@@ -125,10 +168,7 @@ impl Endpoints {
             }
             pools.push(pool);
         }
-        Ok(Self {
-            pools,
-            dialect: Dialect::Postgres,
-        })
+        Ok(Self::over(pools, Dialect::Postgres))
     }
 
     /// Aurora DSQL, by the cluster's endpoint and, if there is one, its peer's.
@@ -154,17 +194,37 @@ impl Endpoints {
         if let (true, Some(error)) = (pools.is_empty(), failure) {
             return Err(error.into());
         }
-        Ok(Self {
-            pools,
-            dialect: Dialect::Dsql,
-        })
+        Ok(Self::over(pools, Dialect::Dsql))
     }
 
-    /// The pool for a try: the first endpoint, and the peers in turn for each time that an endpoint
-    /// has failed this command. A lost race is no failure of the endpoint.
+    fn over(pools: Vec<PgPool>, dialect: Dialect) -> Self {
+        let failover = Arc::new(Failover::among(pools.len()));
+        if pools.len() > 1 {
+            tokio::spawn(probe(pools.clone(), Arc::downgrade(&failover)));
+        }
+        Self {
+            pools,
+            dialect,
+            failover,
+        }
+    }
+
+    /// The pool that commands begin at.
     #[must_use]
-    pub fn pool(&self, failures: usize) -> &PgPool {
-        &self.pools[failures % self.pools.len()]
+    pub fn pool(&self) -> &PgPool {
+        self.pool_of(self.failover.endpoint(0))
+    }
+
+    /// The pool of an endpoint.
+    #[must_use]
+    pub(super) fn pool_of(&self, endpoint: usize) -> &PgPool {
+        &self.pools[endpoint % self.pools.len()]
+    }
+
+    /// Chooses where commands begin.
+    #[must_use]
+    pub fn failover(&self) -> &Failover {
+        &self.failover
     }
 
     /// Which database this is.

@@ -20,6 +20,7 @@ pub mod audit;
 pub mod checkout;
 pub mod endpoint;
 pub mod error;
+pub mod failover;
 mod keys;
 pub mod lease;
 pub mod lots;
@@ -47,6 +48,7 @@ use auction::{LotQueues, Offer, Reply, Wish};
 use audit::{Finding, RunAudits};
 use checkout::Kernel;
 use endpoint::Endpoints;
+use failover::Standing;
 pub use keys::{Keyed, Route};
 use lots::{NewLot, PutUp};
 use queue::{Twins, Undecided};
@@ -60,6 +62,9 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use transaction::{Counters, Ran, Runner};
 use uuid::Uuid;
+
+/// How long an endpoint may take to say that it is ready.
+const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long the database may take to tell its time.
 const CLOCK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -178,7 +183,7 @@ impl Ledger {
     /// # Errors
     /// When the database does not answer.
     pub async fn measure_clock(&self) -> Result<Timestamp, Failure> {
-        let measured = timeout(CLOCK_TIMEOUT, read::now(self.runner.endpoints().pool(0))).await;
+        let measured = timeout(CLOCK_TIMEOUT, read::now(self.runner.endpoints().pool())).await;
         let (asked, now) = measured
             .unwrap_or(Err(sqlx::Error::PoolTimedOut))
             .map_err(|error| {
@@ -189,16 +194,32 @@ impl Ledger {
         Ok(now)
     }
 
-    /// Whether the database answers and every index is valid.
+    /// Which of the database's endpoints commands begin at.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.runner.endpoints().failover().standing()
+    }
+
+    /// Whether the database answers, at any of its endpoints, and every index is valid.
     ///
     /// # Errors
     /// What is not ready, in words for an operator.
     pub async fn ready(&self) -> Result<(), String> {
-        match schema::invalid_indexes(self.runner.endpoints()).await {
-            Ok(missing) if missing.is_empty() => Ok(()),
-            Ok(missing) => Err(format!("indexes are not valid: {}", missing.join(", "))),
-            Err(error) => Err(error.to_string()),
+        let endpoints = self.runner.endpoints();
+        let failover = endpoints.failover();
+        let mut why = "the database does not answer in time".to_owned();
+        for failures in 0..failover.standing().endpoints {
+            let pool = endpoints.pool_of(failover.endpoint(failures));
+            match timeout(READY_TIMEOUT, schema::invalid_indexes(pool)).await {
+                Ok(Ok(missing)) if missing.is_empty() => return Ok(()),
+                Ok(Ok(missing)) => {
+                    return Err(format!("indexes are not valid: {}", missing.join(", ")));
+                }
+                Ok(Err(error)) => why = error.to_string(),
+                Err(_elapsed) => {}
+            }
         }
+        Err(why)
     }
 
     /// Puts up a lot; repeating it with the same id changes nothing.

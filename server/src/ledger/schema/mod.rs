@@ -8,6 +8,7 @@ pub use tables::{INDEXES, TABLES};
 use super::endpoint::{Dialect, Endpoints};
 use super::error::{Class, Phase, classify, sqlstate};
 use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgPool;
 use std::time::Duration;
 
 /// How long the indexes may take before start-up gives up.
@@ -69,7 +70,7 @@ async fn statement(endpoints: &Endpoints, sql: String) -> Result<(), SchemaError
         tries += 1;
         // Autocommit: one DDL statement is one transaction, as DSQL demands.
         let result = sqlx::raw_sql(AssertSqlSafe(sql.clone()))
-            .execute(endpoints.pool(0))
+            .execute(endpoints.pool())
             .await;
         let Err(error) = result else { return Ok(()) };
         let raced = sqlstate(&error).is_some_and(|code| RACED.contains(&code.as_str()));
@@ -102,7 +103,7 @@ pub async fn apply(endpoints: &Endpoints) -> Result<Applied, SchemaError> {
     }
     let deadline = tokio::time::Instant::now() + INDEX_DEADLINE;
     loop {
-        let missing = invalid_indexes(endpoints).await?;
+        let missing = invalid_indexes(endpoints.pool()).await?;
         if missing.is_empty() {
             return Ok(Applied {
                 tables: TABLES.len(),
@@ -142,7 +143,7 @@ async fn outdated_columns(endpoints: &Endpoints) -> Result<Vec<String>, SchemaEr
          JOIN pg_type t ON t.oid = a.atttypid
          WHERE n.nspname = 'public' AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped",
     )
-    .fetch_all(endpoints.pool(0))
+    .fetch_all(endpoints.pool())
     .await
     .map_err(SchemaError::Catalogue)?;
     let is_there = |&(table, name, kind): &(&str, &str, &str)| {
@@ -174,12 +175,12 @@ fn catalogue_name(kind: &str) -> &str {
 ///
 /// # Errors
 /// When the catalogue cannot be read.
-pub async fn invalid_indexes(endpoints: &Endpoints) -> Result<Vec<&'static str>, SchemaError> {
+pub async fn invalid_indexes(pool: &PgPool) -> Result<Vec<&'static str>, SchemaError> {
     let valid: Vec<String> = sqlx::query_scalar(
         "SELECT c.relname::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
          WHERE i.indisvalid",
     )
-    .fetch_all(endpoints.pool(0))
+    .fetch_all(pool)
     .await
     .map_err(SchemaError::Catalogue)?;
     let missing = |name: &&str| !valid.iter().any(|known| known == name);

@@ -6,6 +6,7 @@ use super::{Command, GivenUp, Ran, Tx, TxError};
 use crate::events::HouseEvent;
 use crate::ledger::endpoint::Endpoints;
 use crate::ledger::error::{Class, Phase, classify, sqlstate, too_slow};
+use crate::ledger::failover::Heard;
 use app::ports::Failure;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -23,7 +24,9 @@ pub(super) struct Progress {
     /// The try, from 1 on.
     pub attempt: u32,
     /// Failures of an endpoint.
-    pub failures: usize,
+    failures: usize,
+    /// The endpoint of this try.
+    pub endpoint: usize,
     /// Lost races.
     races: u32,
     /// Whether a COMMIT was lost.
@@ -113,12 +116,16 @@ impl Runner {
         let mut run = Progress {
             attempt: 1,
             failures: 0,
+            endpoint: 0,
             races: 0,
             was_unknown: false,
         };
+        let failover = self.endpoints.failover();
         let class = loop {
+            run.endpoint = failover.endpoint(run.failures);
             let (class, cause) = match self.attempt(command, run, left()).await {
                 Ok(answer) => {
+                    failover.hear(run.endpoint, Heard::Answer, Instant::now());
                     return Ok(Ran {
                         answer,
                         attempts: run.attempt,
@@ -132,7 +139,11 @@ impl Runner {
                         attempts: run.attempt,
                     });
                 }
-                Err((phase, error)) => self.sort(C::NAME, phase, &error),
+                Err((phase, error)) => {
+                    let (class, cause) = self.sort(C::NAME, phase, &error);
+                    failover.hear(run.endpoint, heard(class, &error), Instant::now());
+                    (class, cause)
+                }
             };
             run.was_unknown |= class == Class::Unknown;
             run.failures += usize::from(matches!(class, Class::Unknown | Class::Transient));
@@ -238,6 +249,22 @@ impl Runner {
             Class::Final => "final",
         };
         (class, format!("{name} {detail}"))
+    }
+}
+
+/// What a failure says about its endpoint. A code is an answer; one that is worth another try
+/// elsewhere is none: the endpoint is shutting down, full, or turns people away.
+fn heard(class: Class, error: &TxError) -> Heard {
+    match (class, error) {
+        (Class::Conflict | Class::Final, _) => Heard::Answer,
+        (Class::Transient | Class::Unknown, TxError::TooSlow)
+        | (Class::Transient | Class::Unknown, TxError::Database(sqlx::Error::PoolTimedOut)) => {
+            Heard::Silence
+        }
+        (
+            Class::Transient | Class::Unknown,
+            TxError::Database(_) | TxError::Lost(_) | TxError::KeyReused | TxError::Corrupt(_),
+        ) => Heard::Refusal,
     }
 }
 

@@ -42,7 +42,7 @@ impl Tx {
         run: Progress,
         is_one_statement: bool,
     ) -> Result<Self, sqlx::Error> {
-        let connection = endpoints.pool(run.failures).acquire().await?;
+        let connection = endpoints.pool_of(run.endpoint).acquire().await?;
         let mut tx = Self {
             connection,
             dialect: endpoints.dialect(),
