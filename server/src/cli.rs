@@ -6,10 +6,10 @@ use crate::clock::Clock;
 use crate::config::{ServeArgs, StoreArgs};
 use crate::ledger::endpoint::Endpoints;
 use crate::ledger::{Ledger, audit, schema};
-use crate::proof::{self, Kernels, Settings};
+use crate::proof::{self, Kernels, Settings, Stage};
 use crate::stores::{self, Missing, Stores};
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 #[cfg(feature = "local")]
 use std::collections::BTreeSet;
@@ -140,6 +140,15 @@ struct AuditArgs {
 
 #[derive(Args)]
 struct ProveArgs {
+    /// What is to be proven; oversell and double_spend if nothing is named
+    #[arg(value_name = "SCENARIO")]
+    scenarios: Vec<proof::Name>,
+    /// Every scenario
+    #[arg(long, conflicts_with = "scenarios")]
+    all: bool,
+    /// Repeat a run: the order of what is drawn by chance follows from it
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
     #[command(flatten)]
     stores: StoreArgs,
     /// Buyers that rush the scarce drop
@@ -310,6 +319,29 @@ async fn audit_command(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
+/// What is to be proven.
+fn scenarios(args: &ProveArgs) -> Vec<proof::Name> {
+    if args.all {
+        proof::Name::value_variants().to_vec()
+    } else if args.scenarios.is_empty() {
+        vec![proof::Name::Oversell, proof::Name::DoubleSpend]
+    } else {
+        args.scenarios.clone()
+    }
+}
+
+/// The PostgreSQL that a run is on, if it is one.
+fn postgres_of(args: &ProveArgs, stores: &Stores) -> Option<String> {
+    if args.stores.dsql_cluster_endpoint.is_some() || !cfg!(feature = "local") {
+        return None;
+    }
+    #[cfg(feature = "local")]
+    if let (None, Some(local)) = (&args.stores.database_url, &stores.local) {
+        return Some(local.database_url.clone());
+    }
+    args.stores.database_url.clone()
+}
+
 async fn prove(args: &ProveArgs) -> anyhow::Result<ExitCode> {
     if !args.stores.local_ledger() && !args.yes_really {
         anyhow::bail!(
@@ -321,18 +353,34 @@ async fn prove(args: &ProveArgs) -> anyhow::Result<ExitCode> {
     for line in &stores.banner {
         say(line);
     }
+    let names = scenarios(args);
+    let database_url = postgres_of(args, &stores);
+    if database_url.is_none()
+        && let Some(name) = names.iter().find(|name| name.needs_gates())
+    {
+        anyhow::bail!(
+            "{} breaks the way to the database, which this program does before a PostgreSQL only",
+            name.text()
+        );
+    }
     let pool = args.stores.kernel_pool();
     let kernels = Kernels::open(usize::from(args.kernels), async || {
         reopen(args, &stores, pool).await
     });
     let kernels = kernels.await.context("opening the kernels")?;
-    let settings = Settings {
-        buyers: args.buyers,
-        units: args.units,
-        attempts: args.attempts,
+    let stage = Stage {
+        kernels,
+        settings: Settings {
+            buyers: args.buyers,
+            units: args.units,
+            attempts: args.attempts,
+            seed: args.seed.unwrap_or_else(rand::random),
+        },
+        database_url,
+        pool,
     };
-    let report = proof::prove(&kernels, &settings).await?;
-    kernels.close().await;
+    let report = proof::prove(&stage, &names, say).await?;
+    stage.kernels.close().await;
     say(&proof::print(&report));
     if let Some(file) = &args.json {
         write_json(file, &report)?;
@@ -384,7 +432,6 @@ async fn bench_kernel(args: &BenchKernelArgs) -> anyhow::Result<ExitCode> {
 #[cfg(feature = "local")]
 async fn bench_live(args: &BenchLiveArgs) -> anyhow::Result<ExitCode> {
     use crate::bench::live;
-    use clap::ValueEnum;
     let mut parts: BTreeSet<_> = args.only.iter().copied().collect();
     if parts.is_empty() {
         parts.extend(live::Part::value_variants());

@@ -4,12 +4,13 @@
 
 mod common;
 
+use clap::ValueEnum;
 use common::Database;
 use serde_json::Value;
 use server::ledger::endpoint::Endpoints;
 use server::ledger::sweeper;
 use server::local::attach_with;
-use server::proof::{self, Kernels, Settings};
+use server::proof::{self, Kernels, Settings, Stage};
 use sqlx::{Connection, PgConnection};
 use std::path::Path;
 use std::process::Command;
@@ -68,6 +69,63 @@ fn the_races_hold_and_the_report_adds_up() {
     );
 }
 
+/// Every scenario as a person runs it: all of them hold, each with its faults and its contention, and
+/// nothing is green that was not tried.
+#[test]
+fn every_scenario_holds() {
+    let folder = tempfile::tempdir().expect("makes a folder");
+    let file = folder.path().join("prove.json");
+    let done = lotzero()
+        .args(["prove", "--all", "--seed", "7", "--json"])
+        .arg(&file)
+        .arg("--data-dir")
+        .arg(folder.path().join("nothing"))
+        .output()
+        .expect("runs");
+    let said = String::from_utf8_lossy(&done.stdout);
+    println!("{said}");
+    let problem = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{said}{problem}");
+    let report = std::fs::read_to_string(&file).expect("writes the report");
+    let report: Value = serde_json::from_str(&report).expect("is JSON");
+    let scenarios = report["scenarios"].as_array().expect("a list");
+    let names: Vec<&str> = scenarios
+        .iter()
+        .filter_map(|s| s["name"].as_str())
+        .collect();
+    let all: Vec<&str> = proof::Name::value_variants()
+        .iter()
+        .map(|name| name.text())
+        .collect();
+    assert_eq!(names, all);
+    for scenario in scenarios {
+        let name = scenario["name"].as_str().expect("a name");
+        let number = |key: &str| scenario[key].as_u64().expect("a number");
+        assert!(scenario["valid"] == true && scenario["seed"] == 7, "{name}");
+        assert_eq!(number("violations") + number("false_declines"), 0, "{name}");
+        let answered = number("committed") + number("refused") + number("replayed");
+        assert_eq!(number("offered"), answered, "{name}");
+        let latency = scenario["latency_ms"]["max"].as_f64().expect("a number");
+        assert!(latency > 0.0, "{name}");
+    }
+    let of = |name: &str| scenarios.iter().find(|s| s["name"] == name).expect("ran");
+    for (name, fault) in [
+        ("lost_commit", "answers cut after COMMIT"),
+        ("lost_commit", "COMMITs cut"),
+        ("region_lost", "connections refused"),
+        ("region_lost", "switches"),
+    ] {
+        let times = of(name)["took_effect"][fault].as_u64().expect("counted");
+        assert!(times > 0, "{name}: {fault}");
+    }
+    assert!(
+        of("lost_commit")["unknown_commits"]
+            .as_u64()
+            .expect("counted")
+            > 0
+    );
+}
+
 /// One buyer for plenty of units meets nobody: that run proves nothing and must not be green.
 #[test]
 fn a_race_that_did_not_take_place_is_no_proof() {
@@ -109,12 +167,20 @@ async fn the_races_hold_beside_a_house_that_settles() {
         buyers: 400,
         units: 10,
         attempts: 60,
+        seed: 1,
     };
-    let report = proof::prove(&kernels, &settings).await.expect("runs");
+    let stage = Stage {
+        kernels,
+        settings,
+        database_url: None,
+        pool: 16,
+    };
+    let names = [proof::Name::Oversell, proof::Name::DoubleSpend];
+    let report = proof::prove(&stage, &names, |_| {}).await.expect("runs");
     assert_eq!(report.violations, 0, "{report:#?}");
     stop.cancel();
     sweeper.await.expect("ends");
-    kernels.close().await;
+    stage.kernels.close().await;
     database.drop().await;
 }
 
@@ -142,7 +208,9 @@ async fn an_audit_of_a_stopped_house_reads_what_it_keeps() {
 
 #[test]
 fn wrong_usage_is_said_and_strange_stores_are_refused() {
-    let cases: [&[&str]; 4] = [
+    let cases: [&[&str]; 6] = [
+        &["prove", "everything"],
+        &["prove", "oversell", "--all"],
         &["prove", "--buyers", "0"],
         &["prove", "--buyers", "-1"],
         &["serve", "--addr", "nowhere"],

@@ -1,11 +1,23 @@
 //! The proof: deliberate races with really parallel connections, checked from the committed rows.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `stage` | kernels, people with money, lots, shops: new ones for each race |
+//! | `race` | many requests at once, and what became of them |
+//! | `regions` | two Regions behind gates |
+//! | `scenarios` | what is raced for, and what the rows must say afterwards |
+//! | `report` | what a run found, for people and for programs |
 
+mod race;
+#[cfg(feature = "local")]
+mod regions;
 mod report;
-mod scenario;
+mod scenarios;
 mod settings;
+mod stage;
 
-pub use report::{Report, Scenario, print};
-pub use scenario::{double_spend, oversell, warm_up};
+pub use report::{Latency, Report, Scenario, print};
+pub use scenarios::{Name, warm_up};
 pub use settings::Settings;
 
 use crate::clock::Clock;
@@ -47,24 +59,43 @@ impl Kernels {
     }
 
     /// Closes every connection.
-    pub async fn close(self) {
-        for node in self.nodes {
+    pub async fn close(&self) {
+        for node in &self.nodes {
             node.close().await;
         }
+    }
+}
+
+/// What a run is played on.
+pub struct Stage {
+    /// The kernels.
+    pub kernels: Kernels,
+    /// The sizes and the seed.
+    pub settings: Settings,
+    /// The PostgreSQL that gates may stand before; none on Aurora DSQL.
+    pub database_url: Option<String>,
+    /// Connections of a kernel to each endpoint.
+    pub pool: u32,
+}
+
+impl Stage {
+    #[cfg(feature = "local")]
+    async fn regions(&self) -> anyhow::Result<regions::Regions> {
+        let url = self.database_url.as_deref();
+        let url = anyhow::Context::context(url, "gates stand before a PostgreSQL only")?;
+        regions::Regions::open(url, self.pool).await
     }
 }
 
 /// Rounds of a race in which nobody met, before the run is invalid.
 const MAX_ROUNDS: u32 = 3;
 
-/// Races until two commands met, with lots and people of its own each time. The first of 150 may be
-/// done before the second begins; whatever a round did wrong ends it at once.
-async fn contended(
-    mut race: impl AsyncFnMut() -> anyhow::Result<Scenario>,
-) -> anyhow::Result<Scenario> {
+/// Races until what was to be tried was tried, with lots and people of its own each time. The first
+/// of 150 may be done before the second begins; whatever a round did wrong ends it at once.
+async fn until_valid(name: Name, stage: &Stage) -> anyhow::Result<Scenario> {
     let mut rounds = 1;
     loop {
-        let scenario = race().await?;
+        let scenario = name.run(stage).await?;
         if scenario.valid || scenario.violations > 0 || rounds == MAX_ROUNDS {
             return Ok(Scenario { rounds, ..scenario });
         }
@@ -72,17 +103,20 @@ async fn contended(
     }
 }
 
-/// Runs both scenarios, then every audit.
+/// Runs scenarios one after another, then every audit. `say` hears of each as it begins.
 ///
 /// # Errors
 /// When a race could not be set up or read back.
-pub async fn prove(kernels: &Kernels, settings: &Settings) -> anyhow::Result<Report> {
-    warm_up(kernels).await?;
-    let scenarios = vec![
-        contended(async || oversell(kernels, settings).await).await?,
-        contended(async || double_spend(kernels, settings).await).await?,
-    ];
-    let audits = kernels.of(0).audit().await?;
+pub async fn prove(stage: &Stage, names: &[Name], say: fn(&str)) -> anyhow::Result<Report> {
+    warm_up(&stage.kernels).await?;
+    let mut scenarios = Vec::new();
+    for (number, name) in names.iter().enumerate() {
+        let text = name.text();
+        say(&format!("{} of {}: {text}", number + 1, names.len()));
+        let scenario = until_valid(*name, stage).await;
+        scenarios.push(anyhow::Context::context(scenario, text)?);
+    }
+    let audits = stage.kernels.of(0).audit().await?;
     let broken = audit::violations(&audits);
-    Ok(Report::new(settings, scenarios, audits, broken))
+    Ok(Report::new(&stage.settings, scenarios, audits, broken))
 }

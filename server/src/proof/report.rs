@@ -4,8 +4,39 @@ use super::Settings;
 use crate::ledger::audit::Finding;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-/// One race. `offered = committed + refused`, or it is a violation.
+/// How long requests took, in milliseconds, from the first send to the answer.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Latency {
+    /// The median.
+    pub p50: f64,
+    /// One in a hundred took longer.
+    pub p99: f64,
+    /// The longest.
+    pub max: f64,
+}
+
+impl Latency {
+    /// The quantiles of some times.
+    #[must_use]
+    pub fn of(times: impl Iterator<Item = Duration>) -> Self {
+        let mut times: Vec<Duration> = times.collect();
+        times.sort_unstable();
+        let at = |percent: usize| {
+            let index = (times.len() * percent / 100).min(times.len().saturating_sub(1));
+            let time = times.get(index).copied().unwrap_or_default();
+            (time.as_secs_f64() * 1e6).round() / 1e3
+        };
+        Self {
+            p50: at(50),
+            p99: at(99),
+            max: at(100),
+        }
+    }
+}
+
+/// One race. `offered = committed + refused + replayed`, or it is a violation.
 #[derive(Clone, Debug, Serialize)]
 pub struct Scenario {
     /// Its name.
@@ -18,6 +49,8 @@ pub struct Scenario {
     pub expected: u64,
     /// Commands that were refused.
     pub refused: u64,
+    /// Requests whose key had been answered before.
+    pub replayed: u64,
     /// Refusals although stock or money remained.
     pub false_declines: u64,
     /// Invariants broken, counted from the committed rows.
@@ -26,16 +59,30 @@ pub struct Scenario {
     pub conflicts: u64,
     /// Tries that were repeated, for any cause.
     pub retries: u64,
+    /// Requests that were sent again under their key, each time.
+    pub resent: u64,
+    /// COMMITs whose outcome was not known at first.
+    pub unknown_commits: u64,
     /// From the first command sent to the last answer.
     pub elapsed_ms: u64,
+    /// How long a request took.
+    pub latency_ms: Latency,
     /// Rounds until commands met; the figures are the last one's.
     pub rounds: u32,
     /// Whether the race took place: without conflicts it proves nothing.
     pub valid: bool,
+    /// What repeats the order of what was drawn by chance.
+    pub seed: u64,
     /// Refusals by code.
     pub refusals: BTreeMap<String, u64>,
     /// Repeats by cause.
     pub retries_by_cause: BTreeMap<String, u64>,
+    /// Decided requests by the tries of the transaction that decided them.
+    pub tries: BTreeMap<u32, u64>,
+    /// Faults that took effect, and how often.
+    pub took_effect: BTreeMap<String, u64>,
+    /// What else was measured.
+    pub figures: BTreeMap<String, i64>,
     /// What is wrong, in words.
     pub findings: Vec<String>,
 }
@@ -80,30 +127,34 @@ impl Report {
 #[must_use]
 pub fn print(report: &Report) -> String {
     let mut lines = vec![format!(
-        "{:<14}{:>8}{:>10}{:>9}{:>9}{:>8}{:>11}{:>10}{:>9}{:>11}",
+        "{:<22}{:>8}{:>10}{:>9}{:>9}{:>9}{:>8}{:>11}{:>10}{:>9}{:>10}{:>11}",
         "scenario",
         "offered",
         "committed",
         "expected",
         "refused",
+        "replayed",
         "false",
         "violations",
         "conflicts",
         "retries",
+        "p99",
         "elapsed"
     )];
     for s in &report.scenarios {
         lines.push(format!(
-            "{:<14}{:>8}{:>10}{:>9}{:>9}{:>8}{:>11}{:>10}{:>9}{:>8} ms",
+            "{:<22}{:>8}{:>10}{:>9}{:>9}{:>9}{:>8}{:>11}{:>10}{:>9}{:>7.1} ms{:>8} ms",
             s.name,
             s.offered,
             s.committed,
             s.expected,
             s.refused,
+            s.replayed,
             s.false_declines,
             s.violations,
             s.conflicts,
             s.retries,
+            s.latency_ms.p99,
             s.elapsed_ms
         ));
     }
@@ -118,6 +169,11 @@ pub fn print(report: &Report) -> String {
         };
         lines.push(format!("{}: refused {}", s.name, by(&s.refusals)));
         lines.push(format!("{}: retried {}", s.name, by(&s.retries_by_cause)));
+        if !s.took_effect.is_empty() {
+            lines.push(format!("{}: faults {}", s.name, by(&s.took_effect)));
+        }
+        let figures = s.figures.iter();
+        lines.extend(figures.map(|(name, figure)| format!("{}: {name} {figure}", s.name)));
         lines.extend(
             s.findings
                 .iter()

@@ -11,6 +11,9 @@ pub struct Settings {
     pub units: u32,
     /// Lots that one purchase's money is spent on at once.
     pub attempts: u32,
+    /// Decides the order of what is drawn by chance, so that a run can be repeated; ids and the
+    /// interleaving of threads it does not decide.
+    pub seed: u64,
 }
 
 impl Default for Settings {
@@ -19,6 +22,7 @@ impl Default for Settings {
             buyers: 200,
             units: 20,
             attempts: 150,
+            seed: 1,
         }
     }
 }

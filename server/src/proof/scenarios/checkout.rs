@@ -1,0 +1,213 @@
+//! Races of agents: for a budget, for a key, against a revocation.
+
+use super::super::Stage;
+use super::super::race::{Purchase, Shot, race};
+use super::super::report::Scenario;
+use super::super::stage::{PRICE_MINOR, Shop};
+use super::{Name, Said, counters};
+use crate::ids;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use shared::{ItemId, MandateId};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Agents that want something of one mandate, and what it pays for.
+const AGENTS: u32 = 200;
+const AFFORDS: u32 = 30;
+
+/// How often one request is sent at once: the agent's client is broken, or its network is.
+const SAME: usize = 64;
+
+/// Purchases beside the one whose key is sent 64 times, so that there is something to meet.
+const BESIDE: u32 = 64;
+
+/// How often an agent repeats a purchase under a fresh key.
+const REPEATS: u32 = 40;
+
+/// Over this time the purchases come that meet a revocation; it comes in the middle.
+const SPREAD: Duration = Duration::from_millis(400);
+
+/// A purchase of one unit by an agent of its own, under a fresh key.
+fn purchase(
+    shop: &Shop,
+    (item, mandate): (ItemId, MandateId),
+    agent: &str,
+) -> anyhow::Result<Purchase> {
+    Ok(Purchase {
+        tenant: shop.tenant,
+        key: ids::key(),
+        request: shop.one(item, mandate, agent)?,
+    })
+}
+
+fn at_once(what: Vec<Purchase>) -> Vec<Shot<Purchase>> {
+    let shot = |(place, what)| Shot {
+        place,
+        after: Duration::ZERO,
+        what,
+    };
+    what.into_iter().enumerate().map(shot).collect()
+}
+
+/// 200 agents share a mandate that pays for 30 purchases; there is stock for all of them.
+pub(super) async fn mandate_breach(stage: &Stage) -> anyhow::Result<Scenario> {
+    let kernels = &stage.kernels;
+    let cap = i64::from(AFFORDS) * PRICE_MINOR;
+    let shop = Shop::open(kernels, cap).await?;
+    let item = shop.item(kernels, AGENTS).await?;
+    let mandate = shop.mandate(kernels, cap).await?;
+    let purchases = (0..AGENTS).map(|n| purchase(&shop, (item, mandate), &format!("agent-{n}")));
+    let shots = at_once(purchases.collect::<anyhow::Result<_>>()?);
+    let before = counters(kernels);
+    let tally = race(kernels, shots, Purchase::send).await?;
+    let said = Said {
+        name: Name::MandateBreach,
+        expected: Some(u64::from(AFFORDS)),
+        tally: &tally,
+        before: &before,
+        after: &counters(kernels),
+    };
+    let mut result = said.scenario(stage);
+    result.needs_conflicts();
+    result.only_refused_as(&["mandate_exhausted"]);
+    let view = shop.mandate_of(kernels.of(1), mandate).await?;
+    result.expect(view.spent_minor == cap && view.remaining_minor == 0, || {
+        let (spent, left) = (view.spent_minor, view.remaining_minor);
+        format!("the mandate has spent {spent} cents of {cap}, and {left} are left")
+    });
+    let left = shop.units_left(kernels.of(1), item).await?;
+    result.expect(left == i64::from(AGENTS - AFFORDS), || {
+        format!("{left} units are left")
+    });
+    Ok(result)
+}
+
+/// One request is sent 64 times at once, to two nodes, beside other purchases: it buys one unit, and
+/// everybody hears the same.
+pub(super) async fn same_key(stage: &Stage) -> anyhow::Result<Scenario> {
+    let kernels = &stage.kernels;
+    let units = BESIDE + 1;
+    let cap = i64::from(units) * PRICE_MINOR;
+    let shop = Shop::open(kernels, cap).await?;
+    let item = shop.item(kernels, units).await?;
+    let mandate = shop.mandate(kernels, cap).await?;
+    let one = purchase(&shop, (item, mandate), "insistent")?;
+    let mut purchases = vec![one; SAME];
+    for n in 0..BESIDE {
+        purchases.push(purchase(&shop, (item, mandate), &format!("agent-{n}"))?);
+    }
+    purchases.shuffle(&mut StdRng::seed_from_u64(stage.settings.seed));
+    let before = counters(kernels);
+    let tally = race(kernels, at_once(purchases), Purchase::send).await?;
+    let said = Said {
+        name: Name::SameKey,
+        expected: Some(u64::from(units)),
+        tally: &tally,
+        before: &before,
+        after: &counters(kernels),
+    };
+    let mut result = said.scenario(stage);
+    result.needs_conflicts();
+    result.only_refused_as(&[]);
+    let replays = u64::try_from(SAME - 1)?;
+    result.expect(result.replayed == replays, || {
+        format!(
+            "{} answers were replays, {replays} expected",
+            tally.replayed()
+        )
+    });
+    let left = shop.units_left(kernels.of(1), item).await?;
+    result.expect(left == 0, || format!("{left} units are left"));
+    let view = shop.mandate_of(kernels.of(1), mandate).await?;
+    result.expect(view.spent_minor == cap, || {
+        format!("the mandate has spent {} cents of {cap}", view.spent_minor)
+    });
+    Ok(result)
+}
+
+/// An agent that thinks its purchase was lost asks again, each time under a fresh key: one of them
+/// buys, the others are suspected as duplicates.
+pub(super) async fn fresh_key(stage: &Stage) -> anyhow::Result<Scenario> {
+    let kernels = &stage.kernels;
+    let cap = i64::from(REPEATS) * PRICE_MINOR;
+    let shop = Shop::open(kernels, cap).await?;
+    let item = shop.item(kernels, REPEATS).await?;
+    let mandate = shop.mandate(kernels, cap).await?;
+    let purchases = (0..REPEATS).map(|_| purchase(&shop, (item, mandate), "forgetful"));
+    let shots = at_once(purchases.collect::<anyhow::Result<_>>()?);
+    let before = counters(kernels);
+    let tally = race(kernels, shots, Purchase::send).await?;
+    let said = Said {
+        name: Name::FreshKey,
+        expected: Some(1),
+        tally: &tally,
+        before: &before,
+        after: &counters(kernels),
+    };
+    let mut result = said.scenario(stage);
+    result.needs_conflicts();
+    result.only_refused_as(&["duplicate_suspected"]);
+    let left = shop.units_left(kernels.of(1), item).await?;
+    result.expect(left == i64::from(REPEATS - 1), || {
+        format!("{left} units are left")
+    });
+    Ok(result)
+}
+
+/// A mandate is revoked while its agents buy: nothing is bought after the answer to the revocation,
+/// and what was not spent is in the wallet again.
+pub(super) async fn revoke_against_spend(stage: &Stage) -> anyhow::Result<Scenario> {
+    let kernels = &stage.kernels;
+    let cap = i64::from(AGENTS) * PRICE_MINOR;
+    let shop = Shop::open(kernels, cap).await?;
+    let item = shop.item(kernels, AGENTS).await?;
+    let mandate = shop.mandate(kernels, cap).await?;
+    let step = SPREAD / AGENTS;
+    let mut shots = Vec::new();
+    for n in 0..AGENTS {
+        shots.push(Shot {
+            place: usize::try_from(n)?,
+            after: step * n,
+            what: purchase(&shop, (item, mandate), &format!("agent-{n}"))?,
+        });
+    }
+    let before = counters(kernels);
+    let begun = Instant::now();
+    let revoke = async {
+        tokio::time::sleep(SPREAD / 2).await;
+        shop.revoke(kernels.of(1), mandate).await?;
+        anyhow::Ok(begun.elapsed())
+    };
+    let (tally, revoked) = tokio::join!(race(kernels, shots, Purchase::send), revoke);
+    let (tally, revoked) = (tally?, revoked?);
+    let said = Said {
+        name: Name::RevokeAgainstSpend,
+        expected: None,
+        tally: &tally,
+        before: &before,
+        after: &counters(kernels),
+    };
+    let mut result = said.scenario(stage);
+    result.needs(
+        result.committed > 0 && result.refused > 0,
+        "the revocation came before all purchases, or after them",
+    );
+    result.only_refused_as(&["mandate_revoked"]);
+    // The race's clock begins a little after this one, so that the doubt is on the safe side.
+    let late = tally.all.iter().filter(|one| one.sent > revoked);
+    let late = late.filter(|one| one.heard.as_ref().is_ok_and(|heard| heard.answer.is_ok()));
+    let late = late.count();
+    result.expect(late == 0, || {
+        format!("{late} purchases were begun after the mandate was revoked, and made")
+    });
+    let view = shop.mandate_of(kernels.of(0), mandate).await?;
+    let spent = i64::try_from(result.committed)? * PRICE_MINOR;
+    let adds_up = view.spent_minor == spent && view.remaining_minor == 0;
+    result.expect(adds_up && view.returned_minor == cap - spent, || {
+        let (spent, back) = (view.spent_minor, view.returned_minor);
+        format!("the mandate has spent {spent} cents of {cap} and given {back} back")
+    });
+    Ok(result)
+}

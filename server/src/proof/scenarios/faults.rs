@@ -1,0 +1,194 @@
+//! Races in which the way to the database breaks.
+
+use super::super::Stage;
+use super::super::race::{Purchase, Shot, Tally, race};
+use super::super::regions::Regions;
+use super::super::report::Scenario;
+use super::super::stage::{PRICE_MINOR, Shop};
+use super::{Name, Said, counters, warm_up};
+use crate::ids;
+use crate::ledger::transaction::Counters;
+use shared::{ItemId, MandateId};
+use std::time::Duration;
+
+/// Purchases of a swarm, and the time over which they come.
+const SWARM: u32 = 1_600;
+const SWARM_TIME: Duration = Duration::from_secs(8);
+
+/// When the first Region is lost, and when it is back.
+const LOST_AT: Duration = Duration::from_secs(3);
+const BACK_AT: Duration = Duration::from_secs(6);
+
+/// Purchases whose COMMITs are cut, and the time over which they come: so slowly that most have a
+/// COMMIT of their own.
+const CUT_SWARM: u32 = 800;
+const CUT_TIME: Duration = Duration::from_secs(4);
+
+/// COMMITs that are cut on the way at each gate, and as many whose answer is.
+const CUTS: u32 = 50;
+
+/// So many of each must have taken effect, at both gates together.
+const LEAST_CUTS: u64 = 60;
+
+/// What a swarm buys.
+struct Goods {
+    shop: Shop,
+    item: ItemId,
+    mandate: MandateId,
+    cap_minor: i64,
+}
+
+impl Goods {
+    /// An item with a unit for everybody, and a mandate that pays for all of them.
+    async fn for_swarm(regions: &Regions, agents: u32) -> anyhow::Result<Self> {
+        warm_up(&regions.kernels).await?;
+        let cap_minor = i64::from(agents) * PRICE_MINOR;
+        let shop = Shop::open(&regions.kernels, cap_minor).await?;
+        let item = shop.item(&regions.kernels, agents).await?;
+        let mandate = shop.mandate(&regions.kernels, cap_minor).await?;
+        Ok(Self {
+            shop,
+            item,
+            mandate,
+            cap_minor,
+        })
+    }
+
+    /// A purchase by each agent, one after another over some time, at both kernels in turn.
+    fn shots(&self, agents: u32, over: Duration) -> anyhow::Result<Vec<Shot<Purchase>>> {
+        let step = over / agents;
+        let shot = |n| {
+            let request = self
+                .shop
+                .one(self.item, self.mandate, &format!("agent-{n}"))?;
+            Ok(Shot {
+                place: usize::try_from(n)?,
+                after: step * n,
+                what: Purchase {
+                    tenant: self.shop.tenant,
+                    key: ids::key(),
+                    request,
+                },
+            })
+        };
+        (0..agents).map(shot).collect()
+    }
+
+    /// Everybody has exactly what they asked for, by the committed rows.
+    async fn check(&self, regions: &Regions, result: &mut Scenario) -> anyhow::Result<()> {
+        let kernel = regions.kernels.of(1);
+        let left = self.shop.units_left(kernel, self.item).await?;
+        result.expect(left == 0, || format!("{left} units are left"));
+        let view = self.shop.mandate_of(kernel, self.mandate).await?;
+        result.expect(view.spent_minor == self.cap_minor, || {
+            let (spent, cap) = (view.spent_minor, self.cap_minor);
+            format!("the mandate has spent {spent} cents of {cap}")
+        });
+        Ok(())
+    }
+}
+
+fn said<'a>(
+    name: Name,
+    agents: u32,
+    tally: &'a Tally,
+    (before, after): (&'a Counters, &'a Counters),
+) -> Said<'a> {
+    Said {
+        name,
+        expected: Some(u64::from(agents)),
+        tally,
+        before,
+        after,
+    }
+}
+
+/// The longest time in which the node that is at home in a place answered nobody.
+fn longest_gap(tally: &Tally, place: usize) -> Duration {
+    let of_place = tally.all.iter().filter(|one| one.place % 2 == place);
+    let mut answered: Vec<Duration> = of_place.map(|one| one.answered).collect();
+    answered.sort_unstable();
+    let gaps = answered.iter().zip(answered.iter().skip(1));
+    gaps.map(|(one, next)| *next - *one)
+        .max()
+        .unwrap_or_default()
+}
+
+/// A Region is lost in the middle of a swarm: connections are cut, new ones refused. The node that
+/// was at home there goes on at the other Region. Later the Region is back.
+pub(super) async fn region_lost(stage: &Stage) -> anyhow::Result<Scenario> {
+    let regions = stage.regions().await?;
+    let goods = Goods::for_swarm(&regions, SWARM).await?;
+    let shots = goods.shots(SWARM, SWARM_TIME)?;
+    let lost = &regions.gates[0];
+    let before = counters(&regions.kernels);
+    let take_away = async {
+        tokio::time::sleep(LOST_AT).await;
+        lost.refuse_connections(true);
+        lost.cut_connections();
+        tokio::time::sleep(BACK_AT - LOST_AT).await;
+        lost.refuse_connections(false);
+    };
+    let (tally, ()) = tokio::join!(race(&regions.kernels, shots, Purchase::send), take_away);
+    let tally = tally?;
+    let after = counters(&regions.kernels);
+    let mut result = said(Name::RegionLost, SWARM, &tally, (&before, &after)).scenario(stage);
+    result.only_refused_as(&[]);
+    goods.check(&regions, &mut result).await?;
+    let refused = lost.counters().refused;
+    let switches = regions.kernels.of(0).standing().switches;
+    result.needs(
+        refused > 0 && switches > 0,
+        "the Region was never missed: nobody had to go elsewhere",
+    );
+    let took_effect = [("connections refused", refused), ("switches", switches)];
+    result.took_effect = took_effect.map(|(name, n)| (name.to_owned(), n)).into();
+    for (name, place) in [
+        ("outage of the lost Region, ms", 0),
+        ("of the other, ms", 1),
+    ] {
+        let gap = i64::try_from(longest_gap(&tally, place).as_millis())?;
+        result.figures.insert(name.to_owned(), gap);
+    }
+    regions.kernels.close().await;
+    Ok(result)
+}
+
+/// COMMITs are cut on their way, and answers to COMMITs, which look alike to the node: each purchase
+/// is found again by its key, or made, once.
+pub(super) async fn lost_commit(stage: &Stage) -> anyhow::Result<Scenario> {
+    let regions = stage.regions().await?;
+    let goods = Goods::for_swarm(&regions, CUT_SWARM).await?;
+    let shots = goods.shots(CUT_SWARM, CUT_TIME)?;
+    let before = counters(&regions.kernels);
+    // One after another: many at once would only hold up the same few purchases.
+    let cut = async {
+        for _ in 0..CUTS {
+            for gate in &regions.gates {
+                gate.cut_after_commit(1);
+                gate.cut_before_commit(1);
+            }
+            tokio::time::sleep(CUT_TIME / CUTS).await;
+        }
+    };
+    let (tally, ()) = tokio::join!(race(&regions.kernels, shots, Purchase::send), cut);
+    let tally = tally?;
+    let after = counters(&regions.kernels);
+    for gate in &regions.gates {
+        gate.disarm();
+    }
+    let mut result = said(Name::LostCommit, CUT_SWARM, &tally, (&before, &after)).scenario(stage);
+    result.only_refused_as(&[]);
+    goods.check(&regions, &mut result).await?;
+    let all = regions.gates.each_ref().map(|gate| gate.counters());
+    let applied = all.iter().map(|counters| counters.applied_then_cut).sum();
+    let cut = all.iter().map(|counters| counters.cut_before_commit).sum();
+    result.needs(
+        applied >= LEAST_CUTS && cut >= LEAST_CUTS,
+        "too few COMMITs were cut",
+    );
+    let took_effect = [("answers cut after COMMIT", applied), ("COMMITs cut", cut)];
+    result.took_effect = took_effect.map(|(name, n)| (name.to_owned(), n)).into();
+    regions.kernels.close().await;
+    Ok(result)
+}
