@@ -140,7 +140,7 @@ struct AuditArgs {
 
 #[derive(Args)]
 struct ProveArgs {
-    /// What is to be proven; oversell and double_spend if nothing is named
+    /// What is to be proven; the two races of the seeds if nothing is named
     #[arg(value_name = "SCENARIO")]
     scenarios: Vec<proof::Name>,
     /// Every scenario

@@ -71,9 +71,10 @@ mod tests {
         for _ in 0..BURST {
             assert!(full.enter().await);
         }
-        let mut bucket = full.0.lock().expect("healthy");
-        while bucket.take_later(Instant::now(), LONGEST).is_some() {}
-        drop(bucket);
+        {
+            let mut bucket = full.0.lock().expect("healthy");
+            while bucket.take_later(Instant::now(), LONGEST).is_some() {}
+        }
         assert!(
             !full.enter().await,
             "nobody waits for longer than eight seconds"
