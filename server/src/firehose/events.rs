@@ -9,12 +9,17 @@ use futures::StreamExt;
 use shared::live::{LotEvent, Position};
 use shared::{EventId, LotId};
 use std::collections::BTreeMap;
+use std::pin::pin;
 
 /// How long an event stays: a week, far beyond the stream's own day.
 const EVENT_KEPT_MS: i64 = 7 * 24 * 3_600_000;
 
 /// Aggregates that are written at the same time: with 5 ms a put, 3,000 events a second.
 const MAX_PARALLEL: usize = 16;
+
+/// Events of one aggregate on their way at the same time. One after another, a hot lot's events
+/// fall behind: an append is a round trip, and a lot takes hundreds of bids a second.
+const MAX_AHEAD: usize = 4;
 
 /// Events of one answer when a gap is filled; `DynamoDB` ends a page at 1 MB anyway.
 const MAX_EVENTS_READ: usize = 1_000;
@@ -84,9 +89,11 @@ impl Firehose {
         }
     }
 
-    /// Writes events to the log: those of one aggregate one after another in the given order,
-    /// aggregates beside each other. An aggregate stops at its first failure, and once the table
-    /// does not answer no further aggregate begins: the rest comes again with the next batch.
+    /// Writes events to the log: those of one aggregate in the given order, a few ahead of the
+    /// oldest that is on its way, aggregates beside each other. So an event may be there a moment
+    /// before the one that comes before it: the hub puts them in order. An aggregate stops at its
+    /// first failure, whose successors count as not written, and once the table does not answer no
+    /// further aggregate begins: the rest comes again with the next batch.
     pub async fn append_events(&self, events: &[HouseEvent]) -> Appended {
         let mut by_aggregate: BTreeMap<Aggregate, Vec<&HouseEvent>> = BTreeMap::new();
         for event in events {
@@ -117,11 +124,20 @@ impl Firehose {
 
     async fn append_in_order(&self, events: Vec<&HouseEvent>) -> Appended {
         let mut part = Appended::default();
-        for event in events {
-            match self.append_event(event).await {
-                Ok(()) => part.published.push(event.id),
+        let append = async |event: &HouseEvent| (event.id, self.append_event(event).await);
+        // The first one alone: a table that does not answer is not asked more often than needed.
+        let mut events = events.into_iter();
+        let Some(first) = events.next() else {
+            return part;
+        };
+        let first = futures::stream::once(append(first));
+        let rest = futures::stream::iter(events.map(append)).buffered(MAX_AHEAD);
+        let mut appended = pin!(first.chain(rest));
+        while let Some((id, appended)) = appended.next().await {
+            match appended {
+                Ok(()) => part.published.push(id),
                 Err(failure) => {
-                    part.failed.push((event.id, failure));
+                    part.failed.push((id, failure));
                     break;
                 }
             }

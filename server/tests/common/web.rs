@@ -243,6 +243,7 @@ impl Socket {
                 .expect("in time")
                 .expect("open")
                 .expect("no error");
+            assert!(!message.is_close(), "closed: {message:?}");
             if let Message::Text(text) = message {
                 return serde_json::from_str::<ServerFrame>(&text)
                     .expect("reads")

@@ -79,8 +79,8 @@ struct Return {
     /// From the first byte to the other node until it had everything.
     took: Duration,
     recovered: bool,
-    /// Open until everybody is back.
-    _socket: Socket,
+    /// Up to where it has heard everything since, and its reading.
+    on: (Arc<AtomicI64>, JoinHandle<()>),
 }
 
 /// Follows the lot until the node restarts, and comes back to the other one when the shared
@@ -122,8 +122,22 @@ async fn ride_out(storm: Arc<Storm>, handle: String, mut socket: Socket, random:
         back_at: Instant::now(),
         took: begun.elapsed(),
         recovered,
-        _socket: socket,
+        on: stay(socket, offset),
     }
+}
+
+/// Reads on: who does not is closed as silent within the storm. Answers up to where it has heard
+/// everything, once and in order.
+fn stay(mut socket: Socket, heard: i64) -> (Arc<AtomicI64>, JoinHandle<()>) {
+    let told = Arc::new(AtomicI64::new(heard));
+    let tell = Arc::clone(&told);
+    let reading = tokio::spawn(async move {
+        for offset in heard + 1.. {
+            assert_eq!(offset_of(&socket.next().await), offset);
+            tell.store(offset, Ordering::Relaxed);
+        }
+    });
+    (told, reading)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -162,6 +176,7 @@ async fn a_planned_restart_sends_everybody_to_the_other_node_spread_over_time() 
     while heard < BEGIN + BIDS_BEFORE {
         heard = offset_of(&neighbour.next().await);
     }
+    let neighbour = stay(neighbour, heard);
     let snapshots = storm.beside.hub.counters.snapshots_read.get();
     let reads = *storm.house.ledger.reads.lock().expect("healthy");
     let begun = Instant::now();
@@ -178,11 +193,13 @@ async fn a_planned_restart_sends_everybody_to_the_other_node_spread_over_time() 
         .map(|r| r.expect("comes back"))
         .collect();
     shutdown.await.expect("ends");
-    // Whoever was on the second node all the time heard everything, once and in order.
+    // Whoever was on the second node all the time, or has come, heard everything, once and in order.
     let last = storm.last.load(Ordering::Relaxed);
-    while heard < last {
-        assert_eq!(offset_of(&neighbour.next().await), heard + 1);
-        heard += 1;
+    for (told, reading) in returns.iter().map(|r| &r.on).chain([&neighbour]) {
+        while told.load(Ordering::Relaxed) < last {
+            assert!(!reading.is_finished(), "a reader on the second node ended");
+            sleep(STORM_PACE).await;
+        }
     }
     let counters = &storm.beside.hub.counters;
     let snapshots = counters.snapshots_read.get() - snapshots;
