@@ -146,3 +146,42 @@ async fn items_and_their_stream_outlive_the_stores_and_expired_ones_go() {
     assert_eq!(records(&dynamodb, &stores).await, 3, "put, put, removal");
     assert!(stores.close().await);
 }
+
+/// Items that are written before the last ones are timed, and how many are timed.
+const MANY: usize = 6_000;
+const TIMED: usize = 40;
+
+/// A write asks for the stream's last number. Without an index that is a look at every record that
+/// the stream ever had, and the house is slower each hour.
+#[tokio::test]
+async fn a_write_is_as_fast_after_thousands_of_others() {
+    let program = Path::new(env!("CARGO_BIN_EXE_lotzero"));
+    let data = tempfile::tempdir().expect("a folder");
+    let stores = attach_with(program, data.path()).await.expect("attach");
+    let dynamodb = client(&stores);
+    make_table(&dynamodb).await;
+    let text = "x".repeat(2_000);
+    let put = async |n: usize| {
+        let begun = Instant::now();
+        let put = dynamodb.put_item().table_name(TABLE);
+        let put = put.item("pk", AttributeValue::S(n.to_string()));
+        let put = put.item("text", AttributeValue::S(text.clone()));
+        put.send().await.expect("puts");
+        begun.elapsed()
+    };
+    let mut times = Vec::new();
+    for n in 0..MANY {
+        times.push(put(n).await);
+    }
+    let median = |times: &[Duration]| {
+        let mut times = times.to_vec();
+        times.sort_unstable();
+        times[times.len() / 2]
+    };
+    // Beyond what only the first writes cost.
+    let first = median(&times[TIMED..2 * TIMED]);
+    let last = median(&times[MANY - TIMED..]);
+    println!("a write took {first:?} at first and {last:?} after {MANY}");
+    assert!(last < first * 3, "{first:?}, then {last:?}");
+    assert!(stores.close().await);
+}

@@ -1,12 +1,13 @@
 //! The embedded DynamoDB: dynoxide in this process, on a free port of the loopback, kept in one
 //! file.
 
-use super::folder::Folder;
+use super::{folder::Folder, stream_records};
 use dynoxide::Database;
 use std::fs::OpenOptions;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -27,6 +28,9 @@ pub enum DynamoDbError {
     /// Its file makes no sense to it.
     #[error("reading the embedded DynamoDB's file")]
     Content(#[source] dynoxide::errors::DynoxideError),
+    /// Its stream cannot be indexed.
+    #[error("indexing the embedded DynamoDB's stream")]
+    Index(#[source] rusqlite::Error),
     /// No port to be had.
     #[error("opening the embedded DynamoDB's port")]
     Port(#[source] io::Error),
@@ -59,12 +63,17 @@ impl DynamoDb {
         let database = opened
             .map_err(|error| DynamoDbError::File(io::Error::other(error)))?
             .map_err(DynamoDbError::Content)?;
+        let indexed = path.clone();
+        tokio::task::spawn_blocking(move || stream_records::index(&indexed))
+            .await
+            .map_err(|error| DynamoDbError::File(io::Error::other(error)))?
+            .map_err(DynamoDbError::Index)?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
             .map_err(DynamoDbError::Port)?;
         let address = listener.local_addr().map_err(DynamoDbError::Port)?;
         let stop = CancellationToken::new();
-        let sweep = tokio::spawn(sweep(database.clone(), stop.clone()));
+        let sweep = tokio::spawn(sweep(database.clone(), path, stop.clone()));
         let server = tokio::spawn(serve(listener, database, stop.clone()));
         Ok(Self {
             address,
@@ -108,7 +117,7 @@ async fn serve(listener: TcpListener, database: Database, stop: CancellationToke
     }
 }
 
-async fn sweep(database: Database, stop: CancellationToken) {
+async fn sweep(database: Database, path: PathBuf, stop: CancellationToken) {
     while stop
         .run_until_cancelled(tokio::time::sleep(TTL_SWEEP_EVERY))
         .await
@@ -119,6 +128,13 @@ async fn sweep(database: Database, stop: CancellationToken) {
             Ok(Ok(removed)) => tracing::debug!(removed, "swept expired items"),
             Ok(Err(error)) => tracing::warn!(%error, "sweeping expired items"),
             Err(error) => tracing::warn!(%error, "sweeping expired items"),
+        }
+        let path = path.clone();
+        let now_s = time::OffsetDateTime::now_utc().unix_timestamp();
+        match tokio::task::spawn_blocking(move || stream_records::trim(&path, now_s)).await {
+            Ok(Ok(removed)) => tracing::debug!(removed, "trimmed the stream"),
+            Ok(Err(error)) => tracing::warn!(%error, "trimming the stream"),
+            Err(error) => tracing::warn!(%error, "trimming the stream"),
         }
     }
 }

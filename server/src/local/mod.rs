@@ -17,6 +17,7 @@ pub mod dynamodb;
 pub mod gate;
 pub mod postgres;
 pub mod stores;
+mod stream_records;
 
 pub use attach::{
     AttachError, Attached, attach, attach_running, attach_temporary, attach_temporary_in,
