@@ -43,7 +43,7 @@ const TASKS_END: Duration = Duration::from_secs(3);
 const MAX_KNOWN_LOTS: usize = 65_536;
 
 /// Handshakes a second for each processor.
-const HANDSHAKES_PER_CORE: u32 = 400;
+const HANDSHAKES_PER_CORE: u32 = 300;
 
 /// How the live plane behaves.
 #[derive(Clone, Debug)]
