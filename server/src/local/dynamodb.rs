@@ -130,8 +130,7 @@ async fn sweep(database: Database, path: PathBuf, stop: CancellationToken) {
             Err(error) => tracing::warn!(%error, "sweeping expired items"),
         }
         let path = path.clone();
-        let now_s = time::OffsetDateTime::now_utc().unix_timestamp();
-        match tokio::task::spawn_blocking(move || stream_records::trim(&path, now_s)).await {
+        match tokio::task::spawn_blocking(move || stream_records::trim(&path, None)).await {
             Ok(Ok(removed)) => tracing::debug!(removed, "trimmed the stream"),
             Ok(Err(error)) => tracing::warn!(%error, "trimming the stream"),
             Err(error) => tracing::warn!(%error, "trimming the stream"),

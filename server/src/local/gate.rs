@@ -1,33 +1,30 @@
 //! The gate: a proxy in front of a PostgreSQL that understands its protocol and breaks things on
-//! demand, most of all around COMMIT. For tests and proofs; nothing configures it into `serve`.
+//! demand, most of all around COMMIT. For tests, proofs and Mission Control's Regions on one
+//! machine; a build without the feature `local` has none.
 //!
-//! `wire` cuts bytes into messages, `session` knows what they mean, `faults` holds what is armed;
-//! this file moves the bytes.
+//! `wire` cuts bytes into messages, `session` knows what they mean, `fault` names what can go wrong,
+//! `faults` holds what is set and armed, `counters` what came of it, `relay` moves the bytes.
 
+mod counters;
+mod fault;
 mod faults;
+mod relay;
 mod session;
 mod wire;
 
-pub use faults::Counters;
+pub use counters::Counters;
+pub use fault::{Conflict, Fault, FaultError, LoginRefusal, MAX_AGE_MS, MAX_LOGINS, MAX_SLOW_MS};
 
 use faults::Switchboard;
-use session::{CommitFault, Session, Step};
+use relay::Shared;
+use session::{CommitFault, Failure};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{ReadHalf, WriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use wire::{Decoder, NotPostgres, Opening};
-
-/// Read from a socket at once.
-const READ_BYTES: usize = 16 * 1024;
-
-/// After an accept that failed.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 /// A running gate and the handle to its faults; closes with everything in it when dropped.
 #[derive(Debug)]
@@ -37,26 +34,17 @@ pub struct Gate {
     closed: CancellationToken,
 }
 
-#[derive(Debug)]
-struct Shared {
-    upstream: String,
-    board: Switchboard,
-    /// Cuts the connections that are open now; replaced each time.
-    cut: Mutex<CancellationToken>,
-}
-
 impl Gate {
     /// Opens a gate on a free port of the loopback in front of `host:port`.
+    ///
+    /// # Errors
+    /// When there is no port to be had.
     pub async fn start(upstream: &str) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared {
-            upstream: upstream.to_owned(),
-            board: Switchboard::default(),
-            cut: Mutex::default(),
-        });
+        let shared = Arc::new(Shared::new(upstream.to_owned(), Switchboard::new(0)));
         let closed = CancellationToken::new();
-        tokio::spawn(accept(listener, Arc::clone(&shared), closed.clone()));
+        tokio::spawn(relay::accept(listener, Arc::clone(&shared), closed.clone()));
         Ok(Self {
             address,
             shared,
@@ -65,10 +53,11 @@ impl Gate {
     }
 
     /// Opens a gate in front of the server that a database URL names.
+    ///
+    /// # Errors
+    /// When the URL names none, or there is no port to be had.
     pub async fn before(database_url: &str) -> io::Result<Self> {
-        let upstream = host_and_port(database_url)
-            .and_then(|range| database_url.get(range))
-            .ok_or(io::ErrorKind::InvalidInput)?;
+        let upstream = server_of(database_url).ok_or(io::ErrorKind::InvalidInput)?;
         Self::start(upstream).await
     }
 
@@ -88,14 +77,65 @@ impl Gate {
         url
     }
 
-    /// The next `times` COMMITs: the connection is cut and the server never hears of them.
+    /// Puts these faults in the place of everything that is set or armed; none restores the gate.
+    /// The generators of percentages and delays start anew, so that the same faults on the same
+    /// traffic repeat. With [`Fault::Closed`], connections that are open are reset.
+    ///
+    /// # Errors
+    /// When a measure is out of its bounds, a fault is there twice, or the percentages of COMMITs
+    /// come to more than 100; then nothing has changed.
+    pub fn set(&self, faults: &[Fault]) -> Result<(), FaultError> {
+        self.shared.board.set(faults)?;
+        if faults.contains(&Fault::Closed) {
+            self.cut_connections();
+        }
+        Ok(())
+    }
+
+    /// Adds a fault to what is set, in the place of one like it.
+    ///
+    /// # Errors
+    /// As [`Gate::set`].
+    pub fn add(&self, fault: Fault) -> Result<(), FaultError> {
+        self.shared.board.add(fault)?;
+        if fault == Fault::Closed {
+            self.cut_connections();
+        }
+        Ok(())
+    }
+
+    /// The faults that are set, each once; COMMITs that are armed one by one are not among them.
+    #[must_use]
+    pub fn faults(&self) -> Vec<Fault> {
+        self.shared.board.faults()
+    }
+
+    /// When faults were last set or taken back, or else when the gate was opened.
+    #[must_use]
+    pub fn since(&self) -> Instant {
+        self.shared.board.since()
+    }
+
+    /// Starts the generators of percentages and delays from this seed, now and with every
+    /// [`Gate::set`]; without it, from 0.
+    pub fn seed(&self, seed: u64) {
+        self.shared.board.seed(seed);
+    }
+
+    /// Connections that are open now.
+    #[must_use]
+    pub fn open_connections(&self) -> u64 {
+        self.shared.board.open()
+    }
+
+    /// The next `times` COMMITs: the connection is reset and the server never hears of them.
     pub fn cut_before_commit(&self, times: usize) {
         self.shared
             .board
             .arm_commits(times, &CommitFault::CutBefore);
     }
 
-    /// The next `times` COMMITs: the server answers, and the connection is cut in the answer's
+    /// The next `times` COMMITs: the server answers, and the connection is reset in the answer's
     /// place.
     pub fn cut_after_commit(&self, times: usize) {
         self.shared.board.arm_commits(times, &CommitFault::CutAfter);
@@ -103,42 +143,46 @@ impl Gate {
 
     /// The next `times` COMMITs: rolled back, and answered with that SQLSTATE.
     pub fn fail_commit_with(&self, times: usize, sqlstate: &str) {
-        let fault = CommitFault::Fail(sqlstate.to_owned());
+        let fault = CommitFault::Fail(Failure::of(sqlstate));
         self.shared.board.arm_commits(times, &fault);
     }
 
-    /// The nth statement from now (1 is the next; BEGIN counts, COMMIT and ROLLBACK do not) is
-    /// answered with 40001, and its transaction is aborted.
+    /// [`Fault::NthStatementConflict`]: the nth statement from now, 1 being the next.
     pub fn fail_statement(&self, nth: u64) {
-        self.shared.board.arm_statement(nth);
+        self.switch(
+            Fault::NthStatementConflict {
+                nth: nth.max(1),
+                conflict: Conflict::Rows,
+            },
+            true,
+        );
     }
 
-    /// Turns new connections away, or stops doing so.
+    /// [`Fault::Refusing`], or its end: new connections are turned away.
     pub fn refuse_connections(&self, refuse: bool) {
-        self.shared.board.refuse(refuse);
+        self.switch(Fault::Refusing, refuse);
     }
 
-    /// Cuts every connection that is open now.
+    /// Resets every connection that is open now.
     pub fn cut_connections(&self) {
-        let mut cut = self
-            .shared
-            .cut
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut *cut).cancel();
+        self.shared.cut();
     }
 
-    /// Holds each message of a client back for that long.
+    /// [`Fault::Slow`] without jitter, in whole milliseconds, at most [`MAX_SLOW_MS`]; zero ends it.
     pub fn delay(&self, delay: Duration) {
-        self.shared.board.delay(delay);
+        self.switch(faults::always_slow(delay), !delay.is_zero());
     }
 
-    /// Lets no message of a client through until told otherwise; connections stay open.
+    /// [`Fault::Hung`], or its end.
     pub fn hang(&self, hang: bool) {
-        self.shared.board.hang(hang);
+        self.switch(Fault::Hung, hang);
     }
 
-    /// Takes back everything that is armed.
+    fn switch(&self, fault: Fault, on: bool) {
+        self.shared.board.switch(fault, on);
+    }
+
+    /// Takes back everything that is set or armed.
     pub fn disarm(&self) {
         self.shared.board.disarm();
     }
@@ -157,6 +201,12 @@ impl Drop for Gate {
     }
 }
 
+/// The server that a URL names, such as `127.0.0.1:5432`.
+#[must_use]
+pub fn server_of(url: &str) -> Option<&str> {
+    host_and_port(url).and_then(|range| url.get(range))
+}
+
 /// Where a URL names its server: between the password and the path.
 fn host_and_port(url: &str) -> Option<Range<usize>> {
     let (scheme, rest) = url.split_once("://")?;
@@ -166,154 +216,13 @@ fn host_and_port(url: &str) -> Option<Range<usize>> {
     (authority.len() > user).then(|| start + user..start + authority.len())
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>, closed: CancellationToken) {
-    while let Some(accepted) = closed.run_until_cancelled(listener.accept()).await {
-        let Ok((client, _)) = accepted else {
-            // Out of descriptors: let some go.
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            continue;
-        };
-        if !shared.board.admits() {
-            // A reset, as nobody listening would answer with.
-            let _ = client.set_zero_linger();
-            continue;
-        }
-        let cut = shared
-            .cut
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let shared = Arc::clone(&shared);
-        tokio::spawn(async move {
-            // Its end, however it came about, is all that both sides learn.
-            if let Some(Err(error)) = cut.run_until_cancelled(carry(client, &shared)).await {
-                tracing::debug!(%error, "a connection through the gate ended");
-            }
-        });
-    }
-}
-
-/// Carries one connection until either side ends it or a fault cuts it.
-async fn carry(mut client: TcpStream, shared: &Shared) -> io::Result<()> {
-    let mut server = TcpStream::connect(&shared.upstream).await?;
-    client.set_nodelay(true)?;
-    server.set_nodelay(true)?;
-    let mut decoder = Decoder::default();
-    let Some(opening) = open(&mut client, &mut decoder).await? else {
-        return Ok(());
-    };
-    shared.board.hold().await;
-    server.write_all(&opening).await?;
-    if wire::is_cancel(&opening) {
-        // The server acts and closes without an answer.
-        server.read_u8().await.map(|_| ()).or(Ok(()))
-    } else {
-        let session = Mutex::new(Session::default());
-        let (client_read, client_write) = client.split();
-        let (server_read, server_write) = server.split();
-        let to_server = to_server(client_read, server_write, decoder, &session, shared);
-        let to_client = to_client(server_read, client_write, &session, shared);
-        tokio::select! {
-            ended = to_server => ended,
-            ended = to_client => ended,
-        }
-    }
-}
-
-/// Declines encryption until the client opens without it.
-async fn open(client: &mut TcpStream, decoder: &mut Decoder) -> io::Result<Option<Vec<u8>>> {
-    let mut buffer = [0; READ_BYTES];
-    loop {
-        match decoder.opening().map_err(invalid)? {
-            Some(Opening::Encryption) => client.write_all(b"N").await?,
-            Some(Opening::PassOn(bytes)) => return Ok(Some(bytes)),
-            None => match client.read(&mut buffer).await? {
-                0 => return Ok(None),
-                read => decoder.feed(buffer.get(..read).unwrap_or_default()),
-            },
-        }
-    }
-}
-
-async fn to_server(
-    mut client: ReadHalf<'_>,
-    mut server: WriteHalf<'_>,
-    mut decoder: Decoder,
-    session: &Mutex<Session>,
-    shared: &Shared,
-) -> io::Result<()> {
-    let mut buffer = [0; READ_BYTES];
-    loop {
-        let mut out = Vec::new();
-        let mut cut = false;
-        while let Some(message) = decoder.message().map_err(invalid)? {
-            shared.board.hold().await;
-            let step = lock(session).client_says(message, &shared.board);
-            cut = collect(&mut out, step);
-            if cut {
-                break;
-            }
-        }
-        server.write_all(&out).await?;
-        if cut {
-            return Ok(());
-        }
-        match client.read(&mut buffer).await? {
-            0 => return Ok(()),
-            read => decoder.feed(buffer.get(..read).unwrap_or_default()),
-        }
-    }
-}
-
-async fn to_client(
-    mut server: ReadHalf<'_>,
-    mut client: WriteHalf<'_>,
-    session: &Mutex<Session>,
-    shared: &Shared,
-) -> io::Result<()> {
-    let mut decoder = Decoder::default();
-    let mut buffer = [0; READ_BYTES];
-    loop {
-        match server.read(&mut buffer).await? {
-            0 => return Ok(()),
-            read => decoder.feed(buffer.get(..read).unwrap_or_default()),
-        }
-        let mut out = Vec::new();
-        let mut cut = false;
-        while let Some(message) = decoder.message().map_err(invalid)? {
-            let step = lock(session).server_says(message, &shared.board);
-            cut = collect(&mut out, step);
-            if cut {
-                break;
-            }
-        }
-        client.write_all(&out).await?;
-        if cut {
-            return Ok(());
-        }
-    }
-}
-
-fn collect(out: &mut Vec<u8>, step: Step) -> bool {
-    out.extend(step.forward);
-    step.cut
-}
-
-fn lock(session: &Mutex<Session>) -> std::sync::MutexGuard<'_, Session> {
-    session.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn invalid(error: NotPostgres) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, error)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn urls_keep_everything_but_host_and_port() {
-        let found = |url: &'static str| host_and_port(url).and_then(|range| url.get(range));
+        let found = server_of;
         let plain = "postgres://u:p@127.0.0.1:5432/postgres?sslmode=disable";
         assert_eq!(found(plain), Some("127.0.0.1:5432"));
         assert_eq!(found("postgres://db:1/x"), Some("db:1"));

@@ -1,5 +1,5 @@
 //! The stores of one machine: a private PostgreSQL and an embedded DynamoDB in a process of their
-//! own, which ends with its last user, and the gates that inject faults in tests.
+//! own, which ends with its last user, and the gates that inject faults, as Regions or in tests.
 //!
 //! Nothing here is reachable once `DSQL_CLUSTER_ENDPOINT` or `DATABASE_URL` says otherwise.
 
@@ -16,6 +16,7 @@ pub mod dynamo_gate;
 pub mod dynamodb;
 pub mod gate;
 pub mod postgres;
+pub mod regions;
 pub mod stores;
 mod stream_records;
 
@@ -25,4 +26,5 @@ pub use attach::{
 };
 pub use dynamo_gate::DynamoGate;
 pub use gate::Gate;
+pub use regions::RegionalGates;
 pub use stores::{StoresError, StoresOptions, run_stores};

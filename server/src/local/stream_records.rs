@@ -40,15 +40,16 @@ pub fn index(path: &Path) -> Result<()> {
 }
 
 /// Deletes records that are too old, some at most; answers how many. The newest stays whatever its
-/// age, since the next one is numbered after it.
-pub fn trim(path: &Path, now_s: i64) -> Result<usize> {
+/// age, since the next one is numbered after it. The time is the one that dynoxide writes into
+/// them, the machine's, unless another is given.
+pub fn trim(path: &Path, now_s: Option<i64>) -> Result<usize> {
     let kept_s = i64::try_from(KEPT.as_secs()).unwrap_or(i64::MAX);
     open(path)?.execute(
         "DELETE FROM _stream_records WHERE id IN (
             SELECT id FROM _stream_records
-            WHERE created_at < ?1 AND id < (SELECT MAX(id) FROM _stream_records)
-            ORDER BY created_at LIMIT ?2)",
-        rusqlite::params![now_s - kept_s, MAX_DELETED],
+            WHERE created_at < coalesce(?1, unixepoch()) - ?2 AND id < (SELECT MAX(id) FROM _stream_records)
+            ORDER BY created_at LIMIT ?3)",
+        rusqlite::params![now_s, kept_s, MAX_DELETED],
     )
 }
 
@@ -80,7 +81,9 @@ mod tests {
     fn records(path: &Path) -> i64 {
         let count = "SELECT count(*) FROM _stream_records";
         let connection = open(path).expect("opens");
-        connection.query_row(count, [], |row| row.get(0)).expect("counts")
+        connection
+            .query_row(count, [], |row| row.get(0))
+            .expect("counts")
     }
 
     #[test]
@@ -88,10 +91,15 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let (now_s, day) = (2_000_000_000, 86_400);
         let path = file(folder.path(), &[3 * day, 2 * day, day + 1, day, 5], now_s);
-        assert_eq!(trim(&path, now_s).expect("trims"), 3);
+        assert_eq!(trim(&path, Some(now_s)).expect("trims"), 3);
         assert_eq!(records(&path), 2);
-        assert_eq!(trim(&path, now_s + 9 * day).expect("trims"), 1);
-        assert_eq!(trim(&path, now_s + 9 * day).expect("trims"), 0);
+        assert_eq!(trim(&path, Some(now_s + 9 * day)).expect("trims"), 1);
+        assert_eq!(trim(&path, Some(now_s + 9 * day)).expect("trims"), 0);
+        assert_eq!(
+            trim(&path, None).expect("trims"),
+            0,
+            "it is not that late yet"
+        );
         assert_eq!(records(&path), 1);
     }
 
@@ -111,10 +119,15 @@ mod tests {
         ] {
             let explain = format!("EXPLAIN QUERY PLAN {statement}");
             let mut plan = connection.prepare(&explain).expect("plans");
-            let lines = plan.query_map(["t"], |row| row.get::<_, String>(3)).expect("plans");
+            let lines = plan
+                .query_map(["t"], |row| row.get::<_, String>(3))
+                .expect("plans");
             let lines: Vec<String> = lines.map(|line| line.expect("reads")).collect();
             let plan = lines.join("; ");
-            assert!(plan.contains("USING") && plan.contains("lotzero_stream"), "{plan}");
+            assert!(
+                plan.contains("USING") && plan.contains("lotzero_stream"),
+                "{plan}"
+            );
             assert!(!plan.contains("TEMP B-TREE"), "{plan}");
         }
     }

@@ -40,16 +40,35 @@ pub enum CommitFault {
     CutBefore,
     /// The server does it, and the connection is cut instead of an answer.
     CutAfter,
-    /// The server rolls back, and the client hears this code.
-    Fail(String),
+    /// The server rolls back, and the client hears this instead.
+    Fail(Failure),
+}
+
+/// An error that a client hears in the place of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Its code.
+    pub sqlstate: String,
+    /// Its text.
+    pub message: &'static str,
+}
+
+impl Failure {
+    /// One whose text does not matter.
+    pub fn of(sqlstate: &str) -> Self {
+        Self {
+            sqlstate: sqlstate.to_owned(),
+            message: "made to fail by the gate",
+        }
+    }
 }
 
 /// Decides what goes wrong; asked once for each COMMIT and each other statement.
 pub trait Faults {
     /// A COMMIT is about to be passed on.
     fn at_commit(&self) -> Option<CommitFault>;
-    /// Another statement is about to be passed on, no ROLLBACK; a code makes it fail.
-    fn at_statement(&self) -> Option<String>;
+    /// Another statement is about to be passed on, no ROLLBACK; a failure makes it fail.
+    fn at_statement(&self) -> Option<Failure>;
     /// A connection was cut after COMMIT; `applied` when the server had said that it committed.
     fn was_cut_after_commit(&self, applied: bool);
 }
@@ -284,21 +303,21 @@ enum Verdict {
 }
 
 fn decide(statement: Statement, faults: &impl Faults) -> Verdict {
-    let fail = |instead, code: &str| {
-        let error = wire::error(code, "made to fail by the gate");
+    let fail = |instead, failure: &Failure| {
+        let error = wire::error(&failure.sqlstate, failure.message);
         Verdict::Fail { instead, error }
     };
     match statement {
         Statement::Rollback => Verdict::Pass,
         Statement::Other => match faults.at_statement() {
             None => Verdict::Pass,
-            Some(code) => fail(RAISE, &code),
+            Some(failure) => fail(RAISE, &failure),
         },
         Statement::Commit => match faults.at_commit() {
             None => Verdict::Pass,
             Some(CommitFault::CutBefore) => Verdict::CutBefore,
             Some(CommitFault::CutAfter) => Verdict::CutAfter,
-            Some(CommitFault::Fail(code)) => fail(ROLLBACK, &code),
+            Some(CommitFault::Fail(failure)) => fail(ROLLBACK, &failure),
         },
     }
 }

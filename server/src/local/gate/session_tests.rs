@@ -5,7 +5,7 @@ use std::cell::RefCell;
 #[derive(Default)]
 struct Script {
     commits: RefCell<VecDeque<Option<CommitFault>>>,
-    statements: RefCell<VecDeque<Option<String>>>,
+    statements: RefCell<VecDeque<Option<Failure>>>,
     cut: RefCell<Vec<bool>>,
 }
 
@@ -13,7 +13,7 @@ impl Faults for Script {
     fn at_commit(&self) -> Option<CommitFault> {
         self.commits.borrow_mut().pop_front().flatten()
     }
-    fn at_statement(&self) -> Option<String> {
+    fn at_statement(&self) -> Option<Failure> {
         self.statements.borrow_mut().pop_front().flatten()
     }
     fn was_cut_after_commit(&self, applied: bool) {
@@ -159,7 +159,7 @@ fn a_commit_that_rolled_back_is_not_counted_as_applied() {
 
 #[test]
 fn a_failing_commit_rolls_back_and_answers_the_code() {
-    let faults = at_commit(CommitFault::Fail("40001".to_owned()));
+    let faults = at_commit(CommitFault::Fail(Failure::of("40001")));
     let mut session = greeted();
     let step = session.client_says(query("COMMIT"), &faults);
     assert_eq!(step, Step::forward(wire::query("ROLLBACK")));
@@ -178,8 +178,12 @@ fn a_failing_commit_rolls_back_and_answers_the_code() {
 #[test]
 fn a_failing_execute_leaves_the_batch_out_up_to_sync() {
     let faults = Script::default();
-    let script = [Some("40001".to_owned()), None];
-    faults.statements.borrow_mut().extend(script);
+    let message = "please retry: (OC001)";
+    let failure = Failure {
+        message,
+        ..Failure::of("40001")
+    };
+    faults.statements.borrow_mut().extend([Some(failure), None]);
     let mut session = greeted();
     let steps: Vec<Step> = batch("UPDATE t SET a = 1")
         .into_iter()
@@ -199,11 +203,7 @@ fn a_failing_execute_leaves_the_batch_out_up_to_sync() {
         assert_eq!(session.server_says(message, &faults), Step::default());
     }
     let ready = tagged(b'Z', b"E");
-    let expected = [
-        wire::error("40001", "made to fail by the gate"),
-        ready.bytes.clone(),
-    ]
-    .concat();
+    let expected = [wire::error("40001", message), ready.bytes.clone()].concat();
     assert_eq!(session.server_says(ready, &faults), Step::forward(expected));
 
     let next = query("SELECT 1");

@@ -38,6 +38,12 @@ impl Message {
     pub fn body(&self) -> &[u8] {
         self.bytes.get(1 + LENGTH_BYTES..).unwrap_or_default()
     }
+
+    /// Whether a client that sends it waits for an answer: a query, the end of a batch, a flush, a
+    /// function call, a password, the end of a copy.
+    pub const fn awaits_answer(&self) -> bool {
+        matches!(self.tag, b'Q' | b'S' | b'H' | b'F' | b'p' | b'c' | b'f')
+    }
 }
 
 /// Collects bytes as they arrive and gives out whole messages.
@@ -127,12 +133,21 @@ pub fn sync() -> Vec<u8> {
     message(b'S', &[])
 }
 
-/// A server's error.
+/// A server's error about a statement.
 pub fn error(sqlstate: &str, text: &str) -> Vec<u8> {
+    report("ERROR", sqlstate, text)
+}
+
+/// A server's error that ends the connection.
+pub fn fatal(sqlstate: &str, text: &str) -> Vec<u8> {
+    report("FATAL", sqlstate, text)
+}
+
+fn report(severity: &str, sqlstate: &str, text: &str) -> Vec<u8> {
     let mut body = Vec::new();
     for (field, value) in [
-        (b'S', "ERROR"),
-        (b'V', "ERROR"),
+        (b'S', severity),
+        (b'V', severity),
         (b'C', sqlstate),
         (b'M', text),
     ] {
@@ -211,6 +226,32 @@ mod tests {
         let mut short_opening = Decoder::default();
         short_opening.feed(&4_u32.to_be_bytes());
         assert_eq!(short_opening.opening(), Err(NotPostgres));
+    }
+
+    #[test]
+    fn a_batch_awaits_one_answer() {
+        let awaits = |tag| {
+            let bytes = sync();
+            Message { tag, bytes }.awaits_answer()
+        };
+        let batch: Vec<bool> = b"PBDES".iter().map(|tag| awaits(*tag)).collect();
+        assert_eq!(batch, [false, false, false, false, true]);
+        assert!(awaits(b'Q') && awaits(b'p'));
+        assert!(!awaits(b'X') && !awaits(b'd'));
+    }
+
+    #[test]
+    fn an_error_says_how_bad_it_is() {
+        let mut decoder = Decoder::default();
+        decoder.feed(&fatal("53300", "full"));
+        decoder.feed(&error("40001", "again"));
+        let mut body = || {
+            let message = decoder.message().expect("valid").expect("whole");
+            assert_eq!(message.tag, b'E');
+            message.body().to_vec()
+        };
+        assert_eq!(body(), b"SFATAL\0VFATAL\0C53300\0Mfull\0\0");
+        assert_eq!(body(), b"SERROR\0VERROR\0C40001\0Magain\0\0");
     }
 
     #[test]
