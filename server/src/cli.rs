@@ -1,12 +1,12 @@
 //! The command line.
 
 mod key;
+mod prove;
 
 use crate::clock::Clock;
 use crate::config::{ServeArgs, StoreArgs};
-use crate::ledger::endpoint::Endpoints;
+use crate::firehose::Firehose;
 use crate::ledger::{Ledger, audit, schema};
-use crate::proof::{self, Kernels, Settings, Stage};
 use crate::stores::{self, Missing, Stores};
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -42,7 +42,14 @@ enum Command {
     /// Runs every audit in one snapshot; exits with 3 if an invariant is broken
     Audit(AuditArgs),
     /// Races many buyers for few units and one purchase's money, and checks the committed rows
-    Prove(ProveArgs),
+    Prove(prove::ProveArgs),
+    /// Sends a swarm of agents for few units over HTTP, and checks the committed rows
+    #[cfg(feature = "local")]
+    Swarm(prove::SwarmArgs),
+    /// A node of a proof run that can be killed
+    #[cfg(feature = "local")]
+    #[command(hide = true)]
+    ApiNode(prove::ApiNodeArgs),
     /// Runs the local stores for all their users; the other commands start it by themselves
     #[cfg(feature = "local")]
     Stores {
@@ -138,53 +145,36 @@ struct AuditArgs {
     json: bool,
 }
 
-#[derive(Args)]
-struct ProveArgs {
-    /// What is to be proven; the two races of the seeds if nothing is named
-    #[arg(value_name = "SCENARIO")]
-    scenarios: Vec<proof::Name>,
-    /// Every scenario
-    #[arg(long, conflicts_with = "scenarios")]
-    all: bool,
-    /// Repeat a run: the order of what is drawn by chance follows from it
-    #[arg(long, value_name = "NUMBER")]
-    seed: Option<u64>,
-    #[command(flatten)]
-    stores: StoreArgs,
-    /// Buyers that rush the scarce drop
-    #[arg(long, default_value_t = Settings::default().buyers,
-          value_parser = clap::value_parser!(u32).range(1..=5_000))]
-    buyers: u32,
-    /// Units of it
-    #[arg(long, default_value_t = Settings::default().units,
-          value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    units: u32,
-    /// Lots that one purchase's money is spent on at once
-    #[arg(long, default_value_t = Settings::default().attempts,
-          value_parser = clap::value_parser!(u32).range(1..=5_000))]
-    attempts: u32,
-    /// Kernels that drive the races, one a Region, each with connections of its own
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(2..=6))]
-    kernels: u8,
-    /// Write the report to this file as JSON
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Run on stores that are not local: a proof run leaves its lots and people behind
-    #[arg(long)]
-    yes_really: bool,
+impl Command {
+    /// What is logged if `RUST_LOG` says nothing. A proof run breaks things on purpose: that they
+    /// broke is in its report.
+    const fn log_filter(&self) -> &'static str {
+        match self {
+            Self::Prove(_) => "error",
+            #[cfg(feature = "local")]
+            Self::Swarm(_) | Self::ApiNode(_) => "error",
+            #[cfg(feature = "local")]
+            Self::Stores { .. } | Self::Bench { .. } => LOG_FILTER,
+            Self::Serve(_) | Self::Seed(_) | Self::Schema(_) | Self::Key(_) | Self::Audit(_) => {
+                LOG_FILTER
+            }
+        }
+    }
 }
+
+const LOG_FILTER: &str = "info,aws=warn,hyper=warn,sqlx=warn";
 
 /// Runs the command line.
 #[must_use]
 pub fn main() -> ExitCode {
+    let cli = Cli::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_unset| "info,aws=warn,hyper=warn,sqlx=warn".into());
+        .unwrap_or_else(|_unset| cli.command.log_filter().into());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(false)
         .init();
-    let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -222,7 +212,11 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Schema(args) => schema_command(&args).await,
         Command::Key(command) => key::run(command, say).await,
         Command::Audit(args) => audit_command(&args).await,
-        Command::Prove(args) => prove(&args).await,
+        Command::Prove(args) => prove::prove(&args).await,
+        #[cfg(feature = "local")]
+        Command::Swarm(args) => prove::swarm(&args).await,
+        #[cfg(feature = "local")]
+        Command::ApiNode(args) => prove::api_node(&args).await,
         #[cfg(feature = "local")]
         Command::Stores { data_dir } => {
             crate::local::run_stores(crate::local::StoresOptions { data_dir }).await?;
@@ -290,7 +284,9 @@ async fn schema_command(args: &StoreArgs) -> anyhow::Result<ExitCode> {
 
 async fn audit_command(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     let (stores, ledger) = quiet_ledger(&args.stores, Missing::Kept).await?;
-    let findings = ledger.audit().await?;
+    let clock = Arc::clone(ledger.clock());
+    let firehose = Firehose::connect(stores.firehose.clone(), clock).await;
+    let findings = crate::audits::run(&ledger, &firehose).await?;
     let broken = audit::violations(&findings);
     if args.json {
         say(&serde_json::to_string_pretty(&findings)?);
@@ -299,119 +295,29 @@ async fn audit_command(args: &AuditArgs) -> anyhow::Result<ExitCode> {
             say(line);
         }
         for finding in &findings {
-            let state = if finding.violations == 0 {
-                "ok    "
-            } else {
-                "BROKEN"
+            let state = match (finding.violations, &finding.unknown) {
+                (0, None) => "ok     ",
+                (0, Some(_)) => "unknown",
+                _ => "BROKEN ",
             };
             let (audit, evidence) = (finding.audit, finding.evidence.join(", "));
+            let unknown = finding.unknown.as_deref().unwrap_or_default();
             say(&format!(
-                "{:<4} {state} {} {evidence}",
+                "{:<4} {state} {} {evidence}{unknown}",
                 audit.id, audit.invariant
             ));
         }
-        say(&format!("{} audits, {broken} violations", findings.len()));
+        let unknown = findings.iter().filter(|one| one.unknown.is_some()).count();
+        say(&format!(
+            "{} audits, {broken} violations, {unknown} unknown",
+            findings.len()
+        ));
     }
     Ok(if broken == 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(3)
     })
-}
-
-/// What is to be proven.
-fn scenarios(args: &ProveArgs) -> Vec<proof::Name> {
-    if args.all {
-        proof::Name::value_variants().to_vec()
-    } else if args.scenarios.is_empty() {
-        vec![proof::Name::Oversell, proof::Name::DoubleSpend]
-    } else {
-        args.scenarios.clone()
-    }
-}
-
-/// The PostgreSQL that a run is on, if it is one.
-fn postgres_of(args: &ProveArgs, stores: &Stores) -> Option<String> {
-    if args.stores.dsql_cluster_endpoint.is_some() || !cfg!(feature = "local") {
-        return None;
-    }
-    #[cfg(feature = "local")]
-    if let (None, Some(local)) = (&args.stores.database_url, &stores.local) {
-        return Some(local.database_url.clone());
-    }
-    args.stores.database_url.clone()
-}
-
-async fn prove(args: &ProveArgs) -> anyhow::Result<ExitCode> {
-    if !args.stores.local_ledger() && !args.yes_really {
-        anyhow::bail!(
-            "a proof run leaves lots and people behind; on these stores say --yes-really"
-        );
-    }
-    let stores = stores::open(&args.stores, Missing::Temporary).await?;
-    schema::apply(&stores.endpoints).await?;
-    for line in &stores.banner {
-        say(line);
-    }
-    let names = scenarios(args);
-    let database_url = postgres_of(args, &stores);
-    if database_url.is_none()
-        && let Some(name) = names.iter().find(|name| name.needs_gates())
-    {
-        anyhow::bail!(
-            "{} breaks the way to the database, which this program does before a PostgreSQL only",
-            name.text()
-        );
-    }
-    let pool = args.stores.kernel_pool();
-    let kernels = Kernels::open(usize::from(args.kernels), async || {
-        reopen(args, &stores, pool).await
-    });
-    let kernels = kernels.await.context("opening the kernels")?;
-    let stage = Stage {
-        kernels,
-        settings: Settings {
-            buyers: args.buyers,
-            units: args.units,
-            attempts: args.attempts,
-            seed: args.seed.unwrap_or_else(rand::random),
-        },
-        database_url,
-        pool,
-    };
-    let report = proof::prove(&stage, &names, say).await?;
-    stage.kernels.close().await;
-    say(&proof::print(&report));
-    if let Some(file) = &args.json {
-        write_json(file, &report)?;
-    }
-    Ok(match (report.violations, report.valid) {
-        (0, true) => ExitCode::SUCCESS,
-        (0, false) => ExitCode::from(4),
-        _ => ExitCode::from(3),
-    })
-}
-
-async fn reopen(
-    args: &ProveArgs,
-    stores: &Stores,
-    pool: u32,
-) -> Result<Endpoints, crate::ledger::endpoint::EndpointError> {
-    if let Some(host) = &args.stores.dsql_cluster_endpoint {
-        let hosts: Vec<String> = std::iter::once(host)
-            .chain(&args.stores.dsql_peer_endpoint)
-            .cloned()
-            .collect();
-        return Endpoints::dsql(&hosts, pool).await;
-    }
-    if let Some(url) = &args.stores.database_url {
-        return Endpoints::postgres(url, pool).await;
-    }
-    #[cfg(feature = "local")]
-    if let Some(local) = &stores.local {
-        return Endpoints::postgres(&local.database_url, pool).await;
-    }
-    Ok(stores.endpoints.clone())
 }
 
 #[cfg(feature = "local")]

@@ -4,6 +4,7 @@
 #![recursion_limit = "512"]
 
 pub mod api;
+pub mod audits;
 #[cfg(feature = "local")]
 pub mod bench;
 pub mod cli;
@@ -16,6 +17,8 @@ mod hexadecimal;
 pub mod ids;
 pub mod ledger;
 pub mod live;
+#[cfg(feature = "local")]
+pub mod load;
 #[cfg(feature = "local")]
 pub mod local;
 pub mod moderation;

@@ -1,6 +1,7 @@
 //! Every route of a node, and what stands around all of them: limits, headers, the origin check.
 
 use crate::api::{self, Api};
+use crate::audits::Auditor;
 use crate::ledger::Ledger;
 use crate::live::{self, LiveState};
 use crate::{moderation, stepping};
@@ -45,6 +46,8 @@ pub struct House {
     pub live: LiveState,
     /// The agents' API.
     pub api: Api,
+    /// The audits.
+    pub auditor: Arc<Auditor>,
     /// The folder with the built pages' files.
     pub site_root: PathBuf,
     /// Set once the node is stopping.
@@ -105,6 +108,7 @@ pub fn router(house: House, address: SocketAddr) -> Router {
     let sockets = live::routes(live.clone());
     let followers = live.stream.routes();
     let agents = api::routes(house.api.clone());
+    let audits = house.auditor.routes();
     Router::new()
         .route("/api/step-in", post(stepping::step_in))
         .route("/api/step-out", post(stepping::step_out))
@@ -113,6 +117,7 @@ pub fn router(house: House, address: SocketAddr) -> Router {
         .route("/readyz", get(ready))
         .merge(files(&house.site_root))
         .with_state(house)
+        .merge(audits)
         .merge(pages)
         .layer(TimeoutLayer::with_status_code(
             StatusCode::SERVICE_UNAVAILABLE,

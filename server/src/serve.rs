@@ -1,6 +1,7 @@
 //! A node: opens the stores, brings the schema up, starts everything and serves until told to stop.
 
 use crate::api::Api;
+use crate::audits::Auditor;
 use crate::clock::Clock;
 use crate::config::{NodeUrl, PublicUrl, ServeArgs};
 use crate::events::HouseEvent;
@@ -175,6 +176,8 @@ impl Node {
         };
         let live = LiveState::start(config, parts).await;
         self.start_tasks(demo, &tasks, &stop).await?;
+        let auditor = Auditor::new(Arc::clone(&self.ledger), self.firehose.clone());
+        tasks.spawn(Arc::clone(&auditor).keep(stop.clone()));
         let draining = Arc::new(AtomicBool::new(false));
         let house = House {
             ports,
@@ -185,6 +188,7 @@ impl Node {
                 self.policy(),
                 self.args.limits.quotas(),
             ),
+            auditor: Arc::clone(&auditor),
             site_root: self.args.site_root.clone(),
             draining: Arc::clone(&draining),
         };

@@ -240,6 +240,10 @@ async fn every_check_refuses() {
             "UPDATE webhook_attempts SET duration_ms = -1",
             "attempt_duration",
         ),
+        (
+            "INSERT INTO journal_marks VALUES ('legs', -1, 0)",
+            "mark_legs",
+        ),
         ("UPDATE items SET price_minor = 0", "item_price"),
         ("UPDATE items SET stocked = -1", "item_stocked"),
         ("UPDATE stock_buckets SET available = -1", "stock_available"),

@@ -7,6 +7,7 @@ mod common;
 mod store;
 
 use common::{Database, eventually};
+use server::audits;
 use server::clock::Clock;
 use server::events::{EventBody, HouseEvent};
 use server::ledger::outbox::relay;
@@ -93,6 +94,13 @@ async fn after_the_relay_has_drained_both_stores_say_the_same() {
         )
     };
     assert_eq!(seen().await, in_ledger);
+    let agree = audits::run(&node.ledger, &firehose).await.expect("runs");
+    assert!(
+        agree
+            .iter()
+            .all(|it| it.violations == 0 && it.unknown.is_none()),
+        "{agree:?}"
+    );
     // Every event again, the newest first: nothing changes.
     let heard = node.heard.lock().expect("not poisoned").clone();
     for event in heard.iter().rev().filter(|event| is_checkout(event)) {
@@ -100,5 +108,21 @@ async fn after_the_relay_has_drained_both_stores_say_the_same() {
     }
     assert_eq!(seen().await, in_ledger);
     node.assert_clean().await;
+    // What readers see is wrong, and A19 says where.
+    let damage = sqlx::query("UPDATE stock_buckets SET available = available + 1 WHERE bucket = 0");
+    damage.execute(&mut raw).await.expect("plants");
+    let differ = audits::run(&node.ledger, &firehose).await.expect("runs");
+    let differ = differ.last().expect("is run");
+    assert_eq!((differ.audit.id, differ.violations), ("A19", 1));
+    assert!(differ.evidence[0].contains(&item.to_string()), "{differ:?}");
+    // What is not published yet is unknown, and so is everything without the table.
+    let waits = sqlx::query("UPDATE outbox SET published = false");
+    waits.execute(&mut raw).await.expect("plants");
+    let unknown = audits::run(&node.ledger, &firehose).await.expect("runs");
+    let unknown = unknown.last().expect("is run");
+    assert!(
+        unknown.violations == 0 && unknown.unknown.is_some(),
+        "{unknown:?}"
+    );
     database.drop().await;
 }

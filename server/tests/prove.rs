@@ -35,6 +35,8 @@ fn the_races_hold_and_the_report_adds_up() {
         // Nothing runs there, so the command starts temporary stores and removes them.
         .arg("--data-dir")
         .arg(folder.path().join("nothing"))
+        .arg("--histories")
+        .arg(folder.path().join("histories"))
         .output()
         .expect("runs");
     println!("{}", String::from_utf8_lossy(&done.stdout));
@@ -80,6 +82,8 @@ fn every_scenario_holds() {
         .arg(&file)
         .arg("--data-dir")
         .arg(folder.path().join("nothing"))
+        .arg("--histories")
+        .arg(folder.path().join("histories"))
         .output()
         .expect("runs");
     let said = String::from_utf8_lossy(&done.stdout);
@@ -107,6 +111,15 @@ fn every_scenario_holds() {
         assert_eq!(number("offered"), answered, "{name}");
         let latency = scenario["latency_ms"]["max"].as_f64().expect("a number");
         assert!(latency > 0.0, "{name}");
+        let checks = scenario["checks"].as_object().expect("an object");
+        assert!(!checks.is_empty(), "{name}: nobody looked at the history");
+        for (checker, verdict) in checks {
+            assert_eq!(verdict["verdict"], "valid", "{name}: {checker}");
+            assert!(verdict["ops"].as_u64() > Some(0), "{name}: {checker}");
+        }
+        let history = scenario["history"].as_str().expect("a path");
+        let lines = std::fs::read_to_string(history).expect("is there");
+        assert!(lines.lines().count() > 50, "{name}");
     }
     let of = |name: &str| scenarios.iter().find(|s| s["name"] == name).expect("ran");
     for (name, fault) in [
@@ -114,6 +127,8 @@ fn every_scenario_holds() {
         ("lost_commit", "COMMITs cut"),
         ("region_lost", "connections refused"),
         ("region_lost", "switches"),
+        ("kill_mid_swarm", "nodes killed"),
+        ("store_isolation", "COMMITs refused"),
     ] {
         let times = of(name)["took_effect"][fault].as_u64().expect("counted");
         assert!(times > 0, "{name}: {fault}");
@@ -124,6 +139,47 @@ fn every_scenario_holds() {
             .expect("counted")
             > 0
     );
+}
+
+/// A swarm over HTTP, with a Region lost at half of it: the stock is sold exactly, and everybody hears
+/// so.
+#[test]
+fn a_swarm_buys_what_there_is_though_a_region_is_lost() {
+    let folder = tempfile::tempdir().expect("makes a folder");
+    let file = folder.path().join("swarm.json");
+    let done = lotzero()
+        .args([
+            "swarm",
+            "--agents",
+            "20000",
+            "--stock",
+            "100",
+            "--lose-region",
+            "--json",
+        ])
+        .arg(&file)
+        .arg("--data-dir")
+        .arg(folder.path().join("nothing"))
+        .arg("--histories")
+        .arg(folder.path().join("histories"))
+        .output()
+        .expect("runs");
+    let said = String::from_utf8_lossy(&done.stdout);
+    println!("{said}");
+    let problem = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{said}{problem}");
+    let report = std::fs::read_to_string(&file).expect("writes the report");
+    let report: Value = serde_json::from_str(&report).expect("is JSON");
+    let swarm = &report["scenarios"][0];
+    assert_eq!(
+        (swarm["offered"].as_u64(), swarm["committed"].as_u64()),
+        (Some(20_000), Some(100))
+    );
+    assert_eq!(swarm["refusals"]["sold_out"], 19_900);
+    for checker in ["keys", "stock", "bank"] {
+        assert_eq!(swarm["checks"][checker]["verdict"], "valid", "{checker}");
+    }
+    assert!(swarm["took_effect"]["switches"].as_u64() > Some(0));
 }
 
 /// One buyer for plenty of units meets nobody: that run proves nothing and must not be green.
@@ -142,6 +198,8 @@ fn a_race_that_did_not_take_place_is_no_proof() {
             "--data-dir",
         ])
         .arg(folder.path().join("nothing"))
+        .arg("--histories")
+        .arg(folder.path().join("histories"))
         .output()
         .expect("runs");
     assert_eq!(
@@ -169,11 +227,13 @@ async fn the_races_hold_beside_a_house_that_settles() {
         attempts: 60,
         seed: 1,
     };
+    let histories = tempfile::tempdir().expect("makes a folder");
     let stage = Stage {
         kernels,
         settings,
         database_url: None,
         pool: 16,
+        histories: histories.path().to_owned(),
     };
     let names = [proof::Name::Oversell, proof::Name::DoubleSpend];
     let report = proof::prove(&stage, &names, |_| {}).await.expect("runs");
@@ -208,7 +268,10 @@ async fn an_audit_of_a_stopped_house_reads_what_it_keeps() {
 
 #[test]
 fn wrong_usage_is_said_and_strange_stores_are_refused() {
-    let cases: [&[&str]; 6] = [
+    let cases: [&[&str]; 9] = [
+        &["swarm", "--agents", "0"],
+        &["swarm", "--agents", "1000000000000"],
+        &["swarm", "--stock", "100000"],
         &["prove", "everything"],
         &["prove", "oversell", "--all"],
         &["prove", "--buyers", "0"],

@@ -223,6 +223,11 @@ async fn listen(mut socket: Socket, heard: Arc<Mutex<Heard>>) {
     }
 }
 
+#[expect(clippy::print_stderr, reason = "the figures are to be seen")]
+fn say(text: &str) {
+    eprintln!("{text}");
+}
+
 /// What was seen of a phase.
 struct Phase {
     name: &'static str,
@@ -250,10 +255,9 @@ impl Phase {
     }
 
     /// The figures, for whoever reads the run.
-    #[expect(clippy::print_stderr, reason = "the figures are to be seen")]
     fn print(&self) {
         let Answers { taken, refused } = self.answers;
-        eprintln!(
+        say(&format!(
             "{}, {} s: {} bids, p99 {:?}; {taken} messages taken, {refused} refused; \
              {} calls and {} of the stream's reader: {:?}",
             self.name,
@@ -263,7 +267,7 @@ impl Phase {
             self.calls(false),
             self.calls(true),
             self.calls,
-        );
+        ));
     }
 
     /// Tests that the fault cost the money plane no time and the table no more calls than a tenth,
@@ -386,13 +390,15 @@ impl Room {
                     .expect("counts");
             left == 0
         });
-        tokio::select! {
-            () = published => {}
-            _ = join_all(self.talkers.iter_mut().map(Talker::listen)) => {
-                panic!("the talkers' sockets have ended")
-            }
-        }
-        eprintln!("everything is published after {:?}", begun.elapsed());
+        let all_published = tokio::select! {
+            () = published => true,
+            _ = join_all(self.talkers.iter_mut().map(Talker::listen)) => false,
+        };
+        assert!(all_published, "the talkers' sockets have ended");
+        say(&format!(
+            "everything is published after {:?}",
+            begun.elapsed()
+        ));
     }
 
     /// The table is well again: what was refused is said until it is taken.

@@ -1,6 +1,6 @@
 //! How much load can be made at all. A figure near this one is the generator's, not the server's.
 
-use super::load::{self, Target, Until};
+use crate::load::{self, Target, Until};
 use axum::Router;
 use axum::routing::post;
 use http::Request;

@@ -6,7 +6,7 @@ pub mod shop;
 
 use super::Stage;
 use super::database::Database;
-use super::load::Measured;
+use crate::load::Measured;
 use serde::Serialize;
 use shop::Shop;
 use std::collections::BTreeMap;

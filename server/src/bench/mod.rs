@@ -10,7 +10,6 @@ pub mod ceiling;
 pub mod database;
 pub mod kernel;
 pub mod live;
-pub mod load;
 pub mod machine;
 pub mod pgbench;
 pub mod report;

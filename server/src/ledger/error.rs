@@ -28,7 +28,7 @@ pub enum Class {
 /// Unique constraints whose violation means "another was first", not a bug: rows that a caller's
 /// key names, and what on Aurora DSQL two transactions can both try to write: a lot's next version,
 /// a tenant's free slot for a webhook endpoint, a delivery's next attempt.
-const KEY_CONSTRAINTS: [&str; 14] = [
+const KEY_CONSTRAINTS: [&str; 16] = [
     "idempotency_keys_pkey",
     "purchases_pkey",
     "purchase_intents_pkey",
@@ -43,6 +43,8 @@ const KEY_CONSTRAINTS: [&str; 14] = [
     "webhook_endpoints_by_slot",
     "webhook_deliveries_pkey",
     "webhook_attempts_pkey",
+    "proof_lists_pkey",
+    "journal_marks_pkey",
 ];
 
 /// Sorts a failure of the driver.

@@ -14,6 +14,7 @@
 //! | `webhooks` | webhook endpoints, deliveries and their attempts |
 //! | `outbox`, `sweeper`, `lease` | the relay, settlement at the due time, who does what |
 //! | `audit` | the queries that prove it |
+//! | `proof_lists` | what tells the store's isolation |
 
 pub mod auction;
 pub mod audit;
@@ -28,8 +29,9 @@ pub mod outbox;
 pub mod page;
 pub mod people;
 mod posting;
+pub mod proof_lists;
 pub mod queue;
-mod read;
+pub mod read;
 mod rows;
 pub mod schema;
 pub mod sweeper;
@@ -45,14 +47,14 @@ use app::ports::{
 use async_trait::async_trait;
 use auction::settle::Settle;
 use auction::{LotQueues, Offer, Reply, Wish};
-use audit::{Finding, RunAudits};
+use audit::{Finding, MarkJournal, RunAudits};
 use checkout::Kernel;
 use endpoint::Endpoints;
 use failover::Standing;
 pub use keys::{Keyed, Route};
 use lots::{NewLot, PutUp};
 use queue::{Twins, Undecided};
-pub use read::Tally;
+pub use read::witness::Tally;
 use shared::live::{LotEvent, Position};
 use shared::view::{FloorView, LotView, Person, RoomView, WalletPageView, WalletView};
 use shared::{Currency, IdempotencyKey, LotId, Money, PrincipalId, Timestamp};
@@ -316,12 +318,17 @@ impl Ledger {
             .await
     }
 
-    /// Runs every audit in one snapshot.
+    /// Runs every audit in one snapshot, and notes how long the journal was in it.
     ///
     /// # Errors
     /// When the ledger cannot answer.
     pub async fn audit(&self) -> Result<Vec<Finding>, Failure> {
-        Ok(self.runner.run(RunAudits).await?.answer)
+        let (findings, legs) = self.runner.run(RunAudits).await?.answer;
+        // Without the mark the next audit only knows an older one.
+        if let Err(failure) = self.runner.run(MarkJournal { legs }).await {
+            tracing::warn!(%failure, "the length of the journal was not noted");
+        }
+        Ok(findings)
     }
 
     /// A lot's events from the outbox, after one offset and through another.
@@ -346,7 +353,7 @@ impl Ledger {
     pub async fn tally(&self, lots: &[LotId]) -> Result<Tally, Failure> {
         let lots: Vec<Uuid> = lots.iter().map(|lot| lot.uuid()).collect();
         self.runner
-            .read(move |tx| Box::pin(read::tally(tx, lots.clone())))
+            .read(move |tx| Box::pin(read::witness::tally(tx, lots.clone())))
             .await
     }
 

@@ -4,10 +4,14 @@
 //! |---|---|
 //! | `stage` | kernels, people with money, lots, shops: new ones for each race |
 //! | `race` | many requests at once, and what became of them |
+//! | `trial` | a race that is watched: its history, its observers, and what is said of it |
 //! | `regions` | two Regions behind gates |
+//! | `swarm` | agents that buy over HTTP, and the nodes that they call |
 //! | `scenarios` | what is raced for, and what the rows must say afterwards |
 //! | `report` | what a run found, for people and for programs |
+//! | `history` | what clients asked for and were told, and whether that can be |
 
+pub mod history;
 mod race;
 #[cfg(feature = "local")]
 mod regions;
@@ -15,6 +19,9 @@ mod report;
 mod scenarios;
 mod settings;
 mod stage;
+#[cfg(feature = "local")]
+pub mod swarm;
+mod trial;
 
 pub use report::{Latency, Report, Scenario, print};
 pub use scenarios::{Name, warm_up};
@@ -24,6 +31,7 @@ use crate::clock::Clock;
 use crate::ledger::Ledger;
 use crate::ledger::audit;
 use crate::ledger::endpoint::{EndpointError, Endpoints};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The kernels that drive a race: one per Region, each with connections of its own.
@@ -76,6 +84,8 @@ pub struct Stage {
     pub database_url: Option<String>,
     /// Connections of a kernel to each endpoint.
     pub pool: u32,
+    /// The folder into which each scenario writes its history.
+    pub histories: PathBuf,
 }
 
 impl Stage {
@@ -83,7 +93,7 @@ impl Stage {
     async fn regions(&self) -> anyhow::Result<regions::Regions> {
         let url = self.database_url.as_deref();
         let url = anyhow::Context::context(url, "gates stand before a PostgreSQL only")?;
-        regions::Regions::open(url, self.pool).await
+        regions::Regions::open(url, self.pool, self.settings.seed).await
     }
 }
 
@@ -116,6 +126,32 @@ pub async fn prove(stage: &Stage, names: &[Name], say: fn(&str)) -> anyhow::Resu
         let scenario = until_valid(*name, stage).await;
         scenarios.push(anyhow::Context::context(scenario, text)?);
     }
+    report(stage, scenarios).await
+}
+
+/// Runs a swarm, then every audit. `watch` is handed the swarm before it begins.
+///
+/// # Errors
+/// When its size makes no sense, or it could not be set up or read back.
+#[cfg(feature = "local")]
+pub async fn prove_swarm(
+    stage: &Stage,
+    plan: swarm::Plan,
+    watch: impl FnOnce(&Arc<swarm::Swarm>),
+) -> anyhow::Result<Report> {
+    plan.check()?;
+    if plan.lose_region {
+        anyhow::ensure!(
+            stage.database_url.is_some(),
+            "a Region is taken away by a gate, which stands before a PostgreSQL only"
+        );
+    }
+    warm_up(&stage.kernels).await?;
+    let scenario = swarm::prove(stage, plan, watch).await?;
+    report(stage, vec![scenario]).await
+}
+
+async fn report(stage: &Stage, scenarios: Vec<Scenario>) -> anyhow::Result<Report> {
     let audits = stage.kernels.of(0).audit().await?;
     let broken = audit::violations(&audits);
     Ok(Report::new(&stage.settings, scenarios, audits, broken))

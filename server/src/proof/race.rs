@@ -1,13 +1,17 @@
 //! Many requests at once, each in a task of its own, and what became of them.
 
 use super::Kernels;
+use super::history::{Operation, Recorder, Reply};
 use crate::ids;
 use crate::ledger::Ledger;
 use crate::ledger::checkout::Decision;
 use crate::ledger::queue::Undecided;
-use app::ports::{Actor, Decided, Failure, Ledger as _};
+use anyhow::Context;
+use app::ports::{Actor, BidReceipt, ClaimReceipt, Decided, Failure, Ledger as _, SettleReceipt};
 use rand::Rng;
-use shared::purchase::CommitRequest;
+use shared::auction::Refusal;
+use shared::purchase::{self, CommitRequest};
+use shared::view::Outcome;
 use shared::{IdempotencyKey, LotId, Money, PrincipalId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,6 +43,8 @@ pub struct Shot<S> {
 pub struct Heard {
     /// Whether it was done; else the refusal's code.
     pub answer: Result<(), &'static str>,
+    /// The same as the history has it.
+    pub reply: Reply,
     /// Whether its key had been answered before.
     pub replayed: bool,
     /// Tries of the transaction that decided it; 1 if that is not known.
@@ -47,12 +53,39 @@ pub struct Heard {
 
 impl Heard {
     /// The answer to a person's command.
-    pub fn of_person<T>(decided: Decided<T>) -> Self {
+    fn of_person<T>(decided: Decided<T>, accepted: impl FnOnce(T) -> Reply) -> Self {
+        let (answer, reply) = match decided.outcome {
+            Ok(receipt) => (Ok(()), accepted(receipt)),
+            Err(refusal) => (Err(refusal.code()), refused(&refusal)),
+        };
         Self {
-            answer: decided.outcome.map(drop).map_err(|refusal| refusal.code()),
+            answer,
+            reply,
             replayed: decided.replayed,
             attempts: decided.attempts,
         }
+    }
+
+    /// What a repeat under the same key must hear too. How much was left is told as it is at the
+    /// time, where the refusal is not kept.
+    fn decision(&self) -> Result<&Reply, &'static str> {
+        self.answer.map(|()| &self.reply)
+    }
+}
+
+fn refused(refusal: &Refusal) -> Reply {
+    let mut minimum_minor = None;
+    if let Refusal::TooLow { minimum } = refusal {
+        minimum_minor = Some(minimum.minor());
+    }
+    let mut units = None;
+    if let Refusal::SoldOut { units_left } = refusal {
+        units = Some(*units_left);
+    }
+    Reply::Refused {
+        code: refusal.code().to_owned(),
+        minimum_minor,
+        units_left: units,
     }
 }
 
@@ -60,6 +93,9 @@ impl Heard {
 pub trait Ask: Clone + Send + Sync + 'static {
     /// The key: whoever asks under the same one asks for the same.
     fn key(&self) -> &IdempotencyKey;
+
+    /// The request as the history has it.
+    fn operation(&self) -> Operation;
 }
 
 /// A request that has been answered, or was given up.
@@ -89,16 +125,22 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Takes in the answers of a race that came after this one.
+    pub fn add(&mut self, next: Self) {
+        self.all.extend(next.all);
+        self.elapsed += next.elapsed;
+    }
+
     /// What each key heard, and how often. A request whose answer was lost is sent again and then
     /// hears a replay of its own, so who heard what first is not asked.
-    fn by_key(&self) -> BTreeMap<&str, Vec<Result<(), &'static str>>> {
+    fn by_key(&self) -> BTreeMap<&str, Vec<Result<&Reply, &'static str>>> {
         let mut by_key: BTreeMap<&str, Vec<_>> = BTreeMap::new();
         for one in &self.all {
             if let Ok(heard) = &one.heard {
                 by_key
                     .entry(one.key.as_str())
                     .or_default()
-                    .push(heard.answer);
+                    .push(heard.decision());
             }
         }
         by_key
@@ -107,7 +149,9 @@ impl Tally {
     /// Keys whose request was done.
     pub fn committed(&self) -> u64 {
         let by_key = self.by_key();
-        let done = by_key.values().filter(|heard| heard.contains(&Ok(())));
+        let done = by_key
+            .values()
+            .filter(|heard| heard.iter().any(Result::is_ok));
         u64::try_from(done.count()).unwrap_or(u64::MAX)
     }
 
@@ -164,12 +208,14 @@ impl Tally {
 }
 
 /// Sends every request at its time, each in a task of its own, and waits for every answer. A request
-/// without an answer is sent again under its key.
+/// without an answer is sent again under its key, which is one operation of the history, if one is
+/// written.
 ///
 /// # Errors
-/// When a task panicked.
+/// When the history cannot be written, or a task panicked.
 pub async fn race<S, F, Sent>(
     kernels: &Kernels,
+    recorder: Option<&Recorder>,
     shots: Vec<Shot<S>>,
     send: F,
 ) -> anyhow::Result<Tally>
@@ -184,27 +230,35 @@ where
     for shot in shots {
         let (kernel, start) = (Arc::clone(kernels.of(shot.place)), Arc::clone(&start));
         let (begun, send) = (Arc::clone(&begun), send.clone());
+        let mut client = recorder.map(Recorder::client);
         tasks.spawn(async move {
             start.wait().await;
             let begun = *begun.get_or_init(async || Instant::now()).await;
             tokio::time::sleep_until(begun + shot.after).await;
             let sent = Instant::now();
+            let call = client.as_mut().map(|it| it.invoke(shot.what.operation()));
+            let call = call.transpose()?;
             let (sends, heard) =
                 insist(sent, || send(Arc::clone(&kernel), shot.what.clone())).await;
-            Answered {
+            match (call, &heard) {
+                (Some(call), Ok(heard)) => call.ok(sends, heard.reply.clone())?,
+                (Some(call), Err(failure)) => call.unknown(sends, failure.to_string())?,
+                (None, _) => {}
+            }
+            anyhow::Ok(Answered {
                 key: shot.what.key().clone(),
                 place: shot.place,
                 sent: sent - begun,
                 answered: begun.elapsed(),
                 sends,
                 heard,
-            }
+            })
         });
     }
     start.wait().await;
     let mut tally = Tally::default();
     while let Some(answered) = tasks.join_next().await {
-        let answered = answered?;
+        let answered = answered.context("a request's task ended")??;
         tally.elapsed = tally.elapsed.max(answered.answered);
         tally.all.push(answered);
     }
@@ -246,6 +300,14 @@ impl Ask for Claim {
     fn key(&self) -> &IdempotencyKey {
         &self.key
     }
+
+    fn operation(&self) -> Operation {
+        Operation::Claim {
+            key: self.key.clone(),
+            lot: self.lot,
+            units: 1,
+        }
+    }
 }
 
 impl Claim {
@@ -265,7 +327,11 @@ impl Claim {
     /// When nobody knows the answer yet.
     pub async fn send(kernel: Arc<Ledger>, claim: Self) -> Result<Heard, Failure> {
         let done = kernel.claim(&claim.actor, claim.key, claim.lot, 1, claim.most);
-        done.await.map(Heard::of_person)
+        let accepted = |receipt: ClaimReceipt| Reply::Accepted {
+            effect: receipt.line.id,
+            version: None,
+        };
+        Ok(Heard::of_person(done.await?, accepted))
     }
 }
 
@@ -286,6 +352,14 @@ impl Ask for Bid {
     fn key(&self) -> &IdempotencyKey {
         &self.key
     }
+
+    fn operation(&self) -> Operation {
+        Operation::Bid {
+            key: self.key.clone(),
+            lot: self.lot,
+            amount_minor: self.amount.minor(),
+        }
+    }
 }
 
 impl Bid {
@@ -295,7 +369,54 @@ impl Bid {
     /// When nobody knows the answer yet.
     pub async fn send(kernel: Arc<Ledger>, bid: Self) -> Result<Heard, Failure> {
         let done = kernel.bid(&bid.actor, bid.key, bid.lot, bid.amount);
-        done.await.map(Heard::of_person)
+        let accepted = |receipt: BidReceipt| Reply::Accepted {
+            effect: receipt.line.id,
+            version: Some(receipt.version),
+        };
+        Ok(Heard::of_person(done.await?, accepted))
+    }
+}
+
+/// A person who asks that a lot is settled.
+#[derive(Clone, Debug)]
+pub struct Close {
+    /// Who.
+    pub actor: Actor,
+    /// Which lot.
+    pub lot: LotId,
+    /// Under which key.
+    pub key: IdempotencyKey,
+}
+
+impl Ask for Close {
+    fn key(&self) -> &IdempotencyKey {
+        &self.key
+    }
+
+    fn operation(&self) -> Operation {
+        Operation::Close {
+            key: self.key.clone(),
+            lot: self.lot,
+        }
+    }
+}
+
+impl Close {
+    /// Sends it.
+    ///
+    /// # Errors
+    /// When nobody knows the answer yet.
+    pub async fn send(kernel: Arc<Ledger>, close: Self) -> Result<Heard, Failure> {
+        let done = kernel.settle(&close.actor, close.key, close.lot);
+        let accepted = |receipt: SettleReceipt| Reply::Closed {
+            effect: receipt.lot.to_string(),
+            amount_minor: match receipt.outcome {
+                Outcome::Sold { line } => Some(line.amount.minor()),
+                Outcome::DropEnded { .. } | Outcome::Passed { .. } | Outcome::Cancelled => None,
+            },
+            version: None,
+        };
+        Ok(Heard::of_person(done.await?, accepted))
     }
 }
 
@@ -314,6 +435,16 @@ impl Ask for Purchase {
     fn key(&self) -> &IdempotencyKey {
         &self.key
     }
+
+    fn operation(&self) -> Operation {
+        Operation::Purchase {
+            key: self.key.clone(),
+            item: self.request.item,
+            mandate: self.request.mandate,
+            units: self.request.quantity,
+            max_price_minor: self.request.max_price.minor(),
+        }
+    }
 }
 
 impl Purchase {
@@ -327,6 +458,7 @@ impl Purchase {
             key,
             request,
         } = purchase;
+        let id = ids::purchase(tenant, &key);
         let answer = kernel.kernel().commit(tenant, &key, request).await;
         let answer = answer.map_err(|undecided| match undecided {
             Undecided::InProgress | Undecided::Overloaded => Failure::Unavailable,
@@ -336,12 +468,32 @@ impl Purchase {
         let replayed = answer.replayed;
         let (answer, attempts) = match answer.decision {
             Decision::Committed { attempts, .. } => (Ok(()), attempts),
-            Decision::Refused(refusal) => (Err(refusal.code()), 1),
+            Decision::Refused(refusal) => (Err(refusal), 1),
+        };
+        let reply = match &answer {
+            Ok(()) => Reply::Accepted {
+                effect: id.to_string(),
+                version: None,
+            },
+            Err(refusal) => refused_purchase(*refusal),
         };
         Ok(Heard {
-            answer,
+            answer: answer.map_err(|refusal| refusal.code()),
+            reply,
             replayed,
             attempts,
         })
+    }
+}
+
+fn refused_purchase(refusal: purchase::Refusal) -> Reply {
+    let mut units = None;
+    if let purchase::Refusal::SoldOut { left } = refusal {
+        units = u32::try_from(left).ok();
+    }
+    Reply::Refused {
+        code: refusal.code().to_owned(),
+        minimum_minor: None,
+        units_left: units,
     }
 }

@@ -1,39 +1,70 @@
-//! Two Regions of one database, each behind a gate that can take it away, and a kernel that is at
-//! home in each.
+//! Regions of one database, each behind a gate that can take it away, and a kernel that is at home in
+//! each.
 
 use super::Kernels;
 use crate::clock::Clock;
 use crate::ledger::Ledger;
 use crate::ledger::endpoint::Endpoints;
-use crate::local::Gate;
+use crate::local::RegionalGates;
+use crate::local::gate::Fault;
+use crate::local::regions::DEFAULT_REGIONS;
 use anyhow::Context;
+use shared::Region;
 use std::sync::Arc;
+
+/// The Region that is lost where one is; the first kernel is at home there.
+pub const LOST: Region = DEFAULT_REGIONS[0];
 
 /// The Regions.
 pub struct Regions {
-    /// The gate of each: the first is where the first kernel is at home.
-    pub gates: [Gate; 2],
+    /// Their gates.
+    pub gates: RegionalGates,
     /// A kernel at home in each, with the other one as its peer.
     pub kernels: Kernels,
 }
 
 impl Regions {
-    /// Opens gates before a PostgreSQL, and kernels with so many connections to each.
+    /// Opens gates before a PostgreSQL, whose generators follow the seed, and kernels with so many
+    /// connections to each.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn open(database_url: &str, pool: u32) -> anyhow::Result<Self> {
-        let gate = async || Gate::before(database_url).await.context("opening a gate");
-        let gates = [gate().await?, gate().await?];
-        let urls = gates.each_ref().map(|gate| gate.url(database_url));
-        let [here, there] = urls.each_ref().map(String::as_str);
+    pub async fn open(database_url: &str, pool: u32, seed: u64) -> anyhow::Result<Self> {
+        let gates = RegionalGates::start(database_url, &DEFAULT_REGIONS).await;
+        let gates = gates.context("opening the gates")?;
+        gates.seed(seed);
         let mut nodes = Vec::new();
-        for at_home in [[here, there], [there, here]] {
-            let endpoints = Endpoints::postgres_at(&at_home, pool).await?;
+        for at_home in 0..DEFAULT_REGIONS.len() {
+            let mut urls = gates.urls();
+            urls.rotate_left(at_home);
+            let endpoints = Endpoints::postgres_at(&urls, pool).await?;
             let clock = Arc::new(Clock::new());
             nodes.push(Ledger::new(endpoints, clock, |_events| {}));
         }
         let kernels = Kernels { nodes };
         Ok(Self { gates, kernels })
+    }
+
+    /// Sets the same faults in every Region; none restores them.
+    ///
+    /// # Errors
+    /// When one would take a Region away, or has a measure out of its bounds.
+    pub fn set(&self, faults: &[Fault]) -> anyhow::Result<()> {
+        for region in self.gates.regions() {
+            self.gates.set(region, faults)?;
+        }
+        Ok(())
+    }
+
+    /// How often something was seen at all gates together.
+    pub fn seen(&self, count: impl Fn(&crate::local::gate::Counters) -> u64) -> u64 {
+        let status = self.gates.status();
+        status.regions.iter().map(|it| count(&it.counters)).sum()
+    }
+
+    /// Restores everything and closes the kernels' connections.
+    pub async fn close(self) {
+        self.gates.restore_all();
+        self.kernels.close().await;
     }
 }

@@ -1,9 +1,11 @@
 //! What a proof run found: a table for people, JSON for programs.
 
 use super::Settings;
+use super::history::Verdict;
 use crate::ledger::audit::Finding;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How long requests took, in milliseconds, from the first send to the answer.
@@ -83,6 +85,10 @@ pub struct Scenario {
     pub took_effect: BTreeMap<String, u64>,
     /// What else was measured.
     pub figures: BTreeMap<String, i64>,
+    /// What every client asked for and was told, as JSON lines.
+    pub history: PathBuf,
+    /// What the checkers say of it.
+    pub checks: BTreeMap<&'static str, Verdict>,
     /// What is wrong, in words.
     pub findings: Vec<String>,
 }
@@ -172,6 +178,12 @@ pub fn print(report: &Report) -> String {
         if !s.took_effect.is_empty() {
             lines.push(format!("{}: faults {}", s.name, by(&s.took_effect)));
         }
+        lines.push(format!("{}: history {}", s.name, s.history.display()));
+        lines.extend(
+            s.checks
+                .iter()
+                .map(|(checker, verdict)| format!("{}: {checker} {}", s.name, verdict.sentence())),
+        );
         let figures = s.figures.iter();
         lines.extend(figures.map(|(name, figure)| format!("{}: {name} {figure}", s.name)));
         lines.extend(
@@ -195,7 +207,7 @@ pub fn print(report: &Report) -> String {
     }
     lines.push(match (report.violations, report.valid) {
         (0, true) => "0 violations".into(),
-        (0, false) => "INVALID: a race without a single conflict proves nothing".into(),
+        (0, false) => "INVALID: what should have been tried was not, so nothing is proven".into(),
         (n, _) => format!("{n} VIOLATIONS"),
     });
     lines.join("\n")

@@ -2,7 +2,9 @@
 //! for each race, so that a race meets nobody but itself.
 
 use super::Kernels;
+use crate::api::credentials::Secret;
 use crate::ids;
+use crate::ledger::checkout::api_keys::CreateKey;
 use crate::ledger::checkout::items::NewItem;
 use crate::ledger::checkout::lists::{self, MandateView};
 use crate::ledger::checkout::mandates::{NewMandate, Revoke};
@@ -152,7 +154,8 @@ pub async fn drops(
 pub struct Shop {
     /// Whose money and goods they are.
     pub tenant: PrincipalId,
-    merchant: MerchantId,
+    /// Who sells.
+    pub merchant: MerchantId,
 }
 
 fn label(text: &str) -> anyhow::Result<Label> {
@@ -186,6 +189,20 @@ impl Shop {
         };
         make(kernels.of(0), tenant, Route::Merchant, work).await?;
         Ok(Self { tenant, merchant })
+    }
+
+    /// A key of the API that acts for the tenant.
+    pub async fn key(&self, kernels: &Kernels) -> anyhow::Result<String> {
+        let secret = Secret::fresh(false);
+        let key = CreateKey {
+            id: ids::api_key(),
+            hash: secret.hash(),
+            tenant: self.tenant,
+            live: false,
+            hint: secret.hint(),
+        };
+        kernels.of(0).runner().run(key).await?;
+        Ok(secret.reveal().to_owned())
     }
 
     /// An item of so many units at [`PRICE_MINOR`].

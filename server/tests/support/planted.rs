@@ -3,7 +3,7 @@
 //! it also where a check was forgotten.
 
 /// What breaks an invariant: the audit that must find it, and the statements.
-pub const PLANTED: [(&str, &str); 104] = [
+pub const PLANTED: [(&str, &str); 105] = [
     (
         "A1",
         "UPDATE legs SET amount_minor = amount_minor + 1 WHERE leg = 0 AND kind = 'hold'",
@@ -303,6 +303,10 @@ pub const PLANTED: [(&str, &str); 104] = [
                 (SELECT purchase_id FROM purchases WHERE refusal IS NOT NULL LIMIT 1)",
     ),
     ("A16", "UPDATE items SET tenant_id = gen_random_uuid()"),
+    (
+        "A15",
+        "DELETE FROM legs WHERE transfer_id = (SELECT transfer_id FROM legs LIMIT 1)",
+    ),
     (
         "A16",
         "INSERT INTO mandate_scope SELECT d.mandate_id, m.merchant_id FROM mandates d

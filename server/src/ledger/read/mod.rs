@@ -2,8 +2,10 @@
 //! is one snapshot, and a lost connection or a lost Region costs a retry and not the page.
 
 mod floor;
+pub mod projections;
 mod room;
 mod wallet;
+pub mod witness;
 
 use super::rows::now_ms;
 use super::transaction::{Tx, TxError};
@@ -112,43 +114,4 @@ pub async fn due_lots(tx: &mut Tx, most: i64) -> Result<Vec<LotId>, TxError> {
         .into_iter()
         .map(|(lot,)| LotId::from_uuid(lot))
         .collect())
-}
-
-/// What the committed rows say about some lots together: the witness of a proof run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tally {
-    /// Claims stored.
-    pub claims: u64,
-    /// Units in them.
-    pub units_claimed: u64,
-    /// Units left in stock.
-    pub units_left: u64,
-    /// Minor units that sellers are owed.
-    pub credited_minor: i64,
-}
-
-/// Counts rows.
-///
-/// # Errors
-/// What the database says.
-pub async fn tally(tx: &mut Tx, lots: Vec<Uuid>) -> Result<Tally, TxError> {
-    let query = sqlx::query_as(
-        "SELECT
-               (SELECT count(*) FROM claims WHERE lot_id = ANY($1)),
-               (SELECT coalesce(sum(units), 0)::bigint FROM claims WHERE lot_id = ANY($1)),
-               (SELECT coalesce(sum(available), 0)::bigint FROM inventory_buckets
-                 WHERE lot_id = ANY($1)),
-               (SELECT coalesce(sum(amount_minor), 0)::bigint FROM legs
-                 WHERE lot_id = ANY($1) AND account = 'payable')",
-    )
-    .bind(lots);
-    let (claims, units_claimed, units_left, credited_minor): (i64, i64, i64, i64) =
-        tx.fetch_one(query).await?;
-    let count = |rows: i64| u64::try_from(rows).unwrap_or_default();
-    Ok(Tally {
-        claims: count(claims),
-        units_claimed: count(units_claimed),
-        units_left: count(units_left),
-        credited_minor,
-    })
 }

@@ -5,7 +5,7 @@
 //! them, and audited.
 
 /// Every table.
-pub const TABLES: [&str; 28] = [
+pub const TABLES: [&str; 30] = [
     "CREATE TABLE IF NOT EXISTS principals (
         principal_id uuid PRIMARY KEY,
         handle text NOT NULL,
@@ -334,6 +334,18 @@ pub const TABLES: [&str; 28] = [
         PRIMARY KEY (delivery_id, attempt),
         CONSTRAINT attempt_number CHECK (attempt > 0),
         CONSTRAINT attempt_duration CHECK (duration_ms >= 0))",
+    // How long the journal was at the latest audit: it only grows.
+    "CREATE TABLE IF NOT EXISTS journal_marks (
+        name text PRIMARY KEY,
+        legs bigint NOT NULL,
+        at_ms bigint NOT NULL,
+        CONSTRAINT mark_legs CHECK (legs >= 0))",
+    // What the proof appends to and reads, to see how far the store keeps transactions apart.
+    "CREATE TABLE IF NOT EXISTS proof_lists (
+        run_id uuid NOT NULL,
+        list bigint NOT NULL,
+        items text NOT NULL,
+        PRIMARY KEY (run_id, list))",
 ];
 
 /// An index: its name, whether it is unique, and what it is on.

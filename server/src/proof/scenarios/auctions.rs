@@ -1,19 +1,23 @@
 //! Races for lots with one winner: a falling price, a rising one, and the moment at which it closes.
 
 use super::super::Stage;
-use super::super::race::{Answered, Bid, Claim, Heard, Shot, Tally, race};
+use super::super::history::bank::{self, Bank};
+use super::super::history::linear::{self, EnglishTerms, Limits};
+use super::super::history::{History, Verdict, drop, keys};
+use super::super::race::{Answered, Bid, Claim, Close, Heard, Shot, Tally};
 use super::super::report::Scenario;
 use super::super::stage::{DURATION_MS, cents, fund, people, put_up, somebody};
-use super::{Name, Said, counters};
+use super::super::trial::{Effects, Observed, Trial};
+use super::Name;
 use crate::ids;
 use crate::ledger::lots::NewTerms;
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use app::ports::{Actor, Ledger as _};
 use shared::auction::Increments;
 use shared::auction::dutch::Dutch;
+use shared::view::LotView;
 use shared::{Currency, LotId};
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// The price at which the Dutch lot opens and the English lots open, in cents.
 const OPENING_MINOR: i64 = 10_000;
@@ -39,8 +43,9 @@ const CLOSES_AFTER_MS: i64 = 1_500;
 const CLOSING_BIDS: u32 = 120;
 const AROUND: Duration = Duration::from_millis(600);
 
-/// From one round of settling to the next.
-const SETTLE_PACE: Duration = Duration::from_millis(5);
+/// From when on it is asked that the lot is settled, and how often.
+const SETTLE_FROM: Duration = Duration::from_millis(1_400);
+const SETTLE_PACE: Duration = Duration::from_millis(10);
 
 fn english(opening_minor: i64) -> anyhow::Result<NewTerms> {
     Ok(NewTerms::English {
@@ -74,17 +79,18 @@ pub(super) async fn dutch_first_claim(stage: &Stage) -> anyhow::Result<Scenario>
         what: Claim::new(actor.clone(), lot.id, most),
     };
     let shots = buyers.iter().enumerate().map(claim).collect();
-    let before = counters(kernels);
-    let tally = race(kernels, shots, Claim::send).await?;
-    let said = Said {
-        name: Name::DutchFirstClaim,
-        expected: Some(u64::from(settings.buyers).min(1)),
-        tally: &tally,
-        before: &before,
-        after: &counters(kernels),
-    };
-    let mut result = said.scenario(stage);
+    let trial = Trial::begin(Name::DutchFirstClaim.text(), stage, kernels)?;
+    let observed = observed(&buyers, lot.id);
+    let tally = trial.race_observed(&observed, shots, Claim::send).await?;
+    let expected = u64::from(settings.buyers).min(1);
+    let mut result = trial.outcome(Some(expected), &tally);
     result.needs_conflicts();
+    trial.read_effects(effects(lot.id, &[])).await?;
+    let history = trial.history()?;
+    result.check("keys", keys::check(&history));
+    result.check("drop", drop::check(&history, lot.id, 1));
+    let funds = i64::from(settings.buyers) * OPENING_MINOR;
+    result.check("bank", bank::check(&history, &Bank::of(funds)));
     let rows = kernels.of(1).tally(&[lot.id]).await?;
     result.expect(rows.claims == 1, || {
         format!("{} claims are stored", rows.claims)
@@ -116,7 +122,8 @@ pub(super) async fn english_alternation(stage: &Stage) -> anyhow::Result<Scenari
     let bidders = people(kernels, "bidder", 2).await?;
     fund(kernels, &bidders, cents(FUNDS_MINOR)?).await?;
     let lot = put_up(kernels, &seller, english(OPENING_MINOR)?, DURATION_MS).await?;
-    let before = counters(kernels);
+    let trial = Trial::begin(Name::EnglishAlternation.text(), stage, kernels)?;
+    let observed = observed(&bidders, lot.id);
     let mut tally = Tally::default();
     let mut amount = OPENING_MINOR;
     for _ in 0..ROUNDS {
@@ -127,20 +134,16 @@ pub(super) async fn english_alternation(stage: &Stage) -> anyhow::Result<Scenari
             .enumerate()
             .map(bid)
             .collect::<anyhow::Result<Vec<_>>>()?;
-        let round = race(kernels, shots, Bid::send).await?;
-        tally.all.extend(round.all);
-        tally.elapsed += round.elapsed;
+        tally.add(trial.race_observed(&observed, shots, Bid::send).await?);
         amount += RAISE_MINOR;
     }
-    let said = Said {
-        name: Name::EnglishAlternation,
-        expected: Some(u64::from(ROUNDS)),
-        tally: &tally,
-        before: &before,
-        after: &counters(kernels),
-    };
-    let mut result = said.scenario(stage);
+    let mut result = trial.outcome(Some(u64::from(ROUNDS)), &tally);
     result.needs_conflicts();
+    trial.read_effects(effects(lot.id, &[])).await?;
+    let history = trial.history()?;
+    result.check("keys", keys::check(&history));
+    result.check("linear", one_order(&history, &lot, false));
+    result.check("bank", bank::check(&history, &Bank::of(2 * FUNDS_MINOR)));
     result.only_refused_as(&["too_low"]);
     let room = kernels
         .of(1)
@@ -215,19 +218,25 @@ pub(super) async fn bid_against_close(stage: &Stage) -> anyhow::Result<Scenario>
         )?);
         amount += RAISE_MINOR;
     }
-    let before = counters(kernels);
-    let settling = settle_for(stage, &bidders, lot.id, open_for + AROUND * 4);
-    let (tally, settled) = tokio::join!(race(kernels, shots, Bid::send), settling);
-    let tally = tally?;
-    settled?;
-    let said = Said {
-        name: Name::BidAgainstClose,
-        expected: None,
-        tally: &tally,
-        before: &before,
-        after: &counters(kernels),
+    let trial = Trial::begin(Name::BidAgainstClose.text(), stage, kernels)?;
+    let closes = closes(&bidders, lot.id, open_for + AROUND);
+    let both = async {
+        let bids = trial.race(shots, Bid::send);
+        let (bids, closes) = tokio::join!(bids, trial.race(closes, Close::send));
+        anyhow::Ok((bids?, closes?))
     };
-    let mut result = said.scenario(stage);
+    let observed = observed(&bidders, lot.id);
+    let (tally, settled) = trial.observe(&observed, both).await?;
+    let mut result = trial.outcome(None, &tally);
+    result.needs(settled.committed() > 0, "the lot was never settled");
+    result.expect(settled.committed() <= 1, || {
+        format!("the lot was settled {} times", settled.committed())
+    });
+    trial.read_effects(effects(lot.id, &bidders)).await?;
+    let history = trial.history()?;
+    result.check("keys", keys::check(&history));
+    result.check("linear", one_order(&history, &lot, true));
+    result.check("bank", bank::check(&history, &Bank::of(4 * FUNDS_MINOR)));
     let ended = result.refusals.get("ended").copied().unwrap_or(0);
     result.needs(
         result.committed > 0 && ended > 0,
@@ -238,25 +247,56 @@ pub(super) async fn bid_against_close(stage: &Stage) -> anyhow::Result<Scenario>
     Ok(result)
 }
 
-/// Asks all kernels to settle a lot, over and over: whoever comes first does it, and to do it again
-/// changes nothing.
-async fn settle_for(
-    stage: &Stage,
-    askers: &[Actor],
-    lot: LotId,
-    time: Duration,
-) -> anyhow::Result<()> {
-    let begun = Instant::now();
-    let mut is_settled = false;
-    while begun.elapsed() < time {
-        for (place, asker) in askers.iter().enumerate() {
-            let done = stage.kernels.of(place).settle(asker, ids::key(), lot).await;
-            is_settled |= done.is_ok_and(|done| done.outcome.is_ok());
-        }
-        tokio::time::sleep(SETTLE_PACE).await;
+/// Everybody asks again and again that the lot is settled, at all kernels, from a little before its
+/// end on: whoever comes first after it does it.
+fn closes(askers: &[Actor], lot: LotId, until: Duration) -> Vec<Shot<Close>> {
+    let times = (0..).map(|n| SETTLE_FROM + SETTLE_PACE * n);
+    let times = times.take_while(|after| *after < until);
+    let shot = |((place, after), actor): ((usize, Duration), &Actor)| Shot {
+        place,
+        after,
+        what: Close {
+            actor: actor.clone(),
+            lot,
+            key: ids::key(),
+        },
+    };
+    times
+        .enumerate()
+        .zip(askers.iter().cycle())
+        .map(shot)
+        .collect()
+}
+
+/// What observers of a lot's race look at.
+fn observed(people: &[Actor], lot: LotId) -> Observed {
+    Observed {
+        people: people.iter().map(|actor| actor.person.id).collect(),
+        lot: Some(lot),
+        ..Observed::default()
     }
-    ensure!(is_settled, "the lot was never settled");
-    Ok(())
+}
+
+/// Everything that keys did to a lot, settlements by these people included.
+fn effects(lot: LotId, settlers: &[Actor]) -> Effects {
+    Effects {
+        lots: vec![lot],
+        settlers: settlers.iter().map(|actor| actor.person.id).collect(),
+        purchases: None,
+    }
+}
+
+/// Whether one order of all bids, closes and reads explains every answer.
+fn one_order(history: &History, lot: &LotView, ends_within_run: bool) -> Verdict {
+    let terms = EnglishTerms {
+        opening_minor: OPENING_MINOR,
+        increments: Increments::flat(RAISE_MINOR),
+        reserve_minor: None,
+        version: lot.offset,
+        high_minor: None,
+        ends_within_run,
+    };
+    linear::english(history, lot.id, &terms, Limits::default())
 }
 
 /// The winner pays the highest accepted bid, and nobody else's money is held or spent.

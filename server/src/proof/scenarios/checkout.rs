@@ -1,10 +1,13 @@
 //! Races of agents: for a budget, for a key, against a revocation.
 
 use super::super::Stage;
-use super::super::race::{Purchase, Shot, race};
+use super::super::history::bank::{self, Bank};
+use super::super::history::keys;
+use super::super::race::{Purchase, Shot, Tally};
 use super::super::report::Scenario;
 use super::super::stage::{PRICE_MINOR, Shop};
-use super::{Name, Said, counters};
+use super::super::trial::{Effects, Observed, Trial};
+use super::Name;
 use crate::ids;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -51,6 +54,36 @@ fn at_once(what: Vec<Purchase>) -> Vec<Shot<Purchase>> {
     what.into_iter().enumerate().map(shot).collect()
 }
 
+/// The tenant's money, wherever it is: in the wallet or in the mandate.
+pub(super) fn money_of(shop: &Shop, mandate: MandateId) -> Observed {
+    Observed {
+        people: vec![shop.tenant],
+        mandates: vec![mandate],
+        ..Observed::default()
+    }
+}
+
+/// What the history says of a shop's purchases, all with its mandate: each key has one effect, and
+/// the tenant's money is all there in every look.
+pub(super) async fn check_history(
+    trial: &Trial<'_>,
+    shop: &Shop,
+    tally: &Tally,
+    funds_minor: i64,
+    result: &mut Scenario,
+) -> anyhow::Result<()> {
+    let sent = tally.all.iter().map(|one| one.key.clone()).collect();
+    let effects = Effects {
+        purchases: Some((shop.tenant, sent)),
+        ..Effects::default()
+    };
+    trial.read_effects(effects).await?;
+    let history = trial.history()?;
+    result.check("keys", keys::check(&history));
+    result.check("bank", bank::check(&history, &Bank::of(funds_minor)));
+    Ok(())
+}
+
 /// 200 agents share a mandate that pays for 30 purchases; there is stock for all of them.
 pub(super) async fn mandate_breach(stage: &Stage) -> anyhow::Result<Scenario> {
     let kernels = &stage.kernels;
@@ -60,16 +93,12 @@ pub(super) async fn mandate_breach(stage: &Stage) -> anyhow::Result<Scenario> {
     let mandate = shop.mandate(kernels, cap).await?;
     let purchases = (0..AGENTS).map(|n| purchase(&shop, (item, mandate), &format!("agent-{n}")));
     let shots = at_once(purchases.collect::<anyhow::Result<_>>()?);
-    let before = counters(kernels);
-    let tally = race(kernels, shots, Purchase::send).await?;
-    let said = Said {
-        name: Name::MandateBreach,
-        expected: Some(u64::from(AFFORDS)),
-        tally: &tally,
-        before: &before,
-        after: &counters(kernels),
-    };
-    let mut result = said.scenario(stage);
+    let trial = Trial::begin(Name::MandateBreach.text(), stage, kernels)?;
+    let observed = money_of(&shop, mandate);
+    let race = trial.race_observed(&observed, shots, Purchase::send);
+    let tally = race.await?;
+    let mut result = trial.outcome(Some(u64::from(AFFORDS)), &tally);
+    check_history(&trial, &shop, &tally, cap, &mut result).await?;
     result.needs_conflicts();
     result.only_refused_as(&["mandate_exhausted"]);
     let view = shop.mandate_of(kernels.of(1), mandate).await?;
@@ -99,16 +128,12 @@ pub(super) async fn same_key(stage: &Stage) -> anyhow::Result<Scenario> {
         purchases.push(purchase(&shop, (item, mandate), &format!("agent-{n}"))?);
     }
     purchases.shuffle(&mut StdRng::seed_from_u64(stage.settings.seed));
-    let before = counters(kernels);
-    let tally = race(kernels, at_once(purchases), Purchase::send).await?;
-    let said = Said {
-        name: Name::SameKey,
-        expected: Some(u64::from(units)),
-        tally: &tally,
-        before: &before,
-        after: &counters(kernels),
-    };
-    let mut result = said.scenario(stage);
+    let trial = Trial::begin(Name::SameKey.text(), stage, kernels)?;
+    let observed = money_of(&shop, mandate);
+    let race = trial.race_observed(&observed, at_once(purchases), Purchase::send);
+    let tally = race.await?;
+    let mut result = trial.outcome(Some(u64::from(units)), &tally);
+    check_history(&trial, &shop, &tally, cap, &mut result).await?;
     result.needs_conflicts();
     result.only_refused_as(&[]);
     let replays = u64::try_from(SAME - 1)?;
@@ -137,16 +162,12 @@ pub(super) async fn fresh_key(stage: &Stage) -> anyhow::Result<Scenario> {
     let mandate = shop.mandate(kernels, cap).await?;
     let purchases = (0..REPEATS).map(|_| purchase(&shop, (item, mandate), "forgetful"));
     let shots = at_once(purchases.collect::<anyhow::Result<_>>()?);
-    let before = counters(kernels);
-    let tally = race(kernels, shots, Purchase::send).await?;
-    let said = Said {
-        name: Name::FreshKey,
-        expected: Some(1),
-        tally: &tally,
-        before: &before,
-        after: &counters(kernels),
-    };
-    let mut result = said.scenario(stage);
+    let trial = Trial::begin(Name::FreshKey.text(), stage, kernels)?;
+    let observed = money_of(&shop, mandate);
+    let race = trial.race_observed(&observed, shots, Purchase::send);
+    let tally = race.await?;
+    let mut result = trial.outcome(Some(1), &tally);
+    check_history(&trial, &shop, &tally, cap, &mut result).await?;
     result.needs_conflicts();
     result.only_refused_as(&["duplicate_suspected"]);
     let left = shop.units_left(kernels.of(1), item).await?;
@@ -173,23 +194,19 @@ pub(super) async fn revoke_against_spend(stage: &Stage) -> anyhow::Result<Scenar
             what: purchase(&shop, (item, mandate), &format!("agent-{n}"))?,
         });
     }
-    let before = counters(kernels);
+    let trial = Trial::begin(Name::RevokeAgainstSpend.text(), stage, kernels)?;
     let begun = Instant::now();
     let revoke = async {
         tokio::time::sleep(SPREAD / 2).await;
         shop.revoke(kernels.of(1), mandate).await?;
         anyhow::Ok(begun.elapsed())
     };
-    let (tally, revoked) = tokio::join!(race(kernels, shots, Purchase::send), revoke);
+    let observed = money_of(&shop, mandate);
+    let race = trial.race_observed(&observed, shots, Purchase::send);
+    let (tally, revoked) = tokio::join!(race, revoke);
     let (tally, revoked) = (tally?, revoked?);
-    let said = Said {
-        name: Name::RevokeAgainstSpend,
-        expected: None,
-        tally: &tally,
-        before: &before,
-        after: &counters(kernels),
-    };
-    let mut result = said.scenario(stage);
+    let mut result = trial.outcome(None, &tally);
+    check_history(&trial, &shop, &tally, cap, &mut result).await?;
     result.needs(
         result.committed > 0 && result.refused > 0,
         "the revocation came before all purchases, or after them",

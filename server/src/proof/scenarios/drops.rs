@@ -1,10 +1,15 @@
 //! The two races of the seeds: a drop that many rush, and one purchase's money spent many times.
 
-use super::super::race::{Claim, Shot, race};
+use super::super::history::Verdict;
+use super::super::history::bank::{self, Bank};
+use super::super::history::linear::{self, DropTerms, Limits};
+use super::super::history::{drop, keys};
+use super::super::race::{Claim, Shot, Tally, race};
 use super::super::report::Scenario;
 use super::super::stage::{PRICE_MINOR, REGIONS, cents, drops, fund, people, somebody};
+use super::super::trial::{Effects, Observed, Trial};
 use super::super::{Kernels, Stage};
-use super::{Name, Said, counters};
+use super::Name;
 use anyhow::Context;
 use app::ports::{Actor, Ledger as _};
 use shared::auction::Refusal;
@@ -13,6 +18,11 @@ use std::time::Duration;
 
 /// Buyers of the warm-up: as many as two kernels have connections by default, twice over.
 const WARM_UP: u32 = 64;
+
+/// Drops whose every history is searched, the buyers of each, and its units.
+const SMALL_DROPS: u32 = 20;
+const SMALL_BUYERS: u32 = 12;
+const SMALL_UNITS: u32 = 5;
 
 /// A claim by each, all at once, spread over the kernels.
 fn shots(claims: impl IntoIterator<Item = (Actor, LotId)>) -> anyhow::Result<Vec<Shot<Claim>>> {
@@ -36,7 +46,9 @@ pub async fn warm_up(kernels: &Kernels) -> anyhow::Result<()> {
     fund(kernels, &buyers, cents(PRICE_MINOR)?).await?;
     let lot = drops(kernels, &seller, 1, WARM_UP).await?.remove(0);
     let shots = shots(buyers.into_iter().map(|actor| (actor, lot)))?;
-    race(kernels, shots, Claim::send).await.map(|_tally| ())
+    race(kernels, None, shots, Claim::send)
+        .await
+        .map(|_tally| ())
 }
 
 /// N buyers from five Regions rush a drop of K units: K win, the rest are refused as sold out,
@@ -49,19 +61,28 @@ pub(super) async fn oversell(stage: &Stage) -> anyhow::Result<Scenario> {
         .await
         .context("funding the buyers")?;
     let lot = drops(kernels, &seller, 1, settings.units).await?.remove(0);
-    let shots = shots(buyers.into_iter().map(|actor| (actor, lot)))?;
-    let before = counters(kernels);
-    let tally = race(kernels, shots, Claim::send).await?;
-    let expected = u64::from(settings.units.min(settings.buyers));
-    let said = Said {
-        name: Name::Oversell,
-        expected: Some(expected),
-        tally: &tally,
-        before: &before,
-        after: &counters(kernels),
+    let observed = Observed {
+        people: buyers.iter().map(|buyer| buyer.person.id).collect(),
+        lot: Some(lot),
+        ..Observed::default()
     };
-    let mut result = said.scenario(stage);
+    let shots = shots(buyers.into_iter().map(|actor| (actor, lot)))?;
+    let trial = Trial::begin(Name::Oversell.text(), stage, kernels)?;
+    let tally = trial.race_observed(&observed, shots, Claim::send).await?;
+    let expected = u64::from(settings.units.min(settings.buyers));
+    let mut result = trial.outcome(Some(expected), &tally);
     result.needs_conflicts();
+    let lots = vec![lot];
+    let effects = Effects {
+        lots,
+        ..Effects::default()
+    };
+    trial.read_effects(effects).await?;
+    let history = trial.history()?;
+    result.check("drop", drop::check(&history, lot, settings.units));
+    result.check("keys", keys::check(&history));
+    let funds = i64::from(settings.buyers) * PRICE_MINOR;
+    result.check("bank", bank::check(&history, &Bank::of(funds)));
     let rows = kernels.of(1).tally(&[lot]).await?;
     result.expect(rows.units_claimed == expected, || {
         let claimed = rows.units_claimed;
@@ -85,6 +106,47 @@ pub(super) async fn oversell(stage: &Stage) -> anyhow::Result<Scenario> {
     Ok(result)
 }
 
+/// The same with few buyers, again and again, each drop's history small enough to be searched for an
+/// order that explains every answer.
+pub(super) async fn small_drops(stage: &Stage) -> anyhow::Result<Scenario> {
+    let kernels = &stage.kernels;
+    let seller = somebody(kernels, "seller").await?;
+    let buyers = people(kernels, "buyer", SMALL_BUYERS).await?;
+    let funds = i64::from(SMALL_DROPS) * PRICE_MINOR;
+    fund(kernels, &buyers, cents(funds)?).await?;
+    let lots = drops(kernels, &seller, SMALL_DROPS, SMALL_UNITS).await?;
+    let trial = Trial::begin(Name::SmallDrops.text(), stage, kernels)?;
+    let mut tally = Tally::default();
+    for lot in &lots {
+        let observed = Observed {
+            lot: Some(*lot),
+            ..Observed::default()
+        };
+        let shots = shots(buyers.iter().map(|actor| (actor.clone(), *lot)))?;
+        tally.add(trial.race_observed(&observed, shots, Claim::send).await?);
+    }
+    let sold = u64::from(SMALL_UNITS) * u64::from(SMALL_DROPS);
+    let mut result = trial.outcome(Some(sold), &tally);
+    result.needs_conflicts();
+    result.only_refused_as(&[Refusal::SoldOut { units_left: 0 }.code()]);
+    let effects = Effects {
+        lots: lots.clone(),
+        ..Effects::default()
+    };
+    trial.read_effects(effects).await?;
+    let history = trial.history()?;
+    result.check("keys", keys::check(&history));
+    let terms = DropTerms {
+        units: SMALL_UNITS,
+        ends_within_run: false,
+    };
+    let orders = lots
+        .iter()
+        .map(|lot| linear::drop(&history, *lot, terms, Limits::default()));
+    result.check("linear", Verdict::of_all(orders));
+    Ok(result)
+}
+
 /// One buyer, funded for one purchase, claims N lots at once: one is theirs, the wallet is never
 /// overdrawn.
 pub(super) async fn double_spend(stage: &Stage) -> anyhow::Result<Scenario> {
@@ -98,18 +160,23 @@ pub(super) async fn double_spend(stage: &Stage) -> anyhow::Result<Scenario> {
         let person = buyer.person.clone();
         (Actor { person, region }, *lot)
     }))?;
-    let before = counters(kernels);
-    let tally = race(kernels, shots, Claim::send).await?;
-    let expected = u64::from(settings.attempts).min(1);
-    let said = Said {
-        name: Name::DoubleSpend,
-        expected: Some(expected),
-        tally: &tally,
-        before: &before,
-        after: &counters(kernels),
+    let observed = Observed {
+        people: vec![buyer.person.id],
+        ..Observed::default()
     };
-    let mut result = said.scenario(stage);
+    let trial = Trial::begin(Name::DoubleSpend.text(), stage, kernels)?;
+    let tally = trial.race_observed(&observed, shots, Claim::send).await?;
+    let expected = u64::from(settings.attempts).min(1);
+    let mut result = trial.outcome(Some(expected), &tally);
     result.needs_conflicts();
+    let effects = Effects {
+        lots: lots.clone(),
+        ..Effects::default()
+    };
+    trial.read_effects(effects).await?;
+    let history = trial.history()?;
+    result.check("keys", keys::check(&history));
+    result.check("bank", bank::check(&history, &Bank::of(PRICE_MINOR)));
     let rows = kernels.of(1).tally(&lots).await?;
     result.expect(rows.claims == expected, || {
         format!("{} lots were won", rows.claims)

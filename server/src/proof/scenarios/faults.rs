@@ -1,13 +1,15 @@
 //! Races in which the way to the database breaks.
 
 use super::super::Stage;
-use super::super::race::{Purchase, Shot, Tally, race};
-use super::super::regions::Regions;
+use super::super::race::{Purchase, Shot, Tally};
+use super::super::regions::{LOST, Regions};
 use super::super::report::Scenario;
 use super::super::stage::{PRICE_MINOR, Shop};
-use super::{Name, Said, counters, warm_up};
+use super::super::trial::Trial;
+use super::checkout::{check_history, money_of};
+use super::{Name, warm_up};
 use crate::ids;
-use crate::ledger::transaction::Counters;
+use crate::local::gate::Fault;
 use shared::{ItemId, MandateId};
 use std::time::Duration;
 
@@ -74,8 +76,15 @@ impl Goods {
         (0..agents).map(shot).collect()
     }
 
-    /// Everybody has exactly what they asked for, by the committed rows.
-    async fn check(&self, regions: &Regions, result: &mut Scenario) -> anyhow::Result<()> {
+    /// Everybody has exactly what they asked for, by the committed rows and by the history.
+    async fn check(
+        &self,
+        regions: &Regions,
+        trial: &Trial<'_>,
+        tally: &Tally,
+        result: &mut Scenario,
+    ) -> anyhow::Result<()> {
+        check_history(trial, &self.shop, tally, self.cap_minor, result).await?;
         let kernel = regions.kernels.of(1);
         let left = self.shop.units_left(kernel, self.item).await?;
         result.expect(left == 0, || format!("{left} units are left"));
@@ -85,21 +94,6 @@ impl Goods {
             format!("the mandate has spent {spent} cents of {cap}")
         });
         Ok(())
-    }
-}
-
-fn said<'a>(
-    name: Name,
-    agents: u32,
-    tally: &'a Tally,
-    (before, after): (&'a Counters, &'a Counters),
-) -> Said<'a> {
-    Said {
-        name,
-        expected: Some(u64::from(agents)),
-        tally,
-        before,
-        after,
     }
 }
 
@@ -120,22 +114,24 @@ pub(super) async fn region_lost(stage: &Stage) -> anyhow::Result<Scenario> {
     let regions = stage.regions().await?;
     let goods = Goods::for_swarm(&regions, SWARM).await?;
     let shots = goods.shots(SWARM, SWARM_TIME)?;
-    let lost = &regions.gates[0];
-    let before = counters(&regions.kernels);
+    let trial = Trial::begin(Name::RegionLost.text(), stage, &regions.kernels)?;
     let take_away = async {
         tokio::time::sleep(LOST_AT).await;
-        lost.refuse_connections(true);
-        lost.cut_connections();
+        regions
+            .gates
+            .confirm(regions.gates.arm(LOST, Fault::Closed)?)?;
         tokio::time::sleep(BACK_AT - LOST_AT).await;
-        lost.refuse_connections(false);
+        anyhow::Ok(regions.gates.restore(LOST)?)
     };
-    let (tally, ()) = tokio::join!(race(&regions.kernels, shots, Purchase::send), take_away);
+    let observed = money_of(&goods.shop, goods.mandate);
+    let race = trial.race_observed(&observed, shots, Purchase::send);
+    let (tally, taken) = tokio::join!(race, take_away);
+    taken?;
     let tally = tally?;
-    let after = counters(&regions.kernels);
-    let mut result = said(Name::RegionLost, SWARM, &tally, (&before, &after)).scenario(stage);
+    let mut result = trial.outcome(Some(u64::from(SWARM)), &tally);
     result.only_refused_as(&[]);
-    goods.check(&regions, &mut result).await?;
-    let refused = lost.counters().refused;
+    goods.check(&regions, &trial, &tally, &mut result).await?;
+    let refused = regions.gates.gate(LOST)?.counters().refused;
     let switches = regions.kernels.of(0).standing().switches;
     result.needs(
         refused > 0 && switches > 0,
@@ -150,7 +146,7 @@ pub(super) async fn region_lost(stage: &Stage) -> anyhow::Result<Scenario> {
         let gap = i64::try_from(longest_gap(&tally, place).as_millis())?;
         result.figures.insert(name.to_owned(), gap);
     }
-    regions.kernels.close().await;
+    regions.close().await;
     Ok(result)
 }
 
@@ -160,35 +156,36 @@ pub(super) async fn lost_commit(stage: &Stage) -> anyhow::Result<Scenario> {
     let regions = stage.regions().await?;
     let goods = Goods::for_swarm(&regions, CUT_SWARM).await?;
     let shots = goods.shots(CUT_SWARM, CUT_TIME)?;
-    let before = counters(&regions.kernels);
+    let trial = Trial::begin(Name::LostCommit.text(), stage, &regions.kernels)?;
     // One after another: many at once would only hold up the same few purchases.
     let cut = async {
         for _ in 0..CUTS {
-            for gate in &regions.gates {
+            for region in regions.gates.regions() {
+                let gate = regions.gates.gate(region)?;
                 gate.cut_after_commit(1);
                 gate.cut_before_commit(1);
             }
             tokio::time::sleep(CUT_TIME / CUTS).await;
         }
+        anyhow::Ok(())
     };
-    let (tally, ()) = tokio::join!(race(&regions.kernels, shots, Purchase::send), cut);
+    let observed = money_of(&goods.shop, goods.mandate);
+    let race = trial.race_observed(&observed, shots, Purchase::send);
+    let (tally, cut) = tokio::join!(race, cut);
+    cut?;
     let tally = tally?;
-    let after = counters(&regions.kernels);
-    for gate in &regions.gates {
-        gate.disarm();
-    }
-    let mut result = said(Name::LostCommit, CUT_SWARM, &tally, (&before, &after)).scenario(stage);
+    regions.gates.restore_all();
+    let mut result = trial.outcome(Some(u64::from(CUT_SWARM)), &tally);
     result.only_refused_as(&[]);
-    goods.check(&regions, &mut result).await?;
-    let all = regions.gates.each_ref().map(|gate| gate.counters());
-    let applied = all.iter().map(|counters| counters.applied_then_cut).sum();
-    let cut = all.iter().map(|counters| counters.cut_before_commit).sum();
+    goods.check(&regions, &trial, &tally, &mut result).await?;
+    let applied = regions.seen(|counters| counters.applied_then_cut);
+    let cut = regions.seen(|counters| counters.cut_before_commit);
     result.needs(
         applied >= LEAST_CUTS && cut >= LEAST_CUTS,
         "too few COMMITs were cut",
     );
     let took_effect = [("answers cut after COMMIT", applied), ("COMMITs cut", cut)];
     result.took_effect = took_effect.map(|(name, n)| (name.to_owned(), n)).into();
-    regions.kernels.close().await;
+    regions.close().await;
     Ok(result)
 }

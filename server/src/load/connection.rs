@@ -1,8 +1,9 @@
 //! One connection of the load generator: a request, its answer, the next request.
 
-use super::run::{Job, Run};
+use super::run::{Job, Run, Then};
 use super::wire::{self, WireError};
 use hyper::body::Bytes;
+use rand::Rng as _;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,9 @@ const MAX_BROKEN_IN_A_ROW: u32 = 20;
 
 /// Before the next connection: a server that starts again needs a moment.
 const RECONNECT_AFTER: Duration = Duration::from_millis(50);
+
+/// Before a request is sent again that was answered, but not decided: at most so many milliseconds.
+const AGAIN_WITHIN_MS: u64 = 50;
 
 /// Room for a request, and for an answer, before more is made.
 const ROOM: usize = 4_096;
@@ -29,20 +33,21 @@ pub enum Broken {
     Http(#[from] WireError),
 }
 
-pub async fn connect(run: &Run) -> Result<TcpStream, Broken> {
-    let stream = TcpStream::connect(run.address).await?;
+/// Connects for a connection's nth time.
+pub async fn connect(run: &Run, place: usize) -> Result<TcpStream, Broken> {
+    let stream = TcpStream::connect(run.address(place)).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
 
 /// Sends requests until there are no more, on this connection and, when it breaks, on the next.
-pub async fn serve(run: Arc<Run>, first: TcpStream) {
+pub async fn serve(run: Arc<Run>, mut place: usize, first: TcpStream) {
     let mut stream = Some(first);
     let mut job = None;
     let mut answered = 0;
     let mut broken = 0;
-    while broken < MAX_BROKEN_IN_A_ROW && !run.is_over() {
-        match on_one_connection(&run, stream.take(), &mut job, &mut answered).await {
+    while (run.insists || broken < MAX_BROKEN_IN_A_ROW) && !run.is_over() {
+        match on_one_connection(&run, (place, stream.take()), &mut job, &mut answered).await {
             Ok(End::NoMoreRequests) => return,
             // A server may end an idle connection: nothing is lost by that.
             Ok(End::ClosedIdle) if answered > 0 => broken = 0,
@@ -54,6 +59,7 @@ pub async fn serve(run: Arc<Run>, first: TcpStream) {
                 tracing::debug!(%error, "a connection broke");
                 run.with_tally(|tally| tally.connection_errors += 1);
                 broken = if answered > 0 { 1 } else { broken + 1 };
+                place += 1;
                 tokio::time::sleep(RECONNECT_AFTER).await;
             }
         }
@@ -68,14 +74,15 @@ enum End {
 
 async fn on_one_connection(
     run: &Run,
-    stream: Option<TcpStream>,
+    (place, stream): (usize, Option<TcpStream>),
     job: &mut Option<Job>,
     answered: &mut u64,
 ) -> Result<End, Broken> {
     let stream = match stream {
         Some(stream) => stream,
-        None => connect(run).await?,
+        None => connect(run, place).await?,
     };
+    let host = run.address(place).to_string();
     let mut line = Line {
         stream,
         sent: Vec::with_capacity(ROOM),
@@ -94,12 +101,31 @@ async fn on_one_connection(
             *job = Some(next);
             return Ok(End::ClosedIdle);
         }
-        let head = line.ask(&next.request, &run.host).await?;
+        let head = match line.ask(&next.request, &host).await {
+            Ok(head) => head,
+            Err(broken) => {
+                if run.insists {
+                    run.with_tally(|tally| tally.resent += 1);
+                    *job = Some(next);
+                }
+                return Err(broken);
+            }
+        };
         let latency = next.due.elapsed();
-        run.with_tally(|tally| tally.answer(head.status, latency));
         *answered += 1;
         let body = line.received.get(head.length..).unwrap_or_default();
-        run.hand_over(next.sequence, head.status, body);
+        match run.judge(next.sequence, head.status, body) {
+            Then::Next => run.with_tally(|tally| tally.answer(head.status, latency)),
+            Then::Again => {
+                run.with_tally(|tally| tally.resent += 1);
+                *job = Some(next);
+                let pause = rand::rng().random_range(1..=AGAIN_WITHIN_MS);
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+            }
+        }
+        if run.is_over() {
+            return Ok(End::NoMoreRequests);
+        }
         if head.is_last {
             return Ok(End::ClosedIdle);
         }

@@ -16,7 +16,16 @@ const NANOS_PER_S: u128 = 1_000_000_000;
 const SHORTEST_SLEEP: Duration = Duration::from_micros(100);
 
 pub type Make = Box<dyn Fn(u64) -> Request<Bytes> + Send + Sync>;
-pub type Sink = Box<dyn Fn(u64, StatusCode, &[u8]) + Send + Sync>;
+pub type Judge = Box<dyn Fn(u64, StatusCode, &[u8]) -> Then + Send + Sync>;
+
+/// What is done after an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// It is the answer.
+    Next,
+    /// It decides nothing: the same request is sent again, if the run insists.
+    Again,
+}
 
 /// A request and when its time began.
 pub struct Job {
@@ -37,8 +46,10 @@ pub enum Turn {
 }
 
 pub struct Run {
-    pub address: SocketAddr,
-    pub host: String,
+    /// Connections begin at them in turn; one that breaks goes on at the next.
+    addresses: Vec<SocketAddr>,
+    /// Whether a request without an answer is sent again: harmless only if it carries a key.
+    pub insists: bool,
     turn: Turn,
     begun: Instant,
     taken: AtomicU64,
@@ -46,14 +57,20 @@ pub struct Run {
     over: AtomicBool,
     tally: Mutex<Tally>,
     make: Make,
-    sink: Sink,
+    judge: Judge,
 }
 
 impl Run {
-    pub fn new(address: SocketAddr, turn: Turn, tally: Tally, (make, sink): (Make, Sink)) -> Self {
+    pub fn new(
+        addresses: Vec<SocketAddr>,
+        insists: bool,
+        turn: Turn,
+        tally: Tally,
+        (make, judge): (Make, Judge),
+    ) -> Self {
         Self {
-            address,
-            host: address.to_string(),
+            addresses,
+            insists,
             turn,
             begun: Instant::now(),
             taken: AtomicU64::new(0),
@@ -61,8 +78,13 @@ impl Run {
             over: AtomicBool::new(false),
             tally: Mutex::new(tally),
             make,
-            sink,
+            judge,
         }
+    }
+
+    /// Where a connection's nth try goes.
+    pub fn address(&self, place: usize) -> SocketAddr {
+        self.addresses[place % self.addresses.len()]
     }
 
     /// Starts the clock, once the connections are there.
@@ -128,8 +150,10 @@ impl Run {
         read(&mut self.tally.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub fn hand_over(&self, sequence: u64, status: StatusCode, body: &[u8]) {
-        (self.sink)(sequence, status, body);
+    /// Hands an answer over; answers what is done next.
+    pub fn judge(&self, sequence: u64, status: StatusCode, body: &[u8]) -> Then {
+        let then = (self.judge)(sequence, status, body);
+        if self.insists { then } else { Then::Next }
     }
 
     /// Releases every request at its time, whether or not a connection is free for it. Runs in a

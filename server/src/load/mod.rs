@@ -15,6 +15,7 @@ mod wire;
 
 pub use connection::Broken;
 pub use measured::Measured;
+pub use run::Then;
 
 use http::{Request, StatusCode};
 use hyper::body::Bytes;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 /// Connections at most. Both ends of each are open files when the server is in this process, and
 /// 1,024 of those are usually allowed; the rest is for the database and the files.
@@ -33,6 +35,9 @@ pub const MAX_CONNECTIONS: u16 = 480;
 
 /// A server that answers nothing for so long has stalled, and the run is ended.
 const STALLED_AFTER: Duration = Duration::from_secs(30);
+
+/// How long answers that are on their way when a run is stopped are waited for.
+const AFTER_STOP: Duration = Duration::from_secs(2);
 
 /// Why no load was made.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +66,22 @@ pub struct Target {
     pub address: SocketAddr,
     /// Connections, each with one request at a time.
     pub connections: u16,
+}
+
+/// A run whose requests carry keys, so that one without an answer is sent again until it has one.
+#[derive(Clone, Debug)]
+pub struct Insistent {
+    /// The servers, on the loopback. Connections begin at them in turn, and one that breaks goes on
+    /// at the next.
+    pub addresses: Vec<SocketAddr>,
+    /// Connections in all, each with one request at a time.
+    pub connections: u16,
+    /// Requests.
+    pub requests: u64,
+    /// Requests a second, each at its time; as fast as they are answered if not said.
+    pub per_second: Option<u32>,
+    /// Ends the run; what is on its way is answered or not.
+    pub stop: CancellationToken,
 }
 
 /// When a closed loop ends.
@@ -98,7 +119,42 @@ pub async fn closed_loop(
         Until::Requests(requests) => Turn::Requests(requests),
         Until::Elapsed(longest) => Turn::Elapsed(longest),
     };
-    start(target, turn, (Box::new(make_request), Box::new(sink))).await
+    start(target, turn, (Box::new(make_request), always_next(sink))).await
+}
+
+/// Sends every request until there is an answer that decides it: whatever breaks, and whatever
+/// `judge` wants to hear again. A latency counts from the first time a request was sent, or was due.
+///
+/// `make_request` is that of [`closed_loop`]; `judge` is given what its `sink` is given.
+///
+/// # Errors
+/// When an address is another machine's or nobody listens there, or the rate is zero.
+pub async fn insist(
+    plan: Insistent,
+    make_request: impl Fn(u64) -> Request<Bytes> + Send + Sync + 'static,
+    judge: impl Fn(u64, StatusCode, &[u8]) -> Then + Send + Sync + 'static,
+) -> Result<Measured, LoadError> {
+    let requests = plan.requests;
+    let turn = match plan.per_second {
+        Some(0) => return Err(LoadError::NoRate),
+        Some(per_second) => Turn::Paced {
+            per_second,
+            requests,
+        },
+        None => Turn::Requests(requests),
+    };
+    let ends: Ends = (Box::new(make_request), Box::new(judge));
+    let to = (plan.addresses, plan.connections);
+    begin(to, true, turn, ends, plan.stop).await
+}
+
+type Ends = (run::Make, run::Judge);
+
+fn always_next(sink: impl Fn(u64, StatusCode, &[u8]) + Send + Sync + 'static) -> run::Judge {
+    Box::new(move |sequence, status, body| {
+        sink(sequence, status, body);
+        Then::Next
+    })
 }
 
 /// Sends each request at its time. Its latency counts from then.
@@ -121,45 +177,57 @@ pub async fn open_loop(
         per_second: pace.per_second,
         requests: u64::try_from(requests).unwrap_or(u64::MAX),
     };
-    start(target, turn, (Box::new(make_request), Box::new(sink))).await
+    start(target, turn, (Box::new(make_request), always_next(sink))).await
 }
 
 /// Runs in a thread of its own, so that it takes nothing from the runtime that serves.
-async fn start(
-    target: Target,
+async fn start(target: Target, turn: Turn, ends: Ends) -> Result<Measured, LoadError> {
+    let to = (vec![target.address], target.connections);
+    begin(to, false, turn, ends, CancellationToken::new()).await
+}
+
+async fn begin(
+    (addresses, connections): (Vec<SocketAddr>, u16),
+    insists: bool,
     turn: Turn,
-    ends: (run::Make, run::Sink),
+    ends: Ends,
+    stop: CancellationToken,
 ) -> Result<Measured, LoadError> {
-    if !target.address.ip().is_loopback() {
-        return Err(LoadError::NotLoopback(target.address));
+    if let Some(far) = addresses.iter().find(|address| !address.ip().is_loopback()) {
+        return Err(LoadError::NotLoopback(*far));
     }
-    if target.connections == 0 || target.connections > MAX_CONNECTIONS {
-        return Err(LoadError::Connections(target.connections));
+    if addresses.is_empty() || connections == 0 || connections > MAX_CONNECTIONS {
+        return Err(LoadError::Connections(connections));
     }
     let tally = Tally::new().map_err(|error| LoadError::Prepare(io::Error::other(error)))?;
-    let run = Run::new(target.address, turn, tally, ends);
+    let run = Run::new(addresses, insists, turn, tally, ends);
     tokio::task::spawn_blocking(move || {
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(LoadError::Prepare)?
-            .block_on(drive(run, turn, usize::from(target.connections)))
+            .block_on(drive(run, turn, usize::from(connections), stop))
     })
     .await
     .map_err(|error| LoadError::Prepare(io::Error::other(error)))?
 }
 
-async fn drive(mut run: Run, turn: Turn, connections: usize) -> Result<Measured, LoadError> {
+async fn drive(
+    mut run: Run,
+    turn: Turn,
+    connections: usize,
+    stop: CancellationToken,
+) -> Result<Measured, LoadError> {
     let mut streams = Vec::with_capacity(connections);
-    for _ in 0..connections {
-        let stream = connection::connect(&run).await;
+    for place in 0..connections {
+        let stream = connection::connect(&run, place).await;
         streams.push(stream.map_err(LoadError::Connect)?);
     }
     run.start_clock();
     let run = Arc::new(run);
     let mut tasks = JoinSet::new();
-    for stream in streams {
-        tasks.spawn(connection::serve(Arc::clone(&run), stream));
+    for (place, stream) in streams.into_iter().enumerate() {
+        tasks.spawn(connection::serve(Arc::clone(&run), place, stream));
     }
     if let Turn::Paced {
         per_second,
@@ -175,6 +243,11 @@ async fn drive(mut run: Run, turn: Turn, connections: usize) -> Result<Measured,
     tokio::select! {
         () = async { while tasks.join_next().await.is_some() {} } => {}
         () = stalled(&run) => {}
+        () = stop.cancelled() => {
+            run.end();
+            let rest = async { while tasks.join_next().await.is_some() {} };
+            let _ended = tokio::time::timeout(AFTER_STOP, rest).await;
+        }
     }
     run.end();
     let elapsed = run.elapsed();
@@ -343,6 +416,76 @@ mod tests {
         assert_eq!((measured.requests, measured.answered()), (50, 45));
         assert_eq!((measured.unanswered, measured.connection_errors), (5, 5));
         assert_eq!(answers.load(Ordering::Relaxed), 45);
+    }
+
+    /// Of two servers one hangs up on every second request and wants others again; the run goes on
+    /// until each has the answer that counts, once.
+    #[tokio::test]
+    async fn a_run_that_insists_has_every_answer() {
+        let asked = Arc::new(AtomicU64::new(0));
+        let moody = {
+            let asked = Arc::clone(&asked);
+            async move |body: String| {
+                let turn = asked.fetch_add(1, Ordering::Relaxed);
+                assert!(!turn.is_multiple_of(2), "breaks the connection");
+                if turn.is_multiple_of(3) {
+                    (StatusCode::SERVICE_UNAVAILABLE, body)
+                } else {
+                    (StatusCode::CREATED, body)
+                }
+            }
+        };
+        let moody = serve(Router::new().route("/echo", post(moody))).await;
+        let calm = async |body: String| (StatusCode::CREATED, body);
+        let calm = serve(Router::new().route("/echo", post(calm))).await;
+        let seen = Arc::new(Mutex::new(BTreeSet::new()));
+        let judge = {
+            let seen = Arc::clone(&seen);
+            move |sequence: u64, status: StatusCode, body: &[u8]| {
+                assert_eq!(String::from_utf8_lossy(body), sequence.to_string());
+                if status == StatusCode::SERVICE_UNAVAILABLE {
+                    return Then::Again;
+                }
+                assert!(seen.lock().expect("held").insert(sequence), "{sequence}");
+                Then::Next
+            }
+        };
+        let plan = Insistent {
+            addresses: vec![moody, calm],
+            connections: 4,
+            requests: 60,
+            per_second: None,
+            stop: CancellationToken::new(),
+        };
+        let measured = insist(plan, echo, judge).await.expect("runs");
+        assert_eq!(*seen.lock().expect("held"), (0..60).collect());
+        assert_eq!((measured.answered(), measured.unanswered), (60, 0));
+        assert_eq!(measured.with_status(StatusCode::CREATED), 60);
+        assert!(measured.resent > 0 && measured.connection_errors > 0);
+    }
+
+    #[tokio::test]
+    async fn a_run_that_is_stopped_ends() {
+        let address = serve(Router::new().route("/echo", post(answer))).await;
+        let stop = CancellationToken::new();
+        let plan = Insistent {
+            addresses: vec![address],
+            connections: 2,
+            requests: u64::MAX,
+            per_second: None,
+            stop: stop.clone(),
+        };
+        let stopping = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            stop.cancel();
+        };
+        let run = insist(plan, echo, |_, _, _| Then::Next);
+        let (measured, ()) = tokio::join!(run, stopping);
+        let measured = measured.expect("runs");
+        assert!(
+            measured.answered() > 0 && measured.unanswered <= 2,
+            "{measured:?}"
+        );
     }
 
     #[tokio::test]

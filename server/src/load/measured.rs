@@ -19,6 +19,7 @@ pub struct Tally {
     pub answered: u64,
     pub by_status: BTreeMap<u16, u64>,
     pub connection_errors: u64,
+    pub resent: u64,
     pub latencies: Histogram<u64>,
 }
 
@@ -28,6 +29,7 @@ impl Tally {
             answered: 0,
             by_status: BTreeMap::new(),
             connection_errors: 0,
+            resent: 0,
             latencies: Histogram::new_with_bounds(1, LONGEST_MICROS, DIGITS)?,
         })
     }
@@ -51,6 +53,8 @@ pub struct Measured {
     pub unanswered: u64,
     /// Connections that broke or were refused.
     pub connection_errors: u64,
+    /// Requests that were sent again, each time, in a run that insists.
+    pub resent: u64,
     /// From the first request to the last answer.
     pub elapsed: Duration,
     latencies: Histogram<u64>,
@@ -63,6 +67,7 @@ impl Measured {
             by_status: tally.by_status.clone(),
             unanswered: requests.saturating_sub(tally.answered),
             connection_errors: tally.connection_errors,
+            resent: tally.resent,
             elapsed,
             latencies: tally.latencies.clone(),
         }
@@ -103,6 +108,12 @@ impl Measured {
     #[must_use]
     pub fn p999_ms(&self) -> f64 {
         self.quantile_ms(0.999)
+    }
+
+    /// The longest latency.
+    #[must_use]
+    pub fn max_ms(&self) -> f64 {
+        self.quantile_ms(1.0)
     }
 
     /// Any latency, in microseconds.
