@@ -141,6 +141,38 @@ fn every_scenario_holds() {
     );
 }
 
+/// The same crowd against an engine that reads and then writes: it sells what is not there, and that
+/// is seen in the rows and in the history. A proof that cannot fail proves nothing.
+#[test]
+fn a_naive_engine_is_caught() {
+    let folder = tempfile::tempdir().expect("makes a folder");
+    let file = folder.path().join("prove.json");
+    let done = lotzero()
+        .args(["prove", "oversell", "--engine", "naive", "--json"])
+        .arg(&file)
+        .arg("--data-dir")
+        .arg(folder.path().join("nothing"))
+        .arg("--histories")
+        .arg(folder.path().join("histories"))
+        .output()
+        .expect("runs");
+    let said = String::from_utf8_lossy(&done.stdout);
+    println!("{said}");
+    assert_eq!(done.status.code(), Some(3), "{said}");
+    let report = std::fs::read_to_string(&file).expect("writes the report");
+    let report: Value = serde_json::from_str(&report).expect("is JSON");
+    let scenario = &report["scenarios"][0];
+    assert_eq!(scenario["checks"]["drop"]["verdict"], "violated");
+    assert!(scenario["figures"]["units sold twice"].as_i64() > Some(0));
+    let audits = report["audits"].as_array().expect("a list");
+    let broken = audits.iter().filter(|audit| audit["violations"] != 0);
+    assert_eq!(
+        broken.count(),
+        0,
+        "the house's own rows are as they should be"
+    );
+}
+
 /// A swarm over HTTP, with a Region lost at half of it: the stock is sold exactly, and everybody hears
 /// so.
 #[test]
@@ -226,6 +258,7 @@ async fn the_races_hold_beside_a_house_that_settles() {
         units: 10,
         attempts: 60,
         seed: 1,
+        engine: proof::Engine::House,
     };
     let histories = tempfile::tempdir().expect("makes a folder");
     let stage = Stage {
@@ -268,7 +301,8 @@ async fn an_audit_of_a_stopped_house_reads_what_it_keeps() {
 
 #[test]
 fn wrong_usage_is_said_and_strange_stores_are_refused() {
-    let cases: [&[&str]; 9] = [
+    let cases: [&[&str]; 10] = [
+        &["prove", "--engine", "better"],
         &["swarm", "--agents", "0"],
         &["swarm", "--agents", "1000000000000"],
         &["swarm", "--stock", "100000"],

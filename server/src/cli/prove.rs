@@ -32,8 +32,26 @@ pub struct ProveArgs {
     #[arg(long, default_value_t = Settings::default().attempts,
           value_parser = clap::value_parser!(u32).range(1..=5_000))]
     attempts: u32,
+    /// Run `oversell` against an engine that is wrong on purpose, to see it caught: exits with 3
+    #[cfg(feature = "local")]
+    #[arg(long, value_name = "ENGINE", default_value = "house")]
+    engine: proof::Engine,
     #[command(flatten)]
     run: RunArgs,
+}
+
+impl ProveArgs {
+    #[cfg(feature = "local")]
+    const fn engine(&self) -> proof::Engine {
+        self.engine
+    }
+
+    /// A build for production has no other.
+    #[cfg(not(feature = "local"))]
+    const fn engine(&self) -> proof::Engine {
+        let _no_choice = self;
+        proof::Engine::House
+    }
 }
 
 /// What every proof run is told.
@@ -151,15 +169,20 @@ fn scenarios(args: &ProveArgs) -> Vec<proof::Name> {
 /// Runs scenarios.
 pub async fn prove(args: &ProveArgs) -> anyhow::Result<ExitCode> {
     let run = &args.run;
+    let names = scenarios(args);
+    ensure!(
+        args.engine() == proof::Engine::House || names == [proof::Name::Oversell],
+        "the naive engine knows `oversell` only"
+    );
     let stores = run.open().await?;
     let settings = Settings {
         buyers: args.buyers,
         units: args.units,
         attempts: args.attempts,
+        engine: args.engine(),
         seed: run.seed.unwrap_or_else(rand::random),
     };
     let stage = run.stage(&stores, settings).await?;
-    let names = scenarios(args);
     if stage.database_url.is_none()
         && let Some(name) = names.iter().find(|name| name.needs_gates())
     {

@@ -15,6 +15,7 @@
 //! | `outbox`, `sweeper`, `lease` | the relay, settlement at the due time, who does what |
 //! | `audit` | the queries that prove it |
 //! | `proof_lists` | what tells the store's isolation |
+//! | `naive` | an engine that is wrong on purpose |
 
 pub mod auction;
 pub mod audit;
@@ -25,6 +26,8 @@ pub mod failover;
 mod keys;
 pub mod lease;
 pub mod lots;
+#[cfg(feature = "local")]
+pub mod naive;
 pub mod outbox;
 pub mod page;
 pub mod people;

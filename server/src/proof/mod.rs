@@ -25,7 +25,7 @@ mod trial;
 
 pub use report::{Latency, Report, Scenario, print};
 pub use scenarios::{Name, warm_up};
-pub use settings::Settings;
+pub use settings::{Engine, Settings};
 
 use crate::clock::Clock;
 use crate::ledger::Ledger;

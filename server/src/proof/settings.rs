@@ -1,6 +1,18 @@
 //! What a proof run is made of.
 
+use clap::ValueEnum;
 use serde::Serialize;
+
+/// Which engine sells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Engine {
+    /// The house's own
+    #[default]
+    House,
+    /// One that reads what is left and then writes, wrong on purpose: it must be caught
+    Naive,
+}
 
 /// The sizes of the races.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -11,6 +23,8 @@ pub struct Settings {
     pub units: u32,
     /// Lots that one purchase's money is spent on at once.
     pub attempts: u32,
+    /// Which engine `oversell` is run against.
+    pub engine: Engine,
     /// Decides the order of what is drawn by chance, so that a run can be repeated; ids and the
     /// interleaving of threads it does not decide.
     pub seed: u64,
@@ -22,6 +36,7 @@ impl Default for Settings {
             buyers: 200,
             units: 20,
             attempts: 150,
+            engine: Engine::House,
             seed: 1,
         }
     }

@@ -9,9 +9,13 @@ mod faults;
 mod isolation;
 #[cfg(feature = "local")]
 mod kill;
+#[cfg(feature = "local")]
+mod naive;
 
 use super::Stage;
 use super::report::Scenario;
+#[cfg(feature = "local")]
+use super::settings::Engine;
 use clap::ValueEnum;
 use serde::Serialize;
 
@@ -96,6 +100,10 @@ impl Name {
     /// Runs it once.
     pub(super) async fn run(self, stage: &Stage) -> anyhow::Result<Scenario> {
         match self {
+            #[cfg(feature = "local")]
+            Self::Oversell if stage.settings.engine == Engine::Naive => {
+                naive::oversell(stage).await
+            }
             Self::Oversell => drops::oversell(stage).await,
             Self::SmallDrops => drops::small_drops(stage).await,
             Self::DoubleSpend => drops::double_spend(stage).await,
