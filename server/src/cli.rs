@@ -9,11 +9,13 @@ use crate::firehose::Firehose;
 use crate::ledger::{Ledger, audit, schema};
 use crate::stores::{self, Missing, Stores};
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 #[cfg(feature = "local")]
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+#[cfg(feature = "local")]
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -340,7 +342,7 @@ async fn bench_live(args: &BenchLiveArgs) -> anyhow::Result<ExitCode> {
     use crate::bench::live;
     let mut parts: BTreeSet<_> = args.only.iter().copied().collect();
     if parts.is_empty() {
-        parts.extend(live::Part::value_variants());
+        parts.extend(<live::Part as clap::ValueEnum>::value_variants());
     }
     let options = live::Options {
         socketio: args.socketio.clone(),

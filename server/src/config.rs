@@ -132,6 +132,20 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub limits: LimitArgs,
 
+    /// Regions, with commas between them: each is a gate before the local PostgreSQL that can be
+    /// closed, hung or made to fail. This node is at home in the first and moves to the next. Tokyo
+    /// and Seoul if none are named
+    #[cfg(feature = "local")]
+    #[arg(
+        long,
+        env = "LOTZERO_REGIONAL_GATES",
+        value_delimiter = ',',
+        num_args = 0..,
+        default_missing_value = "ap-northeast-1,ap-northeast-2",
+        value_name = "REGIONS"
+    )]
+    pub regional_gates: Option<Vec<shared::Region>>,
+
     /// Do not tell this node's sockets directly; they hear through the stream only
     #[arg(long, env = "LOTZERO_STREAM_ONLY", hide = true)]
     pub stream_only: bool,

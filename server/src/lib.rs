@@ -22,6 +22,8 @@ pub mod load;
 #[cfg(feature = "local")]
 pub mod local;
 pub mod moderation;
+#[cfg(feature = "local")]
+pub mod operations;
 mod plain;
 pub mod proof;
 pub mod router;

@@ -4,6 +4,8 @@ use crate::api::{self, Api};
 use crate::audits::Auditor;
 use crate::ledger::Ledger;
 use crate::live::{self, LiveState};
+#[cfg(feature = "local")]
+use crate::operations::Operations;
 use crate::{moderation, stepping};
 use anyhow::Context;
 use app::ports::Ports;
@@ -48,6 +50,9 @@ pub struct House {
     pub api: Api,
     /// The audits.
     pub auditor: Arc<Auditor>,
+    /// What operators may do, on one machine.
+    #[cfg(feature = "local")]
+    pub operations: Option<Operations>,
     /// The folder with the built pages' files.
     pub site_root: PathBuf,
     /// Set once the node is stopping.
@@ -108,7 +113,12 @@ pub fn router(house: House, address: SocketAddr) -> Router {
     let sockets = live::routes(live.clone());
     let followers = live.stream.routes();
     let agents = api::routes(house.api.clone());
-    let audits = house.auditor.routes();
+    let operated = house.auditor.routes();
+    #[cfg(feature = "local")]
+    let operated = match house.operations.clone() {
+        Some(operations) => operated.merge(operations.routes()),
+        None => operated,
+    };
     Router::new()
         .route("/api/step-in", post(stepping::step_in))
         .route("/api/step-out", post(stepping::step_out))
@@ -117,7 +127,7 @@ pub fn router(house: House, address: SocketAddr) -> Router {
         .route("/readyz", get(ready))
         .merge(files(&house.site_root))
         .with_state(house)
-        .merge(audits)
+        .merge(operated)
         .merge(pages)
         .layer(TimeoutLayer::with_status_code(
             StatusCode::SERVICE_UNAVAILABLE,

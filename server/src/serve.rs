@@ -6,9 +6,15 @@ use crate::clock::Clock;
 use crate::config::{NodeUrl, PublicUrl, ServeArgs};
 use crate::events::HouseEvent;
 use crate::firehose::Firehose;
+#[cfg(feature = "local")]
+use crate::ledger::endpoint::Endpoints;
 use crate::ledger::outbox::{self, Appended, EventLog};
 use crate::ledger::{Ledger, schema, sweeper};
 use crate::live::{History, Hub, LiveConfig, LiveParts, LiveState};
+#[cfg(feature = "local")]
+use crate::local::RegionalGates;
+#[cfg(feature = "local")]
+use crate::operations::{Operations, Runs, RunsConfig};
 use crate::router::{self, House};
 use crate::sessions::{BrowserSessions, FormKeys};
 use crate::stores::{self, Missing, Stores};
@@ -98,18 +104,23 @@ pub async fn serve(args: ServeArgs, say: fn(&str)) -> anyhow::Result<ExitCode> {
     schema::apply(&stores.endpoints)
         .await
         .context("the schema is not ready")?;
+    #[cfg(feature = "local")]
+    let operations = operations(&args, &stores).await?;
+    #[cfg(feature = "local")]
+    let endpoints = match operations.as_ref().and_then(|it| it.gates.as_ref()) {
+        Some(gates) => Endpoints::postgres_at(&gates.urls(), args.stores.pool()).await?,
+        None => stores.endpoints.clone(),
+    };
+    #[cfg(not(feature = "local"))]
+    let endpoints = stores.endpoints.clone();
     let clock = Arc::new(Clock::new());
     let hub = Hub::new(Arc::clone(&clock));
     let (ear, stream_only) = (Arc::clone(&hub), args.stream_only);
-    let ledger = Ledger::new(
-        stores.endpoints.clone(),
-        Arc::clone(&clock),
-        move |events| {
-            if !stream_only {
-                events.iter().for_each(|event| ear.deliver(event));
-            }
-        },
-    );
+    let ledger = Ledger::new(endpoints, Arc::clone(&clock), move |events| {
+        if !stream_only {
+            events.iter().for_each(|event| ear.deliver(event));
+        }
+    });
     ledger.measure_clock().await?;
     let firehose = Firehose::connect(stores.firehose.clone(), Arc::clone(&clock)).await;
     firehose
@@ -122,6 +133,8 @@ pub async fn serve(args: ServeArgs, say: fn(&str)) -> anyhow::Result<ExitCode> {
         hub,
         ledger,
         firehose,
+        #[cfg(feature = "local")]
+        operations,
     };
     node.run(listener, &mut stores, say).await
 }
@@ -132,6 +145,35 @@ struct Node {
     hub: Arc<Hub>,
     ledger: Arc<Ledger>,
     firehose: Firehose,
+    #[cfg(feature = "local")]
+    operations: Option<Operations>,
+}
+
+/// What operators may do to this node: on the local stores only.
+#[cfg(feature = "local")]
+async fn operations(args: &ServeArgs, stores: &Stores) -> anyhow::Result<Option<Operations>> {
+    let local = stores.local.as_ref().filter(|_| args.stores.local_ledger());
+    let Some(local) = local else {
+        anyhow::ensure!(
+            args.regional_gates.is_none(),
+            "gates break what goes through them, and stand before the local PostgreSQL only"
+        );
+        return Ok(None);
+    };
+    let gates = match &args.regional_gates {
+        Some(regions) => {
+            let gates = RegionalGates::start(&local.database_url, regions).await;
+            Some(Arc::new(gates.context("opening the gates of the Regions")?))
+        }
+        None => None,
+    };
+    let runs = Runs::new(RunsConfig {
+        database_url: local.database_url.clone(),
+        folder: args.stores.data_dir.join("proof"),
+        pool: args.stores.kernel_pool(),
+        gates: gates.clone(),
+    });
+    Ok(Some(Operations::new(gates, runs)))
 }
 
 impl Node {
@@ -189,6 +231,8 @@ impl Node {
                 self.args.limits.quotas(),
             ),
             auditor: Arc::clone(&auditor),
+            #[cfg(feature = "local")]
+            operations: self.operations.clone(),
             site_root: self.args.site_root.clone(),
             draining: Arc::clone(&draining),
         };

@@ -6,6 +6,7 @@ use crate::ledger::endpoint::Endpoints;
 use anyhow::Context;
 
 /// The DynamoDB table of the local stores.
+#[cfg(feature = "local")]
 const LOCAL_TABLE: &str = "lotzero";
 
 /// What was opened.

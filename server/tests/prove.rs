@@ -267,6 +267,7 @@ async fn the_races_hold_beside_a_house_that_settles() {
         database_url: None,
         pool: 16,
         histories: histories.path().to_owned(),
+        gates: None,
     };
     let names = [proof::Name::Oversell, proof::Name::DoubleSpend];
     let report = proof::prove(&stage, &names, |_| {}).await.expect("runs");

@@ -120,6 +120,8 @@ impl RunArgs {
             database_url: self.postgres_of(stores),
             pool,
             histories: self.histories.clone(),
+            #[cfg(feature = "local")]
+            gates: None,
         })
     }
 

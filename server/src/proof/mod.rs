@@ -86,6 +86,10 @@ pub struct Stage {
     pub pool: u32,
     /// The folder into which each scenario writes its history.
     pub histories: PathBuf,
+    /// Gates that are there already: a swarm goes through them, so that whoever has them can take a
+    /// Region away.
+    #[cfg(feature = "local")]
+    pub gates: Option<Arc<crate::local::RegionalGates>>,
 }
 
 impl Stage {
@@ -94,6 +98,15 @@ impl Stage {
         let url = self.database_url.as_deref();
         let url = anyhow::Context::context(url, "gates stand before a PostgreSQL only")?;
         regions::Regions::open(url, self.pool, self.settings.seed).await
+    }
+
+    /// Kernels behind the gates that are there already, if any are.
+    #[cfg(feature = "local")]
+    async fn behind_gates(&self) -> anyhow::Result<Option<Kernels>> {
+        match &self.gates {
+            Some(gates) => Ok(Some(regions::kernels(gates, self.pool).await?)),
+            None => Ok(None),
+        }
     }
 }
 
@@ -120,10 +133,10 @@ async fn until_valid(name: Name, stage: &Stage) -> anyhow::Result<Scenario> {
 pub async fn prove(stage: &Stage, names: &[Name], say: fn(&str)) -> anyhow::Result<Report> {
     warm_up(&stage.kernels).await?;
     let mut scenarios = Vec::new();
-    for (number, name) in names.iter().enumerate() {
+    for (number, name) in names.iter().copied().enumerate() {
         let text = name.text();
         say(&format!("{} of {}: {text}", number + 1, names.len()));
-        let scenario = until_valid(*name, stage).await;
+        let scenario = until_valid(name, stage).await;
         scenarios.push(anyhow::Context::context(scenario, text)?);
     }
     report(stage, scenarios).await

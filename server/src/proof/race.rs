@@ -104,6 +104,10 @@ pub struct Answered {
     /// Its key.
     pub key: IdempotencyKey,
     /// The kernel that it was sent to.
+    #[cfg_attr(
+        not(feature = "local"),
+        expect(dead_code, reason = "who lost a Region")
+    )]
     pub place: usize,
     /// When it was first sent, from the race's begin on.
     pub sent: Duration,

@@ -33,15 +33,7 @@ impl Regions {
         let gates = RegionalGates::start(database_url, &DEFAULT_REGIONS).await;
         let gates = gates.context("opening the gates")?;
         gates.seed(seed);
-        let mut nodes = Vec::new();
-        for at_home in 0..DEFAULT_REGIONS.len() {
-            let mut urls = gates.urls();
-            urls.rotate_left(at_home);
-            let endpoints = Endpoints::postgres_at(&urls, pool).await?;
-            let clock = Arc::new(Clock::new());
-            nodes.push(Ledger::new(endpoints, clock, |_events| {}));
-        }
-        let kernels = Kernels { nodes };
+        let kernels = kernels(&gates, pool).await?;
         Ok(Self { gates, kernels })
     }
 
@@ -67,4 +59,20 @@ impl Regions {
         self.gates.restore_all();
         self.kernels.close().await;
     }
+}
+
+/// A kernel at home in each Region, with the others as its peers, and so many connections to each.
+///
+/// # Errors
+/// When no Region answers.
+pub async fn kernels(gates: &RegionalGates, pool: u32) -> anyhow::Result<Kernels> {
+    let mut nodes = Vec::new();
+    for at_home in 0..gates.urls().len() {
+        let mut urls = gates.urls();
+        urls.rotate_left(at_home);
+        let endpoints = Endpoints::postgres_at(&urls, pool).await?;
+        let clock = Arc::new(Clock::new());
+        nodes.push(Ledger::new(endpoints, clock, |_events| {}));
+    }
+    Ok(Kernels { nodes })
 }

@@ -2,8 +2,10 @@
 //! for each race, so that a race meets nobody but itself.
 
 use super::Kernels;
+#[cfg(feature = "local")]
 use crate::api::credentials::Secret;
 use crate::ids;
+#[cfg(feature = "local")]
 use crate::ledger::checkout::api_keys::CreateKey;
 use crate::ledger::checkout::items::NewItem;
 use crate::ledger::checkout::lists::{self, MandateView};
@@ -192,6 +194,7 @@ impl Shop {
     }
 
     /// A key of the API that acts for the tenant.
+    #[cfg(feature = "local")]
     pub async fn key(&self, kernels: &Kernels) -> anyhow::Result<String> {
         let secret = Secret::fresh(false);
         let key = CreateKey {

@@ -123,6 +123,7 @@ impl<'a> Trial<'a> {
     }
 
     /// The history's writer.
+    #[cfg(feature = "local")]
     pub const fn recorder(&self) -> &Recorder {
         &self.recorder
     }

@@ -45,7 +45,8 @@ pub fn format(workspace: &Workspace) -> Result<()> {
     )
 }
 
-/// Runs clippy over the host's packages and their tests.
+/// Runs clippy over the host's packages and their tests, and over the server as it is built for
+/// production: without the stores, gates and benches of one machine.
 pub fn lint_host(workspace: &Workspace) -> Result<()> {
     tools::for_lints(workspace)?;
     let mut cargo = workspace.cargo();
@@ -53,7 +54,11 @@ pub fn lint_host(workspace: &Workspace) -> Result<()> {
         .arg("clippy")
         .args(HOST_PACKAGES)
         .args(["--all-targets", "--", "-D", "warnings"]);
-    step::run("clippy, host", &mut cargo)
+    step::run("clippy, host", &mut cargo)?;
+    let mut cargo = workspace.cargo();
+    cargo.args(["clippy", "-p", "server", "--no-default-features"]);
+    cargo.args(["--", "-D", "warnings"]);
+    step::run("clippy, server for production", &mut cargo)
 }
 
 /// Runs clippy over what the browser runs.

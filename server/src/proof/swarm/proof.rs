@@ -45,9 +45,15 @@ pub async fn prove(
     if plan.lose_region {
         return lose_region(stage, plan, watch).await;
     }
-    let run = Run::set_up(stage, &stage.kernels, plan, watch).await?;
+    let behind_gates = stage.behind_gates().await?;
+    let kernels = behind_gates.as_ref().unwrap_or(&stage.kernels);
+    let run = Run::set_up(stage, kernels, plan, watch).await?;
     let nothing_else = async |_: &Swarm| anyhow::Ok(());
-    run.go(nothing_else).await.map(|(result, ())| result)
+    let (result, ()) = run.go(nothing_else).await?;
+    if let Some(kernels) = behind_gates {
+        kernels.close().await;
+    }
+    Ok(result)
 }
 
 /// A swarm that is set up.
