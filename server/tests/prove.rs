@@ -25,12 +25,24 @@ fn lotzero() -> Command {
     command
 }
 
-#[test]
-fn the_races_hold_and_the_report_adds_up() {
+/// A proof run that has ended.
+struct Ran {
+    code: Option<i32>,
+    /// What it printed, problems last.
+    said: String,
+    report: Value,
+    /// Where its histories are.
+    _folder: tempfile::TempDir,
+}
+
+/// Runs a command on temporary stores and reads the report that it writes.
+#[expect(clippy::print_stdout, reason = "the figures are to be seen")]
+fn run(args: &[&str]) -> Ran {
     let folder = tempfile::tempdir().expect("makes a folder");
     let file = folder.path().join("deep/prove.json");
     let done = lotzero()
-        .args(["prove", "--json"])
+        .args(args)
+        .arg("--json")
         .arg(&file)
         // Nothing runs there, so the command starts temporary stores and removes them.
         .arg("--data-dir")
@@ -39,14 +51,23 @@ fn the_races_hold_and_the_report_adds_up() {
         .arg(folder.path().join("histories"))
         .output()
         .expect("runs");
-    println!("{}", String::from_utf8_lossy(&done.stdout));
-    assert!(
-        done.status.success(),
-        "{}",
-        String::from_utf8_lossy(&done.stderr)
-    );
-    let text = std::fs::read_to_string(&file).expect("writes the report");
-    let report: Value = serde_json::from_str(&text).expect("is JSON");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let said = text(&done.stdout) + &text(&done.stderr);
+    println!("{said}");
+    let report = std::fs::read_to_string(&file).expect("writes the report");
+    Ran {
+        code: done.status.code(),
+        said,
+        report: serde_json::from_str(&report).expect("is JSON"),
+        _folder: folder,
+    }
+}
+
+#[test]
+fn the_races_hold_and_the_report_adds_up() {
+    let ran = run(&["prove"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.said);
+    let report = &ran.report;
     assert_eq!(report["violations"], 0);
     let scenarios = report["scenarios"].as_array().expect("a list");
     let names: Vec<_> = scenarios
@@ -75,23 +96,9 @@ fn the_races_hold_and_the_report_adds_up() {
 /// nothing is green that was not tried.
 #[test]
 fn every_scenario_holds() {
-    let folder = tempfile::tempdir().expect("makes a folder");
-    let file = folder.path().join("prove.json");
-    let done = lotzero()
-        .args(["prove", "--all", "--seed", "7", "--json"])
-        .arg(&file)
-        .arg("--data-dir")
-        .arg(folder.path().join("nothing"))
-        .arg("--histories")
-        .arg(folder.path().join("histories"))
-        .output()
-        .expect("runs");
-    let said = String::from_utf8_lossy(&done.stdout);
-    println!("{said}");
-    let problem = String::from_utf8_lossy(&done.stderr);
-    assert!(done.status.success(), "{said}{problem}");
-    let report = std::fs::read_to_string(&file).expect("writes the report");
-    let report: Value = serde_json::from_str(&report).expect("is JSON");
+    let ran = run(&["prove", "--all", "--seed", "7"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.said);
+    let report = &ran.report;
     let scenarios = report["scenarios"].as_array().expect("a list");
     let names: Vec<&str> = scenarios
         .iter()
@@ -145,22 +152,9 @@ fn every_scenario_holds() {
 /// is seen in the rows and in the history. A proof that cannot fail proves nothing.
 #[test]
 fn a_naive_engine_is_caught() {
-    let folder = tempfile::tempdir().expect("makes a folder");
-    let file = folder.path().join("prove.json");
-    let done = lotzero()
-        .args(["prove", "oversell", "--engine", "naive", "--json"])
-        .arg(&file)
-        .arg("--data-dir")
-        .arg(folder.path().join("nothing"))
-        .arg("--histories")
-        .arg(folder.path().join("histories"))
-        .output()
-        .expect("runs");
-    let said = String::from_utf8_lossy(&done.stdout);
-    println!("{said}");
-    assert_eq!(done.status.code(), Some(3), "{said}");
-    let report = std::fs::read_to_string(&file).expect("writes the report");
-    let report: Value = serde_json::from_str(&report).expect("is JSON");
+    let ran = run(&["prove", "oversell", "--engine", "naive"]);
+    assert_eq!(ran.code, Some(3), "{}", ran.said);
+    let report = &ran.report;
     let scenario = &report["scenarios"][0];
     assert_eq!(scenario["checks"]["drop"]["verdict"], "violated");
     assert!(scenario["figures"]["units sold twice"].as_i64() > Some(0));
@@ -177,31 +171,16 @@ fn a_naive_engine_is_caught() {
 /// so.
 #[test]
 fn a_swarm_buys_what_there_is_though_a_region_is_lost() {
-    let folder = tempfile::tempdir().expect("makes a folder");
-    let file = folder.path().join("swarm.json");
-    let done = lotzero()
-        .args([
-            "swarm",
-            "--agents",
-            "20000",
-            "--stock",
-            "100",
-            "--lose-region",
-            "--json",
-        ])
-        .arg(&file)
-        .arg("--data-dir")
-        .arg(folder.path().join("nothing"))
-        .arg("--histories")
-        .arg(folder.path().join("histories"))
-        .output()
-        .expect("runs");
-    let said = String::from_utf8_lossy(&done.stdout);
-    println!("{said}");
-    let problem = String::from_utf8_lossy(&done.stderr);
-    assert!(done.status.success(), "{said}{problem}");
-    let report = std::fs::read_to_string(&file).expect("writes the report");
-    let report: Value = serde_json::from_str(&report).expect("is JSON");
+    let ran = run(&[
+        "swarm",
+        "--agents",
+        "20000",
+        "--stock",
+        "100",
+        "--lose-region",
+    ]);
+    assert_eq!(ran.code, Some(0), "{}", ran.said);
+    let report = &ran.report;
     let swarm = &report["scenarios"][0];
     assert_eq!(
         (swarm["offered"].as_u64(), swarm["committed"].as_u64()),
@@ -217,30 +196,17 @@ fn a_swarm_buys_what_there_is_though_a_region_is_lost() {
 /// One buyer for plenty of units meets nobody: that run proves nothing and must not be green.
 #[test]
 fn a_race_that_did_not_take_place_is_no_proof() {
-    let folder = tempfile::tempdir().expect("makes a folder");
-    let done = lotzero()
-        .args([
-            "prove",
-            "--buyers",
-            "1",
-            "--units",
-            "100",
-            "--attempts",
-            "1",
-            "--data-dir",
-        ])
-        .arg(folder.path().join("nothing"))
-        .arg("--histories")
-        .arg(folder.path().join("histories"))
-        .output()
-        .expect("runs");
-    assert_eq!(
-        done.status.code(),
-        Some(4),
-        "{}",
-        String::from_utf8_lossy(&done.stdout)
-    );
-    assert!(String::from_utf8_lossy(&done.stdout).contains("INVALID"));
+    let ran = run(&[
+        "prove",
+        "--buyers",
+        "1",
+        "--units",
+        "100",
+        "--attempts",
+        "1",
+    ]);
+    assert_eq!(ran.code, Some(4), "{}", ran.said);
+    assert!(ran.said.contains("INVALID"));
 }
 
 /// The house settles what is sold out while the losers are still coming: they hear `sold_out` all

@@ -2,6 +2,7 @@
 //! each.
 
 use super::Kernels;
+use super::report::Scenario;
 use crate::clock::Clock;
 use crate::ledger::Ledger;
 use crate::ledger::endpoint::Endpoints;
@@ -13,7 +14,7 @@ use shared::Region;
 use std::sync::Arc;
 
 /// The Region that is lost where one is; the first kernel is at home there.
-pub const LOST: Region = DEFAULT_REGIONS[0];
+const LOST: Region = DEFAULT_REGIONS[0];
 
 /// The Regions.
 pub struct Regions {
@@ -52,6 +53,39 @@ impl Regions {
     pub fn seen(&self, count: impl Fn(&crate::local::gate::Counters) -> u64) -> u64 {
         let status = self.gates.status();
         status.regions.iter().map(|it| count(&it.counters)).sum()
+    }
+
+    /// Takes [`LOST`] away, as an operator does.
+    ///
+    /// # Errors
+    /// When it is away already.
+    pub fn lose(&self) -> anyhow::Result<()> {
+        self.gates.confirm(self.gates.arm(LOST, Fault::Closed)?)?;
+        Ok(())
+    }
+
+    /// Gives it back.
+    ///
+    /// # Errors
+    /// Never: it has a gate.
+    pub fn give_back(&self) -> anyhow::Result<()> {
+        Ok(self.gates.restore(LOST)?)
+    }
+
+    /// Notes how it was missed; a run in which nobody missed it proves nothing.
+    ///
+    /// # Errors
+    /// Never: it has a gate.
+    pub fn must_have_been_missed(&self, result: &mut Scenario) -> anyhow::Result<()> {
+        let refused = self.gates.gate(LOST)?.counters().refused;
+        let switches = self.kernels.of(0).standing().switches;
+        result.needs(
+            refused > 0 && switches > 0,
+            "the Region was never missed: nobody had to go elsewhere",
+        );
+        let took_effect = [("connections refused", refused), ("switches", switches)];
+        result.took_effect = took_effect.map(|(name, n)| (name.to_owned(), n)).into();
+        Ok(())
     }
 
     /// Restores everything and closes the kernels' connections.

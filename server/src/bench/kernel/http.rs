@@ -3,23 +3,18 @@
 
 use super::shop::Shop;
 use super::{Figures, Latency, Million};
-use crate::api::limits::Quotas;
-use crate::api::{self, Api};
 use crate::bench::Stage;
 use crate::bench::database::Database;
 use crate::ledger::checkout::items;
 use crate::load::{Measured, Pace, Target, Until, closed_loop, open_loop};
-use crate::webhooks::guard::Policy;
+use crate::proof::swarm::ApiNode;
 use anyhow::{Context, ensure};
 use axum::body::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{Method, Request, StatusCode};
 use shared::ItemId;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 
 /// Connections, which are the callers: each has one request on its way.
 const CONNECTIONS: u16 = 256;
@@ -58,11 +53,11 @@ fn request(shop: &Shop, item: ItemId, run: &str, number: u64) -> Request<Bytes> 
 /// # Errors
 /// When a reply is missing or not what it must be.
 pub async fn peak(stage: &Stage, shop: &Arc<Shop>, figures: &mut Figures) -> anyhow::Result<()> {
-    let server = Server::start(shop).await?;
+    let server = ApiNode::start(&shop.ledger).await?;
     (stage.say)("the kernel over HTTP, 256 connections");
     let make = requests(shop, "peak", shop.item(items::MAX_UNITS).await?);
     let until = Until::Elapsed(duration(stage));
-    let peak = closed_loop(server.target(), until, make, |_, _, _| {}).await?;
+    let peak = closed_loop(target(&server), until, make, |_, _, _| {}).await?;
     only(&peak, StatusCode::CREATED)?;
     let before = figures.http_purchases_per_s.unwrap_or_default();
     figures.http_purchases_per_s = Some(before.max(peak.per_second()));
@@ -81,7 +76,7 @@ pub async fn latencies(
 ) -> anyhow::Result<()> {
     let peak = figures.http_purchases_per_s;
     let peak = peak.context("the peak was not measured")?;
-    let server = Server::start(shop).await?;
+    let server = ApiNode::start(&shop.ledger).await?;
     (stage.say)("latencies at half that rate");
     let make = requests(shop, "half", shop.item(items::MAX_UNITS).await?);
     #[expect(
@@ -96,7 +91,7 @@ pub async fn latencies(
         duration: duration(stage),
     };
     database.checkpoint().await?;
-    let steady = open_loop(server.target(), pace, make, |_, _, _| {}).await?;
+    let steady = open_loop(target(&server), pace, make, |_, _, _| {}).await?;
     only(&steady, StatusCode::CREATED)?;
     figures.latency_ms = Some(Latency::from(&steady));
     Ok(())
@@ -106,37 +101,10 @@ const fn duration(stage: &Stage) -> Duration {
     if stage.quick { QUICK } else { LONG }
 }
 
-/// The API on a socket. It ends when this is dropped.
-struct Server {
-    address: SocketAddr,
-    serving: JoinHandle<()>,
-}
-
-impl Server {
-    async fn start(shop: &Shop) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?;
-        let ledger = Arc::clone(&shop.ledger);
-        let router = api::routes(Api::new(ledger, Policy::default(), Quotas::OFF));
-        let serving = tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, router).await {
-                tracing::error!(%error, "the server of the bench ended");
-            }
-        });
-        Ok(Self { address, serving })
-    }
-
-    const fn target(&self) -> Target {
-        Target {
-            address: self.address,
-            connections: CONNECTIONS,
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.serving.abort();
+const fn target(server: &ApiNode) -> Target {
+    Target {
+        address: server.address,
+        connections: CONNECTIONS,
     }
 }
 
@@ -178,12 +146,12 @@ pub async fn rush(
         ATTEMPTS
     };
     (stage.say)(&format!("{attempts} attempts on {UNITS} units"));
-    let server = Server::start(shop).await?;
+    let server = ApiNode::start(&shop.ledger).await?;
     let item = shop.item(UNITS).await?;
     let make = requests(shop, "rush", item);
     let until = Until::Requests(attempts);
     database.checkpoint().await?;
-    let rush = closed_loop(server.target(), until, make, |_, _, _| {}).await?;
+    let rush = closed_loop(target(&server), until, make, |_, _, _| {}).await?;
     let sold = rush.with_status(StatusCode::CREATED);
     let refused = rush.with_status(StatusCode::CONFLICT);
     ensure!(

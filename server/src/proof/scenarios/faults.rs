@@ -2,14 +2,13 @@
 
 use super::super::Stage;
 use super::super::race::{Purchase, Shot, Tally};
-use super::super::regions::{LOST, Regions};
+use super::super::regions::Regions;
 use super::super::report::Scenario;
 use super::super::stage::{PRICE_MINOR, Shop};
 use super::super::trial::Trial;
 use super::checkout::{check_history, money_of};
 use super::{Name, warm_up};
 use crate::ids;
-use crate::local::gate::Fault;
 use shared::{ItemId, MandateId};
 use std::time::Duration;
 
@@ -117,11 +116,9 @@ pub(super) async fn region_lost(stage: &Stage) -> anyhow::Result<Scenario> {
     let trial = Trial::begin(Name::RegionLost.text(), stage, &regions.kernels)?;
     let take_away = async {
         tokio::time::sleep(LOST_AT).await;
-        regions
-            .gates
-            .confirm(regions.gates.arm(LOST, Fault::Closed)?)?;
+        regions.lose()?;
         tokio::time::sleep(BACK_AT - LOST_AT).await;
-        anyhow::Ok(regions.gates.restore(LOST)?)
+        regions.give_back()
     };
     let observed = money_of(&goods.shop, goods.mandate);
     let race = trial.race_observed(&observed, shots, Purchase::send);
@@ -131,14 +128,7 @@ pub(super) async fn region_lost(stage: &Stage) -> anyhow::Result<Scenario> {
     let mut result = trial.outcome(Some(u64::from(SWARM)), &tally);
     result.only_refused_as(&[]);
     goods.check(&regions, &trial, &tally, &mut result).await?;
-    let refused = regions.gates.gate(LOST)?.counters().refused;
-    let switches = regions.kernels.of(0).standing().switches;
-    result.needs(
-        refused > 0 && switches > 0,
-        "the Region was never missed: nobody had to go elsewhere",
-    );
-    let took_effect = [("connections refused", refused), ("switches", switches)];
-    result.took_effect = took_effect.map(|(name, n)| (name.to_owned(), n)).into();
+    regions.must_have_been_missed(&mut result)?;
     for (name, place) in [
         ("outage of the lost Region, ms", 0),
         ("of the other, ms", 1),

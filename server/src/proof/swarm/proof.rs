@@ -191,28 +191,17 @@ async fn lose_region(
     plan: Plan,
     watch: impl FnOnce(&Arc<Swarm>),
 ) -> anyhow::Result<Scenario> {
-    use super::super::regions::LOST;
-    use crate::local::gate::Fault;
     let regions = stage.regions().await?;
     let run = Run::set_up(stage, &regions.kernels, plan, watch).await?;
     let agents = plan.crowd.agents;
     let lose = async |swarm: &Swarm| {
         reach(swarm, agents / 2).await;
-        regions
-            .gates
-            .confirm(regions.gates.arm(LOST, Fault::Closed)?)?;
+        regions.lose()?;
         reach(swarm, agents / 4 * 3).await;
-        anyhow::Ok(regions.gates.restore(LOST)?)
+        regions.give_back()
     };
     let (mut result, ()) = run.go(lose).await?;
-    let refused = regions.gates.gate(LOST)?.counters().refused;
-    let switches = regions.kernels.of(0).standing().switches;
-    result.needs(
-        refused > 0 && switches > 0,
-        "the Region was never missed: nobody had to go elsewhere",
-    );
-    let took_effect = [("connections refused", refused), ("switches", switches)];
-    result.took_effect = took_effect.map(|(name, n)| (name.to_owned(), n)).into();
+    regions.must_have_been_missed(&mut result)?;
     regions.close().await;
     Ok(result)
 }
