@@ -236,6 +236,31 @@ pub trait Sessions: Send + Sync {
     async fn ended(&self, sessions: &[SessionKey]) -> Result<Vec<SessionKey>, Failure>;
 }
 
+/// A page that only the server can draw: its title and its HTML.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Panel {
+    /// The title.
+    pub title: String,
+    /// The HTML, escaped where people wrote something.
+    pub html: String,
+}
+
+/// The instrument panels: pages for sceptics and operators, about things that only the server knows.
+#[async_trait]
+pub trait Panels: Send + Sync {
+    /// The panel at a path; `None` if there is none.
+    async fn panel(&self, path: &str) -> Option<Panel>;
+
+    /// Whether this house runs races for whoever asks: only then the floor offers one.
+    fn runs_races(&self) -> bool;
+}
+
+/// Whether a path is a panel's: its page is opened as a whole, and has a script of its own.
+#[must_use]
+pub fn is_panel(path: &str) -> bool {
+    ["/proof", "/mission-control", "/playground"].contains(&path) || path.starts_with("/proof/")
+}
+
 /// A fresh random key, for a form.
 pub trait Keys: Send + Sync {
     /// 128 random bits as text.
@@ -253,4 +278,6 @@ pub struct Ports {
     pub sessions: Arc<dyn Sessions>,
     /// Keys for forms.
     pub keys: Arc<dyn Keys>,
+    /// Pages that the server draws from what only it knows.
+    pub panels: Arc<dyn Panels>,
 }

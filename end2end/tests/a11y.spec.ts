@@ -1,7 +1,6 @@
 // What a machine can check of accessibility, on every page, in both themes and at both widths.
 import { AxeBuilder } from "@axe-core/playwright";
-import type { Page } from "@playwright/test";
-import { expect, expectIn, openLive, Person, test } from "./lotzero.ts";
+import { expect, expectFits, expectIn, openLive, Person, test } from "./lotzero.ts";
 
 const THEMES = ["light", "dark"] as const;
 const PAGES = [
@@ -79,13 +78,6 @@ test.describe("in stillness", () => {
     }
   });
 });
-
-async function expectFits(page: Page): Promise<void> {
-  const overflow = await page.evaluate(
-    () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
-  );
-  expect(overflow, `${page.url()} scrolls sideways`).toBeLessThanOrEqual(0);
-}
 
 test("two regions speak for the whole page, and say nothing at load", async ({
   page,

@@ -126,6 +126,14 @@ export async function openLive(page: Page, path: string): Promise<void> {
   await expect(page.getByTestId("connection")).toHaveAttribute("data-state", "live");
 }
 
+/** The page is no wider than its window. */
+export async function expectFits(page: Page): Promise<void> {
+  const overflow = await page.evaluate(
+    () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+  );
+  expect(overflow, `${page.url()} scrolls sideways`).toBeLessThanOrEqual(0);
+}
+
 /** Marks the document, to tell later that it was never loaded anew. */
 export async function mark(page: Page): Promise<void> {
   await page.evaluate(() => Reflect.set(window, "isMarked", true));

@@ -191,6 +191,14 @@ pub struct AuditReport {
     pub audits: Vec<Finding>,
 }
 
+impl AuditReport {
+    /// Whether the audits were run lately.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.age_ms.is_some_and(|age_ms| age_ms < ms(STALE_AFTER))
+    }
+}
+
 fn ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

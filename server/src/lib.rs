@@ -24,6 +24,7 @@ pub mod local;
 pub mod moderation;
 #[cfg(feature = "local")]
 pub mod operations;
+pub mod panels;
 mod plain;
 pub mod proof;
 pub mod router;

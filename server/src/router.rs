@@ -174,7 +174,14 @@ fn files(site_root: &Path) -> Router<House> {
         )
         .route_service("/robots.txt", ServeFile::new(site_root.join("robots.txt")))
         .layer(cached("public, max-age=3600"));
-    Router::new().merge(bundles).merge(fonts).merge(pictures)
+    let panel = Router::new()
+        .nest_service("/panel", folder("panel"))
+        .layer(cached("no-cache"));
+    Router::new()
+        .merge(bundles)
+        .merge(fonts)
+        .merge(pictures)
+        .merge(panel)
 }
 
 /// Sets the policy of one page, with the nonce that its scripts carry.

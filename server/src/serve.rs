@@ -14,7 +14,8 @@ use crate::live::{History, Hub, LiveConfig, LiveParts, LiveState};
 #[cfg(feature = "local")]
 use crate::local::RegionalGates;
 #[cfg(feature = "local")]
-use crate::operations::{Operations, Runs, RunsConfig};
+use crate::operations::{Operations, Runs, RunsConfig, Sources};
+use crate::panels::HousePanels;
 use crate::router::{self, House};
 use crate::sessions::{BrowserSessions, FormKeys};
 use crate::stores::{self, Missing, Stores};
@@ -116,7 +117,13 @@ pub async fn serve(args: ServeArgs, say: fn(&str)) -> anyhow::Result<ExitCode> {
     let clock = Arc::new(Clock::new());
     let hub = Hub::new(Arc::clone(&clock));
     let (ear, stream_only) = (Arc::clone(&hub), args.stream_only);
+    #[cfg(feature = "local")]
+    let watch = operations.as_ref().map(|it| Arc::clone(it.runs.watch()));
     let ledger = Ledger::new(endpoints, Arc::clone(&clock), move |events| {
+        #[cfg(feature = "local")]
+        if let Some(watch) = &watch {
+            watch.hear(events);
+        }
         if !stream_only {
             events.iter().for_each(|event| ear.deliver(event));
         }
@@ -196,11 +203,19 @@ impl Node {
             demo,
             self.args.operators.clone(),
         ));
+        let auditor = Auditor::new(Arc::clone(&self.ledger), self.firehose.clone());
+        tasks.spawn(Arc::clone(&auditor).keep(stop.clone()));
+        let panels = HousePanels {
+            auditor: Arc::clone(&auditor),
+            #[cfg(feature = "local")]
+            operations: self.operations.clone(),
+        };
         let ports = Ports {
             ledger: Arc::<Ledger>::clone(&self.ledger),
             social: Arc::new(self.firehose.clone()),
             sessions: Arc::<BrowserSessions>::clone(&sessions),
             keys: Arc::new(FormKeys),
+            panels: Arc::new(panels),
         };
         let address = listener.local_addr()?;
         let config = LiveConfig {
@@ -218,8 +233,6 @@ impl Node {
         };
         let live = LiveState::start(config, parts).await;
         self.start_tasks(demo, &tasks, &stop).await?;
-        let auditor = Auditor::new(Arc::clone(&self.ledger), self.firehose.clone());
-        tasks.spawn(Arc::clone(&auditor).keep(stop.clone()));
         let draining = Arc::new(AtomicBool::new(false));
         let house = House {
             ports,
@@ -232,7 +245,13 @@ impl Node {
             ),
             auditor: Arc::clone(&auditor),
             #[cfg(feature = "local")]
-            operations: self.operations.clone(),
+            operations: self.operations.clone().map(|operations| {
+                operations.watching(Sources {
+                    ledger: Arc::clone(&self.ledger),
+                    live: live.clone(),
+                    begun: std::time::Instant::now(),
+                })
+            }),
             site_root: self.args.site_root.clone(),
             draining: Arc::clone(&draining),
         };

@@ -10,7 +10,7 @@ use serde_json::Value;
 use server::ledger::endpoint::Endpoints;
 use server::ledger::sweeper;
 use server::local::attach_with;
-use server::proof::{self, Kernels, Settings, Stage};
+use server::proof::{self, Kernels, Settings, Stage, Watch};
 use sqlx::{Connection, PgConnection};
 use std::path::Path;
 use std::process::Command;
@@ -218,25 +218,31 @@ async fn the_races_hold_beside_a_house_that_settles() {
     let stop = CancellationToken::new();
     let sweeper = tokio::spawn(sweeper::sweep(Arc::clone(&node.ledger), stop.clone()));
     let open = async || Endpoints::postgres(&database.url, 16).await;
-    let kernels = Kernels::open(2, open).await.expect("connects");
+    let watch = Arc::<Watch>::default();
+    let kernels = Kernels::open(2, &watch, open).await.expect("connects");
     let settings = Settings {
         buyers: 400,
         units: 10,
         attempts: 60,
         seed: 1,
         engine: proof::Engine::House,
+        fault: None,
     };
     let histories = tempfile::tempdir().expect("makes a folder");
-    let stage = Stage {
+    let mut stage = Stage {
         kernels,
         settings,
         database_url: None,
         pool: 16,
         histories: histories.path().to_owned(),
         gates: None,
+        trouble: None,
+        watch,
     };
     let names = [proof::Name::Oversell, proof::Name::DoubleSpend];
-    let report = proof::prove(&stage, &names, |_| {}).await.expect("runs");
+    let report = proof::prove(&mut stage, &names, |_| {})
+        .await
+        .expect("runs");
     assert_eq!(report.violations, 0, "{report:#?}");
     stop.cancel();
     sweeper.await.expect("ends");

@@ -51,9 +51,11 @@ fn collect(workspace: &Workspace, bundle: &Path) -> Result<BTreeMap<String, Vec<
     let sheet = css::bundle(&workspace.root.join("style/main.css"))?;
     files.insert(format!("pkg/{}.css", wasm::NAME), sheet.into_bytes());
 
-    let reference = read_file(&workspace.root.join("style/reference.css"))?;
-    let reference = css::minified(&String::from_utf8(reference)?);
-    files.insert("pkg/reference.css".to_owned(), reference.into_bytes());
+    for sheet in ["reference", "panel"] {
+        let own = read_file(&workspace.root.join(format!("style/{sheet}.css")))?;
+        let own = css::minified(&String::from_utf8(own)?);
+        files.insert(format!("pkg/{sheet}.css"), own.into_bytes());
+    }
     let scalar = workspace.tools().join("node_modules").join(REFERENCE);
     files.insert("pkg/scalar.js".to_owned(), read_file(&scalar)?);
 

@@ -49,6 +49,13 @@ pub fn about(acting: &Acting) -> String {
                 <dt>"When is my money free again?"</dt>
                 <dd>"In the commit that outbids you, or in the one that closes the lot without you."</dd>
             </dl>
+            <h2>"How do you know?"</h2>
+            <p>
+                "Do not believe it: " <a href="/proof" rel="external">"check it"</a>
+                ". Pick a race, a crowd and a fault, watch it run, and read the rows with queries of your own. "
+                <a href="/playground" rel="external">"The playground"</a> " lets you send a purchase, and send it again. "
+                <a href="/mission-control" rel="external">"Mission Control"</a> " shows the house at work, and takes a Region away."
+            </p>
             <h2>"What it runs on"</h2>
             <p>
                 "Money and scarcity live in Aurora DSQL, where every rule is decided by a row that the transaction writes. Chat, presence and the event log live in DynamoDB. On one machine a private PostgreSQL and an embedded DynamoDB stand in for them."

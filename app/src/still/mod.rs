@@ -17,7 +17,7 @@ use crate::acting::Acting;
 use crate::actions::desk::Desk;
 use crate::actions::read::server::unavailable;
 use crate::actions::{PageForm, ReadError, StillPage};
-use crate::ports::Viewer;
+use crate::ports::{Panel, Viewer, is_panel};
 use shared::LotId;
 
 /// The page at a path.
@@ -32,6 +32,11 @@ pub async fn page(desk: &Desk, form: &PageForm) -> Result<StillPage, ReadError> 
             "Activity".to_owned(),
             activity::activity(desk.ports(), form, &acting).await,
         ),
+        path if is_panel(path) => {
+            let panel = desk.ports().panels.panel(path).await;
+            let Panel { title, html } = panel.ok_or(ReadError::NotFound)?;
+            (title, html)
+        }
         path => {
             let lot = moderated(path).ok_or(ReadError::NotFound)?;
             moderation::moderation(desk, form, (lot, &viewer, &acting)).await?

@@ -4,12 +4,13 @@ use super::{say, write_json};
 use crate::config::StoreArgs;
 use crate::ledger::endpoint::{EndpointError, Endpoints};
 use crate::ledger::schema;
-use crate::proof::{self, Kernels, Report, Settings, Stage};
+use crate::proof::{self, Kernels, Report, Settings, Stage, Watch};
 use crate::stores::{self, Missing, Stores};
 use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// What `prove` is told.
 #[derive(Args)]
@@ -36,6 +37,10 @@ pub struct ProveArgs {
     #[cfg(feature = "local")]
     #[arg(long, value_name = "ENGINE", default_value = "house")]
     engine: proof::Engine,
+    /// What goes wrong beside the race, on two Regions before the private PostgreSQL
+    #[cfg(feature = "local")]
+    #[arg(long, value_name = "FAULT")]
+    fault: Option<proof::RaceFault>,
     #[command(flatten)]
     run: RunArgs,
 }
@@ -51,6 +56,18 @@ impl ProveArgs {
     const fn engine(&self) -> proof::Engine {
         let _no_choice = self;
         proof::Engine::House
+    }
+
+    #[cfg(feature = "local")]
+    const fn fault(&self) -> Option<proof::RaceFault> {
+        self.fault
+    }
+
+    /// A build for production breaks nothing.
+    #[cfg(not(feature = "local"))]
+    const fn fault(&self) -> Option<proof::RaceFault> {
+        let _no_choice = self;
+        None
     }
 }
 
@@ -111,7 +128,8 @@ impl RunArgs {
     /// The stage, on kernels of its own.
     async fn stage(&self, stores: &Stores, settings: Settings) -> anyhow::Result<Stage> {
         let pool = self.stores.kernel_pool();
-        let kernels = Kernels::open(usize::from(self.kernels), async || {
+        let watch = Arc::<Watch>::default();
+        let kernels = Kernels::open(usize::from(self.kernels), &watch, async || {
             self.reopen(stores, pool).await
         });
         Ok(Stage {
@@ -122,6 +140,9 @@ impl RunArgs {
             histories: self.histories.clone(),
             #[cfg(feature = "local")]
             gates: None,
+            #[cfg(feature = "local")]
+            trouble: None,
+            watch,
         })
     }
 
@@ -172,19 +193,17 @@ fn scenarios(args: &ProveArgs) -> Vec<proof::Name> {
 pub async fn prove(args: &ProveArgs) -> anyhow::Result<ExitCode> {
     let run = &args.run;
     let names = scenarios(args);
-    ensure!(
-        args.engine() == proof::Engine::House || names == [proof::Name::Oversell],
-        "the naive engine knows `oversell` only"
-    );
-    let stores = run.open().await?;
     let settings = Settings {
         buyers: args.buyers,
         units: args.units,
         attempts: args.attempts,
         engine: args.engine(),
+        fault: args.fault(),
         seed: run.seed.unwrap_or_else(rand::random),
     };
-    let stage = run.stage(&stores, settings).await?;
+    settings.check(&names)?;
+    let stores = run.open().await?;
+    let mut stage = run.stage(&stores, settings).await?;
     if stage.database_url.is_none()
         && let Some(name) = names.iter().find(|name| name.needs_gates())
     {
@@ -193,7 +212,7 @@ pub async fn prove(args: &ProveArgs) -> anyhow::Result<ExitCode> {
             name.text()
         );
     }
-    let report = proof::prove(&stage, &names, say).await?;
+    let report = proof::prove(&mut stage, &names, say).await?;
     stage.kernels.close().await;
     run.end(&report)
 }

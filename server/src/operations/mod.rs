@@ -9,13 +9,18 @@
 //! | `POST /api/regions/probe` | writes at one Region, reads at the other |
 //! | `GET`, `POST /api/proof/runs` | the runs; begins one |
 //! | `GET`, `DELETE /api/proof/runs/{id}` | one run; stops it |
+//! | `POST /api/playground` | a stand of one's own, to try the API |
+//! | `GET /api/operations/events` | how the house is, once a second |
 //! | `GET /api/proof/runs/{id}/histories/{scenario}` | what its clients asked for and were told |
 
+mod playground;
 mod probe;
 mod regions;
 mod runs;
+mod vitals;
 
-pub use runs::{Runs, RunsConfig, Wish};
+pub use runs::{RunState, RunView, Runs, RunsConfig, Wish};
+pub use vitals::Sources;
 
 use crate::local::RegionalGates;
 use axum::Json;
@@ -34,6 +39,7 @@ pub struct Operations {
     /// The proof runs of this node.
     pub runs: Arc<Runs>,
     probe: Arc<Probe>,
+    sources: Option<Sources>,
 }
 
 impl Operations {
@@ -44,14 +50,26 @@ impl Operations {
             gates,
             runs,
             probe: Arc::default(),
+            sources: None,
+        }
+    }
+
+    /// The same, able to tell how the house is.
+    #[must_use]
+    pub fn watching(self, sources: Sources) -> Self {
+        Self {
+            sources: Some(sources),
+            ..self
         }
     }
 
     /// The routes. Whoever stands around them checks the request's origin.
     pub fn routes(self) -> Router {
         Router::new()
+            .merge(playground::routes())
             .merge(regions::routes())
             .merge(runs::routes())
+            .merge(vitals::routes())
             .with_state(self)
     }
 }

@@ -1,20 +1,20 @@
 //! Proof runs that a node carries out for whoever asks: one at a time, each with a page that stays.
 
 use super::{Operations, Refused, fresh};
-use crate::clock::Clock;
-use crate::ledger::Ledger;
 use crate::ledger::endpoint::Endpoints;
 use crate::local::RegionalGates;
 use crate::proof::swarm::{Crowd, MAX_AGENTS, MAX_STOCK, Plan, Standing, Swarm};
-use crate::proof::{self, Engine, Kernels, Name, Report, Settings, Stage};
+use crate::proof::{self, Engine, Kernels, Name, RaceFault, Report, Settings, Stage, Watch};
 use anyhow::{Context, ensure};
 use axum::extract::{Path, State};
+use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,6 +23,9 @@ use std::time::{Duration, Instant};
 const BUYERS: std::ops::RangeInclusive<u32> = 10..=200;
 const UNITS: std::ops::RangeInclusive<u32> = 1..=20;
 const ATTEMPTS: std::ops::RangeInclusive<u32> = 2..=200;
+
+/// From one event of a run to the next.
+const EVENT_PACE: Duration = Duration::from_millis(200);
 
 /// Kernels of a run.
 const KERNELS: usize = 2;
@@ -41,6 +44,25 @@ pub struct RunsConfig {
     pub pool: u32,
     /// This node's gates: a swarm goes through them, so that an operator can take a Region away.
     pub gates: Option<Arc<RegionalGates>>,
+}
+
+/// A seed as text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Seed(u64);
+
+impl From<Seed> for String {
+    fn from(seed: Seed) -> Self {
+        seed.0.to_string()
+    }
+}
+
+impl TryFrom<String> for Seed {
+    type Error = std::num::ParseIntError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse().map(Self)
+    }
 }
 
 /// What is to be run.
@@ -63,8 +85,12 @@ pub enum Wish {
         /// Which engine sells.
         #[serde(default)]
         engine: Engine,
-        /// Repeats a run.
-        seed: Option<u64>,
+        /// What goes wrong beside the race.
+        #[serde(default)]
+        fault: Option<RaceFault>,
+        /// Repeats a run: digits, since not every client has whole numbers as large.
+        #[serde(default)]
+        seed: Option<Seed>,
     },
     /// A swarm.
     Swarm {
@@ -77,8 +103,9 @@ pub enum Wish {
         /// Whether a Region is lost at half of them, by gates of the run's own.
         #[serde(default)]
         lose_region: bool,
-        /// Repeats a run.
-        seed: Option<u64>,
+        /// Repeats a run: digits, since not every client has whole numbers as large.
+        #[serde(default)]
+        seed: Option<Seed>,
     },
 }
 
@@ -95,6 +122,37 @@ fn attempts() -> u32 {
 }
 
 impl Wish {
+    /// What it is, in a few words.
+    #[must_use]
+    pub fn title(&self) -> String {
+        match self {
+            Self::Scenario {
+                name,
+                engine,
+                fault,
+                ..
+            } => {
+                let name = name.text().replace('_', " ");
+                let engine = match engine {
+                    Engine::House => "",
+                    Engine::Naive => ", naive engine",
+                };
+                let fault = fault.map_or("", RaceFault::words);
+                format!("{name}{engine}{fault}")
+            }
+            Self::Swarm {
+                agents,
+                stock,
+                lose_region,
+                ..
+            } => {
+                let lost = if *lose_region { ", a Region lost" } else { "" };
+                let agents = crate::panels::grouped(*agents);
+                format!("{agents} agents for {stock} units{lost}")
+            }
+        }
+    }
+
     fn check(&self) -> anyhow::Result<()> {
         match self {
             Self::Scenario {
@@ -102,7 +160,6 @@ impl Wish {
                 buyers,
                 units,
                 attempts,
-                engine,
                 ..
             } => {
                 ensure!(BUYERS.contains(buyers), "10 to 200 buyers are possible");
@@ -111,11 +168,7 @@ impl Wish {
                     ATTEMPTS.contains(attempts),
                     "2 to 200 attempts are possible"
                 );
-                ensure!(
-                    *engine == Engine::House || *name == Name::Oversell,
-                    "the naive engine knows `oversell` only"
-                );
-                Ok(())
+                self.settings().check(&[*name])
             }
             Self::Swarm { agents, stock, .. } => {
                 ensure!(
@@ -139,6 +192,7 @@ impl Wish {
                 units,
                 attempts,
                 engine,
+                fault,
                 seed,
                 ..
             } => Settings {
@@ -146,10 +200,11 @@ impl Wish {
                 units: *units,
                 attempts: *attempts,
                 engine: *engine,
-                seed: seed.unwrap_or_else(rand::random),
+                fault: *fault,
+                seed: seed.map_or_else(rand::random, |seed| seed.0),
             },
             Self::Swarm { seed, .. } => Settings {
-                seed: seed.unwrap_or_else(rand::random),
+                seed: seed.map_or_else(rand::random, |seed| seed.0),
                 ..default
             },
         }
@@ -170,6 +225,32 @@ pub enum RunState {
     Invalid,
     /// It could not be carried out.
     Failed,
+}
+
+impl RunState {
+    /// One word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Held => "held",
+            Self::Broken => "broken",
+            Self::Invalid => "invalid",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// What it means.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::Running => "It goes on.",
+            Self::Held => "Every rule held.",
+            Self::Broken => "A rule was broken, and that was seen.",
+            Self::Invalid => "What should have been tried was not, so nothing is proven.",
+            Self::Failed => "It could not be carried out.",
+        }
+    }
 }
 
 /// A run as it is told. Once it has ended it never changes.
@@ -251,6 +332,7 @@ fn ms(duration: Duration) -> u64 {
 pub struct Runs {
     config: RunsConfig,
     current: Mutex<Option<Arc<Run>>>,
+    watch: Arc<Watch>,
 }
 
 impl Runs {
@@ -260,6 +342,7 @@ impl Runs {
         Arc::new(Self {
             config,
             current: Mutex::default(),
+            watch: Arc::default(),
         })
     }
 
@@ -282,6 +365,20 @@ impl Runs {
         let (runs, started) = (Arc::clone(self), Arc::clone(&run));
         tokio::spawn(async move { runs.carry_out(started).await });
         Ok(run)
+    }
+
+    /// Who looks on: what kernels of runs count, and what they and the house committed last.
+    #[must_use]
+    pub const fn watch(&self) -> &Arc<Watch> {
+        &self.watch
+    }
+
+    /// The run that goes on.
+    #[must_use]
+    pub fn running(&self) -> Option<String> {
+        let current = lock(&self.current);
+        let run = current.as_ref().filter(|run| lock(&run.ended).is_none());
+        run.map(|run| run.id.clone())
     }
 
     fn folder(&self, id: &str) -> PathBuf {
@@ -308,23 +405,24 @@ impl Runs {
 
     async fn prove(&self, run: &Run) -> anyhow::Result<Report> {
         let config = &self.config;
+        self.watch.forget_kernels();
         let mut nodes = Vec::new();
         for _kernel in 0..KERNELS {
             let endpoints = Endpoints::postgres(&config.database_url, config.pool).await;
-            let endpoints = endpoints.context("opening the kernels")?;
-            let clock = Arc::new(Clock::new());
-            nodes.push(Ledger::new(endpoints, clock, |_events| {}));
+            nodes.push(self.watch.kernel(endpoints.context("opening the kernels")?));
         }
-        let stage = Stage {
+        let mut stage = Stage {
             kernels: Kernels { nodes },
             settings: run.wish.settings(),
             database_url: Some(config.database_url.clone()),
             pool: config.pool,
             histories: self.folder(&run.id).join("histories"),
             gates: config.gates.clone(),
+            trouble: None,
+            watch: Arc::clone(&self.watch),
         };
         let report = match &run.wish {
-            Wish::Scenario { name, .. } => proof::prove(&stage, &[*name], |_step| {}).await,
+            Wish::Scenario { name, .. } => proof::prove(&mut stage, &[*name], |_step| {}).await,
             Wish::Swarm {
                 agents,
                 stock,
@@ -349,7 +447,8 @@ impl Runs {
     }
 
     /// A run by its id: the present one, or one that was kept.
-    fn find(&self, id: &str) -> Option<RunView> {
+    #[must_use]
+    pub fn find(&self, id: &str) -> Option<RunView> {
         if let Some(run) = lock(&self.current).as_ref()
             && run.id == id
         {
@@ -361,7 +460,8 @@ impl Runs {
     }
 
     /// Every run, the newest first, without their reports.
-    fn list(&self) -> Vec<RunView> {
+    #[must_use]
+    pub fn list(&self) -> Vec<RunView> {
         let current = lock(&self.current).as_ref().map(|run| run.view());
         let files = std::fs::read_dir(&self.config.folder).into_iter().flatten();
         let mut kept: Vec<_> = files
@@ -383,6 +483,25 @@ impl Runs {
             run.report = None;
         }
         all
+    }
+
+    /// The newest `oversell` without a fault by each engine, with its report.
+    #[must_use]
+    pub fn versus(&self) -> [(Engine, Option<RunView>); 2] {
+        let all = self.list();
+        [Engine::House, Engine::Naive].map(|wanted| {
+            let is_one = |run: &&RunView| match &run.wish {
+                Wish::Scenario {
+                    name: Name::Oversell,
+                    engine,
+                    fault: None,
+                    ..
+                } => *engine == wanted && run.state != RunState::Running,
+                Wish::Scenario { .. } | Wish::Swarm { .. } => false,
+            };
+            let newest = all.iter().find(is_one);
+            (wanted, newest.and_then(|run| self.find(&run.id)))
+        })
     }
 
     /// Stops the present run, if it is this one and can be stopped.
@@ -417,6 +536,7 @@ pub fn routes() -> Router<Operations> {
     Router::new()
         .route("/api/proof/runs", get(list).post(begin))
         .route("/api/proof/runs/{id}", get(show).delete(stop))
+        .route("/api/proof/runs/{id}/events", get(events))
         .route("/api/proof/runs/{id}/histories/{scenario}", get(history))
 }
 
@@ -452,6 +572,36 @@ async fn show(
 ) -> Result<Response, Refused> {
     let run = operations.runs.find(&id).ok_or_else(no_such_run)?;
     Ok(fresh(&run))
+}
+
+/// How a run goes on, as server-sent events: `run` with what [`show`] tells but for its report, five
+/// times a second, and the last one when it has ended. They go one way, reconnect by themselves,
+/// and cost those who bid nothing, which a channel of the live socket would.
+async fn events(
+    State(operations): State<Operations>,
+    Path(id): Path<String>,
+) -> Result<Response, Refused> {
+    operations.runs.find(&id).ok_or_else(no_such_run)?;
+    let begin = Some((operations, Duration::ZERO));
+    let views = futures::stream::unfold(begin, move |next| {
+        let id = id.clone();
+        async move {
+            let (operations, pause) = next?;
+            tokio::time::sleep(pause).await;
+            let run = operations.runs.find(&id)?;
+            let goes_on = run.state == RunState::Running;
+            let view = RunView {
+                report: None,
+                ..run
+            };
+            let event = Event::default().event("run").json_data(&view).ok()?;
+            let next = goes_on.then_some((operations, EVENT_PACE));
+            Some((Ok::<_, Infallible>(event), next))
+        }
+    });
+    Ok(Sse::new(views)
+        .keep_alive(KeepAlive::default())
+        .into_response())
 }
 
 async fn stop(

@@ -5,7 +5,8 @@
 //! | `stage` | kernels, people with money, lots, shops: new ones for each race |
 //! | `race` | many requests at once, and what became of them |
 //! | `trial` | a race that is watched: its history, its observers, and what is said of it |
-//! | `regions` | two Regions behind gates |
+//! | `regions`, `trouble` | two Regions behind gates, and a fault beside a race |
+//! | `watch` | what kernels count and commit, for those who look on |
 //! | `swarm` | agents that buy over HTTP, and the nodes that they call |
 //! | `scenarios` | what is raced for, and what the rows must say afterwards |
 //! | `report` | what a run found, for people and for programs |
@@ -22,12 +23,17 @@ mod stage;
 #[cfg(feature = "local")]
 pub mod swarm;
 mod trial;
+#[cfg(feature = "local")]
+mod trouble;
+mod watch;
 
 pub use report::{Latency, Report, Scenario, print};
 pub use scenarios::{Name, warm_up};
-pub use settings::{Engine, Settings};
+pub use settings::{Engine, RaceFault, Settings};
+#[cfg(feature = "local")]
+pub use stage::{PRICE_MINOR, Shop};
+pub use watch::{Line, Watch};
 
-use crate::clock::Clock;
 use crate::ledger::Ledger;
 use crate::ledger::audit;
 use crate::ledger::endpoint::{EndpointError, Endpoints};
@@ -47,15 +53,12 @@ impl Kernels {
     /// When the database cannot be reached.
     pub async fn open(
         count: usize,
+        watch: &Arc<Watch>,
         open: impl AsyncFn() -> Result<Endpoints, EndpointError>,
     ) -> Result<Self, EndpointError> {
         let mut nodes = Vec::new();
         for _ in 0..count.max(2) {
-            nodes.push(Ledger::new(
-                open().await?,
-                Arc::new(Clock::new()),
-                |_events| {},
-            ));
+            nodes.push(watch.kernel(open().await?));
         }
         Ok(Self { nodes })
     }
@@ -90,21 +93,36 @@ pub struct Stage {
     /// Region away.
     #[cfg(feature = "local")]
     pub gates: Option<Arc<crate::local::RegionalGates>>,
+    /// What goes wrong beside a race.
+    #[cfg(feature = "local")]
+    pub trouble: Option<trouble::Trouble>,
+    /// Who looks on.
+    pub watch: Arc<Watch>,
 }
 
 impl Stage {
+    /// The kernels that races are sent to: behind gates, if something goes wrong beside them.
+    #[must_use]
+    pub fn racers(&self) -> &Kernels {
+        #[cfg(feature = "local")]
+        if let Some(trouble) = &self.trouble {
+            return trouble.kernels();
+        }
+        &self.kernels
+    }
+
     #[cfg(feature = "local")]
     async fn regions(&self) -> anyhow::Result<regions::Regions> {
         let url = self.database_url.as_deref();
         let url = anyhow::Context::context(url, "gates stand before a PostgreSQL only")?;
-        regions::Regions::open(url, self.pool, self.settings.seed).await
+        regions::Regions::open(url, self.pool, self.settings.seed, &self.watch).await
     }
 
     /// Kernels behind the gates that are there already, if any are.
     #[cfg(feature = "local")]
     async fn behind_gates(&self) -> anyhow::Result<Option<Kernels>> {
         match &self.gates {
-            Some(gates) => Ok(Some(regions::kernels(gates, self.pool).await?)),
+            Some(gates) => Ok(Some(regions::kernels(gates, self.pool, &self.watch).await?)),
             None => Ok(None),
         }
     }
@@ -118,7 +136,15 @@ const MAX_ROUNDS: u32 = 3;
 async fn until_valid(name: Name, stage: &Stage) -> anyhow::Result<Scenario> {
     let mut rounds = 1;
     loop {
-        let scenario = name.run(stage).await?;
+        #[cfg_attr(
+            not(feature = "local"),
+            expect(unused_mut, reason = "faults change it")
+        )]
+        let mut scenario = name.run(stage).await?;
+        #[cfg(feature = "local")]
+        if let Some(trouble) = &stage.trouble {
+            trouble.must_have_taken_effect(&mut scenario);
+        }
         if scenario.valid || scenario.violations > 0 || rounds == MAX_ROUNDS {
             return Ok(Scenario { rounds, ..scenario });
         }
@@ -129,15 +155,26 @@ async fn until_valid(name: Name, stage: &Stage) -> anyhow::Result<Scenario> {
 /// Runs scenarios one after another, then every audit. `say` hears of each as it begins.
 ///
 /// # Errors
-/// When a race could not be set up or read back.
-pub async fn prove(stage: &Stage, names: &[Name], say: fn(&str)) -> anyhow::Result<Report> {
+/// When the settings do not fit the scenarios, or a race could not be set up or read back.
+pub async fn prove(stage: &mut Stage, names: &[Name], say: fn(&str)) -> anyhow::Result<Report> {
+    stage.settings.check(names)?;
     warm_up(&stage.kernels).await?;
+    #[cfg(feature = "local")]
+    if let Some(fault) = stage.settings.fault {
+        let trouble = trouble::Trouble::open(stage, fault).await?;
+        warm_up(trouble.kernels()).await?;
+        stage.trouble = Some(trouble);
+    }
     let mut scenarios = Vec::new();
     for (number, name) in names.iter().copied().enumerate() {
         let text = name.text();
         say(&format!("{} of {}: {text}", number + 1, names.len()));
         let scenario = until_valid(name, stage).await;
         scenarios.push(anyhow::Context::context(scenario, text)?);
+    }
+    #[cfg(feature = "local")]
+    if let Some(trouble) = stage.trouble.take() {
+        trouble.close().await;
     }
     report(stage, scenarios).await
 }

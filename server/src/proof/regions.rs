@@ -3,8 +3,7 @@
 
 use super::Kernels;
 use super::report::Scenario;
-use crate::clock::Clock;
-use crate::ledger::Ledger;
+use super::watch::Watch;
 use crate::ledger::endpoint::Endpoints;
 use crate::local::RegionalGates;
 use crate::local::gate::Fault;
@@ -12,9 +11,17 @@ use crate::local::regions::DEFAULT_REGIONS;
 use anyhow::Context;
 use shared::Region;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// The Region that is lost where one is; the first kernel is at home there.
 const LOST: Region = DEFAULT_REGIONS[0];
+
+/// How long a lost Region may go unnoticed: a switch takes a second of refusals, of which a probe
+/// makes some where nobody else does.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// From one look at where commands begin to the next.
+const PACE: Duration = Duration::from_millis(20);
 
 /// The Regions.
 pub struct Regions {
@@ -30,11 +37,16 @@ impl Regions {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn open(database_url: &str, pool: u32, seed: u64) -> anyhow::Result<Self> {
+    pub async fn open(
+        database_url: &str,
+        pool: u32,
+        seed: u64,
+        watch: &Arc<Watch>,
+    ) -> anyhow::Result<Self> {
         let gates = RegionalGates::start(database_url, &DEFAULT_REGIONS).await;
         let gates = gates.context("opening the gates")?;
         gates.seed(seed);
-        let kernels = kernels(&gates, pool).await?;
+        let kernels = kernels(&gates, pool, watch).await?;
         Ok(Self { gates, kernels })
     }
 
@@ -61,6 +73,26 @@ impl Regions {
     /// When it is away already.
     pub fn lose(&self) -> anyhow::Result<()> {
         self.gates.confirm(self.gates.arm(LOST, Fault::Closed)?)?;
+        Ok(())
+    }
+
+    /// Waits until the node that was at home there goes elsewhere, for [`PATIENCE`] at most. A swarm
+    /// can be over before a second of refusals is.
+    pub async fn missed(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.kernels.of(0).standing().switches == 0 && Instant::now() < deadline {
+            tokio::time::sleep(PACE).await;
+        }
+    }
+
+    /// Resets every connection that is open now.
+    ///
+    /// # Errors
+    /// Never: each Region has a gate.
+    pub fn cut(&self) -> anyhow::Result<()> {
+        for region in self.gates.regions() {
+            self.gates.gate(region)?.cut_connections();
+        }
         Ok(())
     }
 
@@ -99,14 +131,17 @@ impl Regions {
 ///
 /// # Errors
 /// When no Region answers.
-pub async fn kernels(gates: &RegionalGates, pool: u32) -> anyhow::Result<Kernels> {
+pub async fn kernels(
+    gates: &RegionalGates,
+    pool: u32,
+    watch: &Arc<Watch>,
+) -> anyhow::Result<Kernels> {
     let mut nodes = Vec::new();
     for at_home in 0..gates.urls().len() {
         let mut urls = gates.urls();
         urls.rotate_left(at_home);
         let endpoints = Endpoints::postgres_at(&urls, pool).await?;
-        let clock = Arc::new(Clock::new());
-        nodes.push(Ledger::new(endpoints, clock, |_events| {}));
+        nodes.push(watch.kernel(endpoints));
     }
     Ok(Kernels { nodes })
 }

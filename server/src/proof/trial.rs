@@ -6,6 +6,8 @@ use super::history::{
 };
 use super::race::{self, Ask, Heard, Shot, Tally};
 use super::report::{Latency, Scenario};
+#[cfg(feature = "local")]
+use super::trouble::Trouble;
 use super::{Kernels, Stage};
 use crate::ids;
 use crate::ledger::Ledger;
@@ -138,6 +140,10 @@ impl<'a> Trial<'a> {
         F: Fn(Arc<Ledger>, S) -> Sent + Clone + Send + Sync + 'static,
         Sent: Future<Output = Result<Heard, Failure>> + Send,
     {
+        #[cfg(feature = "local")]
+        let trouble = self.stage.trouble.as_ref();
+        #[cfg(feature = "local")]
+        let _ongoing = trouble.map(Trouble::begin).transpose()?;
         race::race(self.kernels, Some(&self.recorder), shots, send).await
     }
 
@@ -402,13 +408,7 @@ async fn look_at_lot(ledger: &Arc<Ledger>, client: &mut Client, lot: LotId) -> a
 pub fn counters(kernels: &Kernels) -> Counters {
     let mut sum = Counters::default();
     for node in &kernels.nodes {
-        let one = node.counters();
-        for (cause, count) in one.retries {
-            *sum.retries.entry(cause).or_default() += count;
-        }
-        sum.committed += one.committed;
-        sum.unknown_commits += one.unknown_commits;
-        sum.given_up += one.given_up;
+        sum.add(&node.counters());
     }
     sum
 }

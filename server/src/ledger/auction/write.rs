@@ -148,6 +148,7 @@ pub async fn stock(tx: &mut Tx, read: &LotRead, changes: &LotChanges) -> Result<
     let Book::Drop(drop) = &read.lot.book else {
         return Ok(());
     };
+    tx.takes_from(changes.stock.keys().copied());
     let small = |units: u32| i32::try_from(units).unwrap_or(i32::MAX);
     let units: Vec<i32> = changes.stock.values().copied().map(small).collect();
     let query = sqlx::query(STOCK)

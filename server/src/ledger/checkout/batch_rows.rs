@@ -195,6 +195,7 @@ pub async fn write(
 ) -> Result<(), TxError> {
     made.sort_by_key(|made| made.asked.purchase);
     let event = event(card, &made, changes, now);
+    tx.takes_from(changes.stock.iter().map(|change| change.number));
     let mut values = Values::new(tx.dialect());
     purchases(&mut values, card, &made, &event, now)?;
     stock(&mut values, card, &changes.stock)?;

@@ -2,6 +2,7 @@
 //! answer from one snapshot. Replies are not asked.
 
 use super::super::keys::read_outcome;
+use super::super::rows::now_ms;
 use super::super::transaction::{Tx, TxError};
 use app::ports::KeptOutcome;
 use shared::{BidId, ClaimId, LotId, MandateId, PrincipalId, PurchaseId};
@@ -217,4 +218,27 @@ pub async fn purchases(tx: &mut Tx, tenant: PrincipalId) -> Result<Vec<PurchaseI
         .into_iter()
         .map(|(purchase,)| PurchaseId::from_uuid(purchase))
         .collect())
+}
+
+/// What waits to be published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Outbox {
+    /// Events.
+    pub waiting: i64,
+    /// How old the oldest of them is, in milliseconds.
+    pub oldest_ms: i64,
+}
+
+/// Reads what waits to be published.
+///
+/// # Errors
+/// What the database says.
+pub async fn outbox(tx: &mut Tx) -> Result<Outbox, TxError> {
+    let query = sqlx::query_as(concat!(
+        "SELECT count(*), coalesce(",
+        now_ms!(),
+        " - min(created_at_ms), 0) FROM outbox WHERE published = false"
+    ));
+    let (waiting, oldest_ms): (i64, i64) = tx.fetch_one(query).await?;
+    Ok(Outbox { waiting, oldest_ms })
 }

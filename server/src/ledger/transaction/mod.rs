@@ -21,7 +21,7 @@ mod read;
 mod runner;
 mod tx;
 
-pub use counters::Counters;
+pub use counters::{BucketLoad, Counters, Durations, MAX_BUCKETS};
 pub use read::Reading;
 pub use runner::{Listener, Runner};
 pub use tx::Tx;

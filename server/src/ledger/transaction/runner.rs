@@ -31,6 +31,8 @@ pub(super) struct Progress {
     races: u32,
     /// Whether a COMMIT was lost.
     pub was_unknown: bool,
+    /// When the command began.
+    started: Instant,
 }
 
 /// Hears events after their COMMIT.
@@ -119,6 +121,7 @@ impl Runner {
             endpoint: 0,
             races: 0,
             was_unknown: false,
+            started,
         };
         let failover = self.endpoints.failover();
         let class = loop {
@@ -179,25 +182,35 @@ impl Runner {
         let deadline = C::BOUNDS.attempt.min(left);
         // Dropping what hangs closes its connection.
         let work = timeout(deadline, self.work(command, run)).await;
-        let (tx, answer) = work.unwrap_or(Err(TxError::TooSlow)).map_err(before)?;
+        let (mut tx, answer) = work.unwrap_or(Err(TxError::TooSlow)).map_err(before)?;
+        let buckets = tx.buckets();
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) => {
                 tx.roll_back().await;
+                self.note_race(&buckets, Phase::BeforeCommit, &error);
                 return Err(before(error));
             }
         };
         match timeout(deadline, tx.commit()).await {
             Ok(Ok(events)) => {
                 if C::NAME != READ {
-                    self.count(|c| c.committed += 1);
+                    self.count(|c| {
+                        c.committed += 1;
+                        c.took.note(run.started.elapsed());
+                        c.note_buckets(&buckets, |bucket| bucket.committed += 1);
+                    });
                 }
                 if let (false, Some(listener)) = (events.is_empty(), self.listener.get()) {
                     listener(&events);
                 }
                 Ok(answer)
             }
-            Ok(Err(error)) => Err((Phase::AtCommit, error.into())),
+            Ok(Err(error)) => {
+                let error = error.into();
+                self.note_race(&buckets, Phase::AtCommit, &error);
+                Err((Phase::AtCommit, error))
+            }
             Err(_elapsed) => Err((Phase::AtCommit, TxError::TooSlow)),
         }
     }
@@ -218,15 +231,20 @@ impl Runner {
         Ok((tx, answer))
     }
 
+    /// Counts the buckets of a try that lost a race.
+    fn note_race(&self, buckets: &[i32], phase: Phase, error: &TxError) {
+        if !buckets.is_empty() && class_of(phase, error) == Class::Conflict {
+            self.count(|c| c.note_buckets(buckets, |bucket| bucket.lost += 1));
+        }
+    }
+
     fn sort(&self, command: &'static str, phase: Phase, error: &TxError) -> (Class, String) {
-        let (class, detail) = match error {
-            TxError::Database(error) => (
-                classify(error, phase),
-                sqlstate(error).unwrap_or_else(|| "connection".into()),
-            ),
-            TxError::TooSlow => (too_slow(phase), "deadline".into()),
-            TxError::Lost(what) => (Class::Conflict, (*what).to_owned()),
-            TxError::KeyReused | TxError::Corrupt(_) => (Class::Final, error.to_string()),
+        let class = class_of(phase, error);
+        let detail = match error {
+            TxError::Database(error) => sqlstate(error).unwrap_or_else(|| "connection".into()),
+            TxError::TooSlow => "deadline".into(),
+            TxError::Lost(what) => (*what).to_owned(),
+            TxError::KeyReused | TxError::Corrupt(_) => error.to_string(),
         };
         match class {
             Class::Conflict => tracing::debug!(command, detail, "conflict"),
@@ -249,6 +267,16 @@ impl Runner {
             Class::Final => "final",
         };
         (class, format!("{name} {detail}"))
+    }
+}
+
+/// What a failure means for its command.
+fn class_of(phase: Phase, error: &TxError) -> Class {
+    match error {
+        TxError::Database(error) => classify(error, phase),
+        TxError::TooSlow => too_slow(phase),
+        TxError::Lost(_) => Class::Conflict,
+        TxError::KeyReused | TxError::Corrupt(_) => Class::Final,
     }
 }
 

@@ -21,6 +21,7 @@ pub struct Tx {
     attempt: u32,
     after_unknown: bool,
     events: Vec<HouseEvent>,
+    buckets: Vec<i32>,
     pub(super) poisoned: bool,
     ended: bool,
     /// Statements that may still be run; no bound within BEGIN and COMMIT.
@@ -49,6 +50,7 @@ impl Tx {
             attempt: run.attempt,
             after_unknown: run.was_unknown,
             events: Vec::new(),
+            buckets: Vec::new(),
             poisoned: false,
             ended: false,
             statements_left: is_one_statement.then_some(1),
@@ -156,6 +158,16 @@ impl Tx {
     /// Remembers an event that is told after COMMIT; its outbox row is the caller's to write.
     pub fn tell(&mut self, event: HouseEvent) {
         self.events.push(event);
+    }
+
+    /// Notes the buckets of stock that this try takes from, for those who watch where races are lost.
+    pub fn takes_from(&mut self, buckets: impl Iterator<Item = i32>) {
+        self.buckets.extend(buckets);
+    }
+
+    /// The buckets that this try takes from.
+    pub(super) fn buckets(&mut self) -> Vec<i32> {
+        std::mem::take(&mut self.buckets)
     }
 
     pub(super) async fn commit(mut self) -> Result<Vec<HouseEvent>, sqlx::Error> {

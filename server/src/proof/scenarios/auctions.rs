@@ -61,7 +61,7 @@ fn english(opening_minor: i64) -> anyhow::Result<NewTerms> {
 /// N buyers claim a Dutch lot's only unit at once: one has it, at the price of the moment of the
 /// database's clock, and pays no more than was agreed.
 pub(super) async fn dutch_first_claim(stage: &Stage) -> anyhow::Result<Scenario> {
-    let (kernels, settings) = (&stage.kernels, &stage.settings);
+    let (kernels, settings) = (stage.racers(), &stage.settings);
     let seller = somebody(kernels, "seller").await?;
     let buyers = people(kernels, "buyer", settings.buyers).await?;
     let most = cents(OPENING_MINOR)?;
@@ -117,7 +117,7 @@ pub(super) async fn dutch_first_claim(stage: &Stage) -> anyhow::Result<Scenario>
 /// Two bidders bid the same amount at once, again and again: one of the two leads each time, what the
 /// other had held is free again, and at the end exactly the leader's bid is held.
 pub(super) async fn english_alternation(stage: &Stage) -> anyhow::Result<Scenario> {
-    let kernels = &stage.kernels;
+    let kernels = stage.racers();
     let seller = somebody(kernels, "seller").await?;
     let bidders = people(kernels, "bidder", 2).await?;
     fund(kernels, &bidders, cents(FUNDS_MINOR)?).await?;
@@ -196,7 +196,7 @@ fn bid_at(
 /// Bids go on, ever higher, while their lot closes and two nodes settle it again and again: the
 /// winner is who bid most before the end by the database's clock, and nobody after.
 pub(super) async fn bid_against_close(stage: &Stage) -> anyhow::Result<Scenario> {
-    let kernels = &stage.kernels;
+    let kernels = stage.racers();
     let seller = somebody(kernels, "seller").await?;
     let bidders = people(kernels, "bidder", 4).await?;
     fund(kernels, &bidders, cents(FUNDS_MINOR)?).await?;
@@ -307,7 +307,7 @@ async fn check_winner(
     result: &mut Scenario,
     tally: &Tally,
 ) -> anyhow::Result<()> {
-    let kernel = stage.kernels.of(1);
+    let kernel = stage.racers().of(1);
     let room = kernel.room(lot).await?.context("the lot is gone")?;
     let high = room.ladder.first().map(|line| line.amount.minor());
     let (mut spent, mut held) = (Vec::new(), 0);

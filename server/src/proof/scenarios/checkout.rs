@@ -86,7 +86,7 @@ pub(super) async fn check_history(
 
 /// 200 agents share a mandate that pays for 30 purchases; there is stock for all of them.
 pub(super) async fn mandate_breach(stage: &Stage) -> anyhow::Result<Scenario> {
-    let kernels = &stage.kernels;
+    let kernels = stage.racers();
     let cap = i64::from(AFFORDS) * PRICE_MINOR;
     let shop = Shop::open(kernels, cap).await?;
     let item = shop.item(kernels, AGENTS).await?;
@@ -116,7 +116,7 @@ pub(super) async fn mandate_breach(stage: &Stage) -> anyhow::Result<Scenario> {
 /// One request is sent 64 times at once, to two nodes, beside other purchases: it buys one unit, and
 /// everybody hears the same.
 pub(super) async fn same_key(stage: &Stage) -> anyhow::Result<Scenario> {
-    let kernels = &stage.kernels;
+    let kernels = stage.racers();
     let units = BESIDE + 1;
     let cap = i64::from(units) * PRICE_MINOR;
     let shop = Shop::open(kernels, cap).await?;
@@ -155,7 +155,7 @@ pub(super) async fn same_key(stage: &Stage) -> anyhow::Result<Scenario> {
 /// An agent that thinks its purchase was lost asks again, each time under a fresh key: one of them
 /// buys, the others are suspected as duplicates.
 pub(super) async fn fresh_key(stage: &Stage) -> anyhow::Result<Scenario> {
-    let kernels = &stage.kernels;
+    let kernels = stage.racers();
     let cap = i64::from(REPEATS) * PRICE_MINOR;
     let shop = Shop::open(kernels, cap).await?;
     let item = shop.item(kernels, REPEATS).await?;
@@ -180,7 +180,7 @@ pub(super) async fn fresh_key(stage: &Stage) -> anyhow::Result<Scenario> {
 /// A mandate is revoked while its agents buy: nothing is bought after the answer to the revocation,
 /// and what was not spent is in the wallet again.
 pub(super) async fn revoke_against_spend(stage: &Stage) -> anyhow::Result<Scenario> {
-    let kernels = &stage.kernels;
+    let kernels = stage.racers();
     let cap = i64::from(AGENTS) * PRICE_MINOR;
     let shop = Shop::open(kernels, cap).await?;
     let item = shop.item(kernels, AGENTS).await?;

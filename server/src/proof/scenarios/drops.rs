@@ -54,7 +54,7 @@ pub async fn warm_up(kernels: &Kernels) -> anyhow::Result<()> {
 /// N buyers from five Regions rush a drop of K units: K win, the rest are refused as sold out,
 /// and the seller is credited K times the price.
 pub(super) async fn oversell(stage: &Stage) -> anyhow::Result<Scenario> {
-    let (kernels, settings) = (&stage.kernels, &stage.settings);
+    let (kernels, settings) = (stage.racers(), &stage.settings);
     let seller = somebody(kernels, "seller").await?;
     let buyers = people(kernels, "buyer", settings.buyers).await?;
     fund(kernels, &buyers, cents(PRICE_MINOR)?)
@@ -109,7 +109,7 @@ pub(super) async fn oversell(stage: &Stage) -> anyhow::Result<Scenario> {
 /// The same with few buyers, again and again, each drop's history small enough to be searched for an
 /// order that explains every answer.
 pub(super) async fn small_drops(stage: &Stage) -> anyhow::Result<Scenario> {
-    let kernels = &stage.kernels;
+    let kernels = stage.racers();
     let seller = somebody(kernels, "seller").await?;
     let buyers = people(kernels, "buyer", SMALL_BUYERS).await?;
     let funds = i64::from(SMALL_DROPS) * PRICE_MINOR;
@@ -150,7 +150,7 @@ pub(super) async fn small_drops(stage: &Stage) -> anyhow::Result<Scenario> {
 /// One buyer, funded for one purchase, claims N lots at once: one is theirs, the wallet is never
 /// overdrawn.
 pub(super) async fn double_spend(stage: &Stage) -> anyhow::Result<Scenario> {
-    let (kernels, settings) = (&stage.kernels, &stage.settings);
+    let (kernels, settings) = (stage.racers(), &stage.settings);
     let seller = somebody(kernels, "seller").await?;
     let buyer = somebody(kernels, "spender").await?;
     fund(kernels, std::slice::from_ref(&buyer), cents(PRICE_MINOR)?).await?;

@@ -185,7 +185,8 @@ impl<'a> Run<'a> {
     }
 }
 
-/// A Region is lost when half of the agents are answered, and restored at three quarters.
+/// A Region is lost when half of the agents are answered, and restored at three quarters, once its
+/// node has gone elsewhere.
 async fn lose_region(
     stage: &Stage,
     plan: Plan,
@@ -198,6 +199,9 @@ async fn lose_region(
         reach(swarm, agents / 2).await;
         regions.lose()?;
         reach(swarm, agents / 4 * 3).await;
+        if !swarm.stop().is_cancelled() {
+            regions.missed().await;
+        }
         regions.give_back()
     };
     let (mut result, ()) = run.go(lose).await?;

@@ -1,0 +1,19 @@
+// What every panel needs: finding elements, numbers as people read them, calls to the house.
+
+export const grouped = (number) => Number(number).toLocaleString("en-US");
+export const one = (selector, within = document) => within.querySelector(selector);
+export const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+
+/** Calls the house; throws what it says if it refuses. */
+export async function call(method, path, body) {
+  const answer = await fetch(path, {
+    method,
+    headers: body === undefined ? {} : { "content-type": "application/json" },
+    body: body === undefined ? undefined : JSON.stringify(body),
+  });
+  const value = await answer.json().catch(() => ({}));
+  if (!answer.ok) {
+    throw new Error(value.detail ?? `The house answered ${answer.status}.`);
+  }
+  return { value, answer };
+}

@@ -1,0 +1,123 @@
+//! How the house is, once a second: what Mission Control draws.
+
+use super::{Operations, Refused};
+use crate::ledger::Ledger;
+use crate::ledger::read::witness::{Outbox, outbox};
+use crate::ledger::transaction::Durations;
+use crate::live::LiveState;
+use crate::local::regions::RegionsStatus;
+use crate::proof::Line;
+use axum::Router;
+use axum::extract::State;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::StatusCode;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// From one look to the next.
+const PACE: Duration = Duration::from_secs(1);
+
+/// What the vitals are read from.
+#[derive(Clone)]
+pub struct Sources {
+    /// The node's ledger.
+    pub ledger: Arc<Ledger>,
+    /// The node's sockets and stream.
+    pub live: LiveState,
+    /// Since when the node runs.
+    pub begun: Instant,
+}
+
+/// How the house is at one moment. Counters only grow; whoever draws them takes differences.
+#[derive(Clone, Debug, Serialize)]
+pub struct Vitals {
+    /// Milliseconds since the node began.
+    pub at_ms: u64,
+    /// Transactions that this node and its run have committed.
+    pub committed: u64,
+    /// Tries that were repeated, by cause.
+    pub retries: BTreeMap<String, u64>,
+    /// COMMITs whose outcome was unknown at first.
+    pub unknown_commits: u64,
+    /// Sockets that are open.
+    pub sockets: u64,
+    /// Which of the database's endpoints commands begin at.
+    pub database: String,
+    /// How the stream goes.
+    pub stream: String,
+    /// What waits to be published; `None` if the database did not answer.
+    pub outbox: Option<Outbox>,
+    /// The Regions behind the gates, if there are any.
+    pub regions: Option<RegionsStatus>,
+    /// The run that goes on, if one does.
+    pub run: Option<String>,
+    /// How long half of the commands that were committed since the last look took, and all but one
+    /// in a hundred, in milliseconds; `None` if there were none.
+    pub latency: Option<(f64, f64)>,
+    /// For each bucket of stock by its number: tries that took units from it and were committed, and
+    /// tries that lost a race.
+    pub buckets: Vec<(u64, u64)>,
+    /// What was committed last, the newest first.
+    pub tail: Vec<Line>,
+}
+
+impl Sources {
+    /// A look, and the durations for the next one to compare with.
+    async fn look(&self, operations: &Operations, before: Durations) -> (Vitals, Durations) {
+        let watch = operations.runs.watch();
+        let mut counters = self.ledger.counters();
+        counters.add(&watch.counters());
+        let took = counters.took.since(&before);
+        let waits = self.ledger.runner();
+        let waits = waits.read(|tx| Box::pin(outbox(tx)));
+        let vitals = Vitals {
+            at_ms: u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            committed: counters.committed,
+            unknown_commits: counters.unknown_commits,
+            retries: counters.retries,
+            sockets: self.live.hub.counters.sockets.get(),
+            database: self.ledger.standing().to_string(),
+            stream: self.live.stream.status().to_string(),
+            outbox: waits.await.ok(),
+            regions: operations.gates.as_ref().map(|gates| gates.status()),
+            run: operations.runs.running(),
+            latency: took.percentile(50).zip(took.percentile(99)),
+            buckets: counters.buckets.map(|it| (it.committed, it.lost)).to_vec(),
+            tail: watch.tail(),
+        };
+        (vitals, counters.took)
+    }
+}
+
+pub fn routes() -> Router<Operations> {
+    Router::new().route("/api/operations/events", get(events))
+}
+
+/// The vitals as server-sent events.
+async fn events(State(operations): State<Operations>) -> Result<Response, Refused> {
+    let sources = operations.sources.clone().ok_or_else(|| {
+        let detail = "This node does not tell how it is yet.";
+        Refused::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
+    })?;
+    let begin = ((operations, sources), None);
+    let events = futures::stream::unfold(begin, |((operations, sources), before)| async move {
+        if before.is_some() {
+            tokio::time::sleep(PACE).await;
+        }
+        let before = before.unwrap_or_default();
+        let (vitals, took) = sources.look(&operations, before).await;
+        let event = Event::default().event("vitals").json_data(&vitals).ok()?;
+        Some((
+            Ok::<_, Infallible>(event),
+            ((operations, sources), Some(took)),
+        ))
+    });
+    Ok(Sse::new(events)
+        .keep_alive(KeepAlive::default())
+        .into_response())
+}

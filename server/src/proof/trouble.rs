@@ -1,0 +1,104 @@
+//! A fault beside a race: set when its first request goes out, taken back when its last is answered.
+
+use super::regions::Regions;
+use super::report::Scenario;
+use super::settings::RaceFault;
+use super::{Kernels, Stage};
+use crate::local::gate::Fault;
+
+/// So many of 100 COMMITs: a race has few of them, and some must be met.
+const PERCENT: u8 = 20;
+
+/// How long a slow way to the database takes, in milliseconds.
+const SLOW_FROM_MS: u64 = 5;
+const SLOW_TO_MS: u64 = 25;
+
+/// The Regions of a race, and what goes wrong there.
+pub struct Trouble {
+    fault: RaceFault,
+    regions: Regions,
+}
+
+/// A fault that goes on until this is dropped.
+pub struct Ongoing<'t>(&'t Trouble);
+
+impl Drop for Ongoing<'_> {
+    fn drop(&mut self) {
+        self.0.regions.gates.restore_all();
+    }
+}
+
+impl Trouble {
+    /// Opens the Regions that the race is sent to.
+    ///
+    /// # Errors
+    /// When the stage is not on a PostgreSQL, or it does not answer.
+    pub async fn open(stage: &Stage, fault: RaceFault) -> anyhow::Result<Self> {
+        let regions = stage.regions().await?;
+        Ok(Self { fault, regions })
+    }
+
+    /// The kernels behind the gates.
+    pub const fn kernels(&self) -> &Kernels {
+        &self.regions.kernels
+    }
+
+    /// Begins it.
+    ///
+    /// # Errors
+    /// Never: the measures are within their bounds.
+    pub fn begin(&self) -> anyhow::Result<Ongoing<'_>> {
+        let regions = &self.regions;
+        match self.fault {
+            RaceFault::RegionLost => regions.lose()?,
+            RaceFault::Conflicts => regions.set(&[Fault::CommitConflict {
+                percent: PERCENT,
+                conflict: crate::local::gate::Conflict::Rows,
+            }])?,
+            RaceFault::LostCommits => regions.set(&[
+                Fault::LostBeforeCommit { percent: PERCENT },
+                Fault::LostCommit { percent: PERCENT },
+            ])?,
+            RaceFault::Slow => regions.set(&[Fault::Slow {
+                from_ms: SLOW_FROM_MS,
+                to_ms: SLOW_TO_MS,
+            }])?,
+            RaceFault::Cut => regions.cut()?,
+        }
+        Ok(Ongoing(self))
+    }
+
+    /// Notes how often it took effect; a race that it never touched proves nothing about it.
+    pub fn must_have_taken_effect(&self, result: &mut Scenario) {
+        let regions = &self.regions;
+        let effects = match self.fault {
+            RaceFault::RegionLost => vec![
+                ("connections refused", regions.seen(|seen| seen.refused)),
+                ("connections cut", regions.seen(|seen| seen.cut)),
+            ],
+            RaceFault::Conflicts => vec![(
+                "COMMITs refused as conflicts",
+                regions.seen(|seen| seen.failed_commits),
+            )],
+            RaceFault::LostCommits => vec![
+                ("COMMITs cut", regions.seen(|seen| seen.cut_before_commit)),
+                (
+                    "answers cut after COMMIT",
+                    regions.seen(|seen| seen.cut_after_commit),
+                ),
+            ],
+            RaceFault::Slow => vec![("messages delayed", regions.seen(|seen| seen.slowed))],
+            RaceFault::Cut => vec![("connections cut", regions.seen(|seen| seen.cut))],
+        };
+        let all: u64 = effects.iter().map(|(_, count)| count).sum();
+        result.needs(all > 0, "the fault never took effect");
+        let effects = effects.into_iter();
+        let effects = effects.map(|(name, count)| (name.to_owned(), count));
+        result.took_effect.extend(effects);
+    }
+
+    /// Closes the kernels' connections.
+    pub async fn close(self) {
+        self.regions.close().await;
+    }
+}
