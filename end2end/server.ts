@@ -26,7 +26,7 @@ export class Server {
     const output = openSync(log, "w");
     const node = spawn(
       binary,
-      ["serve", "--addr", "127.0.0.1:0", "--data-dir", data, "--no-crowd"],
+      ["serve", "--addr", "127.0.0.1:0", "--data-dir", data, "--no-crowd", "--regional-gates"],
       { cwd: root, stdio: ["ignore", output, output], env: { ...process.env, ...environment } },
     );
     closeSync(output);

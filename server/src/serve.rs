@@ -191,11 +191,8 @@ impl Node {
         say: fn(&str),
     ) -> anyhow::Result<ExitCode> {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let secure = self
-            .args
-            .public_url
-            .as_ref()
-            .is_some_and(PublicUrl::is_secure);
+        let public_url = self.args.public_url.as_ref();
+        let secure = public_url.is_some_and(PublicUrl::is_secure);
         let demo = self.args.has_demo();
         let sessions = Arc::new(BrowserSessions::new(
             Arc::clone(&self.ledger),
@@ -245,13 +242,7 @@ impl Node {
             ),
             auditor: Arc::clone(&auditor),
             #[cfg(feature = "local")]
-            operations: self.operations.clone().map(|operations| {
-                operations.watching(Sources {
-                    ledger: Arc::clone(&self.ledger),
-                    live: live.clone(),
-                    begun: std::time::Instant::now(),
-                })
-            }),
+            operations: self.watched(&live),
             site_root: self.args.site_root.clone(),
             draining: Arc::clone(&draining),
         };
@@ -291,6 +282,17 @@ impl Node {
         }
         self.ledger.close().await;
         Ok(code)
+    }
+
+    /// The operations, able to tell how the house is.
+    #[cfg(feature = "local")]
+    fn watched(&self, live: &LiveState) -> Option<Operations> {
+        let operations = self.operations.clone()?;
+        Some(operations.watching(Sources {
+            ledger: Arc::clone(&self.ledger),
+            live: live.clone(),
+            begun: std::time::Instant::now(),
+        }))
     }
 
     /// Where the other nodes reach this one.

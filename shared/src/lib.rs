@@ -15,6 +15,7 @@ pub mod key;
 pub mod ledger;
 pub mod live;
 pub mod money;
+pub mod mutant;
 pub mod purchase;
 pub mod region;
 pub mod time;

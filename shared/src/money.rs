@@ -1,5 +1,6 @@
 //! Money: integer minor units with a currency, checked arithmetic, no floats.
 
+use crate::mutant::{self, Mutant};
 use core::fmt;
 use core::str::FromStr;
 use serde::{Deserialize, Serialize};
@@ -221,6 +222,9 @@ impl Money {
         if decimals.len() > exponent {
             return Err(MoneyError::TooManyDecimals);
         }
+        if mutant::is(Mutant::FloatMoney) {
+            return by_float(&format!("{whole}.{decimals}"), currency);
+        }
         let joined = format!("{whole}{decimals:0<exponent$}");
         let minor = joined
             .parse::<i64>()
@@ -244,6 +248,19 @@ impl Money {
             format!("{sign}{whole}.{rest:0width$}", width = exponent as usize)
         }
     }
+}
+
+/// How a broken engine reads an amount.
+#[expect(
+    clippy::float_arithmetic,
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    reason = "that is what is broken about it"
+)]
+fn by_float(text: &str, currency: Currency) -> Result<Money, MoneyError> {
+    let major: f64 = text.parse().map_err(|_never| MoneyError::NotAnAmount)?;
+    let scale = f64::from(10_u32.pow(currency.exponent()));
+    Money::new((major * scale) as i64, currency)
 }
 
 /// The digits of a whole number, whose commas must stand between groups of three: where a comma

@@ -22,7 +22,7 @@ struct Step {
     run: fn(&Workspace) -> Result<()>,
 }
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     Step {
         name: "format",
         about: "rustfmt",
@@ -57,6 +57,12 @@ const STEPS: [Step; 10] = [
         name: "size",
         about: "first page's budget",
         run: size::gate,
+    },
+    // Before the server's own step: what is built last is what the browser tests start.
+    Step {
+        name: "mutants",
+        about: "engines broken on purpose",
+        run: mutants,
     },
     Step {
         name: "server",
@@ -207,6 +213,34 @@ fn rust(workspace: &Workspace) -> Result<()> {
         "examples in the rules' docs",
         cargo.args(["test", "--doc", "-p", "shared"]),
     )
+}
+
+/// Sees to it that each engine that is broken on purpose is caught, by a build of its own.
+fn mutants(workspace: &Workspace) -> Result<()> {
+    tools::for_build(workspace)?;
+    let packages = [
+        "-p",
+        "server",
+        "-p",
+        "shared",
+        "--features",
+        "server/mutants",
+    ];
+    let mut cargo = workspace.cargo();
+    if step::succeeds(workspace.cargo().args(["nextest", "--version"])) {
+        cargo.args(["nextest", "run", "--profile", "ci"]);
+        cargo.args(["-E", "binary(mutants) | binary(mutant)"]);
+    } else {
+        cargo.args([
+            "test",
+            "--no-fail-fast",
+            "--test",
+            "mutants",
+            "--test",
+            "mutant",
+        ]);
+    }
+    step::run("engines broken on purpose", cargo.args(packages))
 }
 
 /// What git says about the tree; `None` where this is not a git checkout.

@@ -32,7 +32,10 @@ export function draw(svg, points, { lines, label, marks = [] }) {
   if (points.length === 0) {
     return;
   }
-  const { width, height } = svg.viewBox.baseVal;
+  // As wide as it is shown, so that its words keep their size on a phone.
+  const { height } = svg.viewBox.baseVal;
+  const width = Math.max(240, svg.clientWidth);
+  svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   const values = points.flatMap((point) => lines.map(({ key }) => point[key] ?? 0));
   const most = Math.max(1, ...values);
   const first = points[0].x;

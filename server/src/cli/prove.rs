@@ -41,8 +41,19 @@ pub struct ProveArgs {
     #[cfg(feature = "local")]
     #[arg(long, value_name = "FAULT")]
     fault: Option<proof::RaceFault>,
+    /// Be an engine that is broken on purpose, such as M1
+    #[cfg(feature = "mutants")]
+    #[arg(long, value_name = "ID", value_parser = mutant)]
+    mutant: Option<shared::mutant::Mutant>,
     #[command(flatten)]
     run: RunArgs,
+}
+
+#[cfg(feature = "mutants")]
+fn mutant(id: &str) -> Result<shared::mutant::Mutant, String> {
+    let known = shared::mutant::Mutant::ALL.into_iter();
+    let mut known = known.filter(|mutant| mutant.id() == id);
+    known.next().ok_or_else(|| "no such engine".to_owned())
 }
 
 impl ProveArgs {
@@ -193,6 +204,10 @@ fn scenarios(args: &ProveArgs) -> Vec<proof::Name> {
 pub async fn prove(args: &ProveArgs) -> anyhow::Result<ExitCode> {
     let run = &args.run;
     let names = scenarios(args);
+    #[cfg(feature = "mutants")]
+    if let Some(mutant) = args.mutant {
+        shared::mutant::choose(mutant);
+    }
     let settings = Settings {
         buyers: args.buyers,
         units: args.units,

@@ -12,6 +12,7 @@ use crate::webhooks::news;
 use app::ports::Failure;
 use async_trait::async_trait;
 use shared::PrincipalId;
+use shared::mutant::{self, Mutant};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -210,6 +211,10 @@ async fn round(ledger: &Ledger, log: &dyn EventLog) -> Option<usize> {
             Ok(event) => events.push(event),
             Err(error) => refused.push((row.event_id, format!("unreadable: {error}"))),
         }
+    }
+    if mutant::is(Mutant::MarkedFirst) {
+        let all = events.iter().map(|event| event.id.uuid()).collect();
+        ledger.runner().run(Mark(all)).await.ok()?;
     }
     let appended = log.append(&events).await;
     let mut done: Vec<&HouseEvent> = Vec::new();

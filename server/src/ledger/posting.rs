@@ -4,6 +4,7 @@ use super::rows::WalletRow;
 use super::transaction::{Tx, TxError};
 use crate::events::{Aggregate, HouseEvent};
 use shared::ledger::Transfer;
+use shared::mutant::{self, Mutant};
 use shared::{Currency, LotId, PrincipalId, Timestamp, TransferId};
 use std::collections::BTreeMap;
 
@@ -69,6 +70,9 @@ impl WalletChanges {
     /// # Errors
     /// [`TxError::Lost`] if a wallet does not cover its change any more.
     pub async fn write(self, tx: &mut Tx, currency: Currency) -> Result<Vec<WalletRow>, TxError> {
+        if mutant::is(Mutant::StaleWallet) {
+            return self.write_back(tx, currency).await;
+        }
         let expected = self.0.len();
         let owners: Vec<_> = self.0.keys().map(|owner| owner.uuid()).collect();
         let funded: Vec<i64> = self.0.values().map(|change| change.funded_minor).collect();
@@ -89,6 +93,35 @@ impl WalletChanges {
         } else {
             Err(TxError::Lost("wallet"))
         }
+    }
+}
+
+impl WalletChanges {
+    /// How a broken engine writes wallets: as it has read them, with its own changes added.
+    async fn write_back(self, tx: &mut Tx, currency: Currency) -> Result<Vec<WalletRow>, TxError> {
+        let mut rows = Vec::new();
+        for (owner, change) in self.0 {
+            let query = sqlx::query_as(
+                "SELECT funded_minor, held_minor, spent_minor FROM wallets
+                 WHERE principal_id = $1 AND currency = $2",
+            );
+            let query = query.bind(owner.uuid()).bind(currency.code());
+            let (funded, held, spent): (i64, i64, i64) = tx.fetch_one(query).await?;
+            let query = sqlx::query_as(
+                "UPDATE wallets SET funded_minor = $3, held_minor = $4, spent_minor = $5,
+                                    version = version + 1
+                 WHERE principal_id = $1 AND currency = $2
+                 RETURNING principal_id, funded_minor, held_minor, spent_minor, version",
+            );
+            let query = query
+                .bind(owner.uuid())
+                .bind(currency.code())
+                .bind(funded + change.funded_minor)
+                .bind(held + change.held_minor)
+                .bind(spent + change.spent_minor);
+            rows.push(tx.fetch_one(query).await?);
+        }
+        Ok(rows)
     }
 }
 

@@ -10,9 +10,12 @@
 //! | `swarm` | agents that buy over HTTP, and the nodes that they call |
 //! | `scenarios` | what is raced for, and what the rows must say afterwards |
 //! | `report` | what a run found, for people and for programs |
+//! | `mutants` | which check sees which engine that is broken on purpose |
 //! | `history` | what clients asked for and were told, and whether that can be |
 
 pub mod history;
+#[cfg(feature = "mutants")]
+pub mod mutants;
 mod race;
 #[cfg(feature = "local")]
 mod regions;
@@ -37,6 +40,7 @@ pub use watch::{Line, Watch};
 use crate::ledger::Ledger;
 use crate::ledger::audit;
 use crate::ledger::endpoint::{EndpointError, Endpoints};
+use crate::ledger::read::witness;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -140,7 +144,7 @@ async fn until_valid(name: Name, stage: &Stage) -> anyhow::Result<Scenario> {
             not(feature = "local"),
             expect(unused_mut, reason = "faults change it")
         )]
-        let mut scenario = name.run(stage).await?;
+        let mut scenario = told(stage, name.run(stage)).await?;
         #[cfg(feature = "local")]
         if let Some(trouble) = &stage.trouble {
             trouble.must_have_taken_effect(&mut scenario);
@@ -150,6 +154,28 @@ async fn until_valid(name: Name, stage: &Stage) -> anyhow::Result<Scenario> {
         }
         rounds += 1;
     }
+}
+
+/// Checks what the nodes of a scenario told meanwhile against what is committed.
+async fn told(
+    stage: &Stage,
+    scenario: impl Future<Output = anyhow::Result<Scenario>>,
+) -> anyhow::Result<Scenario> {
+    let _of_others = stage.watch.noted();
+    let mut scenario = scenario.await?;
+    let told = stage.watch.noted();
+    if told.is_empty() {
+        return Ok(scenario);
+    }
+    let ids = told.clone();
+    let committed = stage.kernels.of(0).runner();
+    let committed = committed.read(move |tx| {
+        let ids = ids.clone();
+        Box::pin(async move { witness::committed_events(tx, &ids).await })
+    });
+    let committed = committed.await?.into_iter().collect();
+    scenario.check("news", history::news::check(&told, &committed));
+    Ok(scenario)
 }
 
 /// Runs scenarios one after another, then every audit. `say` hears of each as it begins.
@@ -197,7 +223,7 @@ pub async fn prove_swarm(
         );
     }
     warm_up(&stage.kernels).await?;
-    let scenario = swarm::prove(stage, plan, watch).await?;
+    let scenario = told(stage, swarm::prove(stage, plan, watch)).await?;
     report(stage, vec![scenario]).await
 }
 

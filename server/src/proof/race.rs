@@ -10,6 +10,7 @@ use anyhow::Context;
 use app::ports::{Actor, BidReceipt, ClaimReceipt, Decided, Failure, Ledger as _, SettleReceipt};
 use rand::Rng;
 use shared::auction::Refusal;
+use shared::mutant;
 use shared::purchase::{self, CommitRequest};
 use shared::view::Outcome;
 use shared::{IdempotencyKey, LotId, Money, PrincipalId};
@@ -23,6 +24,9 @@ use tokio::time::Instant;
 /// How long a sender goes on under the same key before its request counts as undecided: the bound
 /// of the plan for "decided after everything is well again".
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The same for an engine that is broken on purpose, which may never answer.
+const PATIENCE_WITH_A_MUTANT: Duration = Duration::from_secs(4);
 
 /// The longest pause between two sends of a request, in milliseconds.
 const PAUSE_MS: u64 = 50;
@@ -269,6 +273,14 @@ where
     Ok(tally)
 }
 
+fn patience() -> Duration {
+    if mutant::is_any() {
+        PATIENCE_WITH_A_MUTANT
+    } else {
+        PATIENCE
+    }
+}
+
 /// Sends until there is an answer or patience ends; answers how often.
 async fn insist<Sent>(since: Instant, send: impl Fn() -> Sent) -> (u32, Result<Heard, Failure>)
 where
@@ -279,7 +291,7 @@ where
         sends += 1;
         let heard = send().await;
         let is_final = matches!(heard, Ok(_) | Err(Failure::KeyReused));
-        if is_final || since.elapsed() >= PATIENCE {
+        if is_final || since.elapsed() >= patience() {
             return (sends, heard);
         }
         let pause = rand::rng().random_range(1..=PAUSE_MS);

@@ -205,6 +205,8 @@ pub fn print(report: &Report) -> String {
             audit.id, audit.invariant
         ));
     }
+    #[cfg(feature = "mutants")]
+    lines.push(format!("caught by: {:?}", report.caught_by()));
     lines.push(match (report.violations, report.valid) {
         (0, true) => "0 violations".into(),
         (0, false) => "INVALID: what should have been tried was not, so nothing is proven".into(),

@@ -125,6 +125,15 @@ pub async fn put_up(
     Ok(kernels.of(0).put_up(lot).await?)
 }
 
+/// The terms of a drop of so many units, of which a buyer may have so many.
+pub fn drop_of(units: u32, limit: Option<u32>) -> anyhow::Result<NewTerms> {
+    Ok(NewTerms::Drop {
+        price: cents(PRICE_MINOR)?,
+        units,
+        limit,
+    })
+}
+
 /// Puts up drops of so many units.
 pub async fn drops(
     kernels: &Kernels,
@@ -132,11 +141,7 @@ pub async fn drops(
     count: u32,
     units: u32,
 ) -> anyhow::Result<Vec<LotId>> {
-    let terms = NewTerms::Drop {
-        price: cents(PRICE_MINOR)?,
-        units,
-        limit: None,
-    };
+    let terms = drop_of(units, None)?;
     let mut lots = Vec::new();
     while lots.len() < usize::try_from(count)? {
         let mut tasks = JoinSet::new();

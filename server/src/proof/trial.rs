@@ -45,6 +45,8 @@ pub struct Effects {
     pub lots: Vec<LotId>,
     /// Who asked for settlements.
     pub settlers: Vec<PrincipalId>,
+    /// Whose top-ups.
+    pub funded: Vec<PrincipalId>,
     /// Whose agents' purchases, and the keys they were sent under.
     pub purchases: Option<(PrincipalId, Vec<IdempotencyKey>)>,
 }
@@ -204,11 +206,11 @@ impl<'a> Trial<'a> {
         Ok(done)
     }
 
-    /// Reads every effect that the keys have, from the rows.
+    /// Reads every effect that the keys have, from the rows; answers how many there are.
     ///
     /// # Errors
     /// When the ledger cannot answer, or the history cannot be written.
-    pub async fn read_effects(&self, of: Effects) -> anyhow::Result<()> {
+    pub async fn read_effects(&self, of: Effects) -> anyhow::Result<u64> {
         let mut client = self.recorder.client();
         let call = client.invoke(Operation::ReadEffects)?;
         let by_key = of.purchases.clone().map(|(tenant, keys)| {
@@ -224,6 +226,7 @@ impl<'a> Trial<'a> {
             Box::pin(async move {
                 let mut rows = witness::effects(tx, &of.lots).await?;
                 rows.extend(witness::settlements(tx, &of.settlers).await?);
+                rows.extend(witness::top_ups(tx, &of.funded).await?);
                 let bought = match tenant {
                     Some(tenant) => witness::purchases(tx, tenant).await?,
                     None => Vec::new(),
@@ -245,8 +248,9 @@ impl<'a> Trial<'a> {
             let key = key.context("a key in the ledger that is none")?;
             effects.push(KeyEffect { key, effect });
         }
+        let found = u64::try_from(effects.len())?;
         call.ok(1, Reply::Effects { effects })?;
-        Ok(())
+        Ok(found)
     }
 
     /// The history so far.

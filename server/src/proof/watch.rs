@@ -7,7 +7,7 @@ use crate::ledger::endpoint::Endpoints;
 use crate::ledger::transaction::Counters;
 use serde::Serialize;
 use shared::view::{Activity, ActivityKind};
-use shared::{Money, Timestamp};
+use shared::{EventId, Money, Timestamp};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -36,6 +36,8 @@ struct Tail {
 pub struct Watch {
     kernels: Mutex<Vec<Arc<Ledger>>>,
     tail: Mutex<Tail>,
+    /// Every event that was heard since somebody began to note them.
+    noted: Mutex<Vec<EventId>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -47,7 +49,11 @@ impl Watch {
     #[must_use]
     pub fn kernel(self: &Arc<Self>, endpoints: Endpoints) -> Arc<Ledger> {
         let watch = Arc::clone(self);
-        let hear = move |events: &[HouseEvent]| watch.hear(events);
+        let hear = move |events: &[HouseEvent]| {
+            watch.hear(events);
+            let ids = events.iter().map(|event| event.id);
+            lock(&watch.noted).extend(ids);
+        };
         let kernel = Ledger::new(endpoints, Arc::new(Clock::new()), hear);
         lock(&self.kernels).push(Arc::clone(&kernel));
         kernel
@@ -66,6 +72,12 @@ impl Watch {
             sum.add(&kernel.counters());
         }
         sum
+    }
+
+    /// The events that kernels told since this was last asked.
+    #[must_use]
+    pub fn noted(&self) -> Vec<EventId> {
+        std::mem::take(&mut *lock(&self.noted))
     }
 
     /// Takes in the events of one commit.

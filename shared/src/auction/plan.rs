@@ -8,6 +8,7 @@ use super::{
 };
 use crate::auction::drop::MAX_BUCKETS;
 use crate::ledger::{FundSource, Transfer, Wallet};
+use crate::mutant::{self, Mutant};
 use crate::purchase::{self, Change, MAX_BUDGET_BUCKETS, Mandate, Named};
 use crate::{BidId, HoldId, MandateId, Money, PrincipalId, Timestamp};
 use std::collections::{BTreeMap, HashMap};
@@ -230,8 +231,15 @@ impl LotPlan {
             }
             Book::Drop(drop) => {
                 // The rules counted the same buckets, so they suffice; if not, there are none.
-                let takes = allocate(&self.buckets, claim.units, self.start);
-                let takes = takes.ok_or(Refusal::SoldOut { units_left: 0 })?;
+                let takes = if mutant::is(Mutant::FirstBucketOnly) {
+                    allocate(&first_bucket(&self.buckets, self.start), claim.units, 0)
+                } else {
+                    allocate(&self.buckets, claim.units, self.start)
+                };
+                let nothing = mutant::is(Mutant::UncheckedStock).then(Vec::new);
+                let takes = takes
+                    .or(nothing)
+                    .ok_or(Refusal::SoldOut { units_left: 0 })?;
                 for take in takes {
                     let taken = self.changes.stock.entry(take.number).or_default();
                     self.rows += usize::from(*taken == 0);
@@ -410,6 +418,12 @@ impl LotPlan {
     fn wallet(&mut self, owner: PrincipalId) -> &mut WalletChange {
         self.changes.wallets.entry(owner).or_default()
     }
+}
+
+/// The only bucket that a broken engine looks at.
+fn first_bucket(buckets: &[Bucket], start: usize) -> Vec<Bucket> {
+    let place = start % buckets.len().max(1);
+    buckets.get(place).copied().into_iter().collect()
 }
 
 /// The transfer that ends a hold.

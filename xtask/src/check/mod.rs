@@ -53,6 +53,7 @@ pub fn lint_host(workspace: &Workspace) -> Result<()> {
     cargo
         .arg("clippy")
         .args(HOST_PACKAGES)
+        .args(["--features", "server/mutants"])
         .args(["--all-targets", "--", "-D", "warnings"]);
     step::run("clippy, host", &mut cargo)?;
     let mut cargo = workspace.cargo();

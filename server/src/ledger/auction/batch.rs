@@ -13,12 +13,13 @@ use super::super::rows::LotRead;
 use super::super::transaction::{Command, Tx, TxError};
 use super::offer::{Offer, Reply, Wish};
 use super::snapshot::{Snapshot, Wanted};
-use super::{news, write};
+use super::{apart, news, write};
 use crate::ids;
 use app::ports::{BidReceipt, ClaimReceipt};
 use async_trait::async_trait;
 use shared::auction::plan::{BidTaken, ClaimTaken, MAX_ROWS_PER_OFFER};
 use shared::auction::{Bid, Claim, LotPlan, Refusal};
+use shared::mutant::{self, Mutant};
 use shared::view::{LadderLine, Person};
 use shared::{ClaimId, LotId, Money, PrincipalId, Timestamp, TransferId};
 use std::collections::HashMap;
@@ -29,6 +30,9 @@ use uuid::Uuid;
 /// Offers of a batch. An accepted one writes at most 14 rows of its own, so that
 /// [`MAX_ROWS`] allows about 150 of them; refusals write one.
 pub const MAX_OFFERS: usize = 200;
+
+/// How far the clock of a broken node is ahead, in milliseconds.
+const AHEAD_MS: i64 = 1_000;
 
 /// What became of one offer.
 #[derive(Clone, Debug)]
@@ -146,9 +150,14 @@ impl Command for LotBatch {
         });
         let after_unknown = self.earlier.unknown || tx.after_unknown();
         let attempts = self.earlier.attempts.saturating_add(tx.attempt());
+        let by = if mutant::is(Mutant::OwnClock) {
+            Timestamp(now.0 + AHEAD_MS)
+        } else {
+            now
+        };
         let plan = lot.as_ref().map(|read| {
             let lot = read.lot.clone();
-            LotPlan::new(now, lot, purses, bought, buckets, self.start)
+            LotPlan::new(by, lot, purses, bought, buckets, self.start)
         });
         let mut desk = Desk { now, plan, people };
         let mut outcomes = Vec::with_capacity(self.range.len());
@@ -306,8 +315,15 @@ async fn keep(tx: &mut Tx, made: Vec<Made<'_>>, now: Timestamp) -> Result<(), Tx
         let keyed = offer.keyed.clone();
         Ok((keyed, text, effect))
     };
-    let rows: Result<Vec<_>, TxError> = made.into_iter().map(row).collect();
-    super::super::keys::keep_all(tx, rows?, now).await
+    let rows = made
+        .into_iter()
+        .map(row)
+        .collect::<Result<Vec<_>, TxError>>()?;
+    if mutant::is(Mutant::KeyApart) {
+        apart::later(rows);
+        return Ok(());
+    }
+    super::super::keys::keep_all(tx, rows, now).await
 }
 
 /// Writes what the offers changed. What others contend for comes first, so that a lost race costs

@@ -8,7 +8,9 @@
 //! | `snapshot`, `write`, `news` | what it reads, what it writes, what it tells |
 //! | `settle` | a lot's end |
 //! | `read` | what agents read of lots |
+//! | `apart` | how a broken engine keeps keys |
 
+mod apart;
 mod batch;
 pub mod news;
 mod offer;

@@ -3,11 +3,13 @@
 
 use super::super::queue::{Decide, Queue, Queues, Twins, Undecided, run_halving};
 use super::super::transaction::Runner;
+use super::apart;
 use super::batch::{LotBatch, MAX_OFFERS, Outcome};
 use super::offer::{Offer, Reply};
 use app::ports::Failure;
 use async_trait::async_trait;
 use shared::LotId;
+use shared::mutant::{self, Mutant};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use uuid::Uuid;
@@ -100,7 +102,11 @@ impl Decide for Desk {
         );
         let mut answers: Vec<Option<Result<Answer, Undecided>>> = Vec::new();
         answers.resize_with(offers.len(), || None);
-        for (range, ran) in parts.await {
+        let parts = parts.await;
+        if mutant::is(Mutant::KeyApart) {
+            apart::keep(&self.runner, offers.iter().map(Self::key)).await;
+        }
+        for (range, ran) in parts {
             let answers = &mut answers[range];
             let outcomes = match ran {
                 Ok(ran) => ran.answer,

@@ -13,6 +13,7 @@ use app::ports::{KeptOutcome, SettleReceipt};
 use async_trait::async_trait;
 use shared::auction::plan::Closed;
 use shared::auction::{Book, Closing, LotPlan, Refusal, Status};
+use shared::mutant::{self, Mutant};
 use shared::view::{LadderLine, Outcome, Terms};
 use shared::{IdempotencyKey, LotId, PrincipalId, Timestamp};
 use std::collections::HashMap;
@@ -174,7 +175,9 @@ impl Settle {
             Closing::Passed(Some(high)) => (high, "voided"),
             Closing::Passed(None) | Closing::DropEnded { .. } => return Ok(()),
         };
-        write::end_hold(tx, high, state, now).await?;
+        if !mutant::is(Mutant::LastingHold) {
+            write::end_hold(tx, high, state, now).await?;
+        }
         let transfer = closed.transfer;
         let transfer = transfer.ok_or(TxError::Corrupt("a hold's amount"))?;
         post(tx, &[(ids::transfer(), transfer)], Some(self.lot), now).await

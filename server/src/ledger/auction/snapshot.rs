@@ -7,6 +7,7 @@ use super::super::rows::{LotRead, LotRow, count, lot_columns, lot_joins, money, 
 use super::super::transaction::{Tx, TxError};
 use shared::auction::{Book, Bucket, Purse};
 use shared::ledger::{FundSource, Wallet};
+use shared::mutant::{self, Mutant};
 use shared::purchase::Lane;
 use shared::view::Person;
 use shared::{Currency, LotId, MandateId, PrincipalId, Timestamp};
@@ -165,6 +166,16 @@ impl Snapshot {
         let rows: Vec<Row> = tx.fetch_all(query).await?;
         for row in rows {
             self.take_in(row, currency)?;
+        }
+        if mutant::is(Mutant::CountedLimit) {
+            let counted = sqlx::query_as(
+                "SELECT buyer_id, sum(units) FROM claims WHERE lot_id = $1 GROUP BY buyer_id",
+            );
+            let counted: Vec<(uuid::Uuid, i64)> = tx.fetch_all(counted.bind(lot.uuid())).await?;
+            for (buyer, units) in counted {
+                self.bought
+                    .insert(PrincipalId::from_uuid(buyer), count(units)?);
+            }
         }
         Ok(())
     }

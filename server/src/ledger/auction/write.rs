@@ -11,6 +11,7 @@ use crate::ids;
 use shared::auction::plan::{BidTaken, ClaimTaken, LotChanges};
 use shared::auction::{Book, HighBid, Lot};
 use shared::ledger::{FundSource, Transfer};
+use shared::mutant::{self, Mutant};
 use shared::{ClaimId, Currency, LotId, MandateId, Timestamp, TransferId};
 use std::collections::HashSet;
 use uuid::Uuid;
@@ -114,6 +115,7 @@ pub async fn lot(
 ) -> Result<(), TxError> {
     let query = match (&after.book, claims_of(taken).next()) {
         (Book::Drop(_), _) => return Ok(()),
+        (Book::English(_), _) if mutant::is(Mutant::UnwrittenLot) => return Ok(()),
         (Book::English(english), _) => {
             let high = english
                 .high
@@ -156,7 +158,7 @@ pub async fn stock(tx: &mut Tx, read: &LotRead, changes: &LotChanges) -> Result<
         .bind(changes.stock.keys().copied().collect::<Vec<_>>())
         .bind(units);
     tx.must_write(changes.stock.len(), "bucket", query).await?;
-    let Some(limit) = drop.limit else {
+    let Some(limit) = drop.limit.filter(|_| !mutant::is(Mutant::CountedLimit)) else {
         return Ok(());
     };
     let buyers: Vec<Uuid> = changes.bought.keys().map(|buyer| buyer.uuid()).collect();

@@ -11,6 +11,7 @@ use super::snapshot::Snapshot;
 use crate::ids;
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
+use shared::mutant::{self, Mutant};
 use shared::purchase::{Ask, CommitRequest, ItemTerms, Lane, MAX_ROWS_PER_PURCHASE, Plan, Refusal};
 use shared::{ItemId, Money, PrincipalId, PurchaseId};
 use std::collections::HashMap;
@@ -150,6 +151,18 @@ impl CommitBatch {
         }
     }
 
+    /// The requests as a broken engine repeats them: under new keys.
+    fn renamed(&self, attempt: u32) -> Option<Vec<Asked>> {
+        let is_broken = mutant::is(Mutant::FreshKeyOnRetry) && attempt > 1;
+        is_broken.then(|| {
+            let rename = |asked: &Asked| Asked {
+                purchase: PurchaseId::from_uuid(ids::event().uuid()),
+                ..asked.clone()
+            };
+            self.asked().iter().map(rename).collect()
+        })
+    }
+
     fn asked(&self) -> &[Asked] {
         self.asked.get(self.range.clone()).unwrap_or_default()
     }
@@ -165,7 +178,9 @@ impl Command for CommitBatch {
     }
 
     async fn attempt(&self, tx: &mut Tx) -> Result<Answers, TxError> {
-        let snapshot = Snapshot::read(tx, &self.card, self.asked(), self.lane).await?;
+        let renamed = self.renamed(tx.attempt());
+        let asked = renamed.as_deref().unwrap_or_else(|| self.asked());
+        let snapshot = Snapshot::read(tx, &self.card, asked, self.lane).await?;
         let Snapshot {
             now,
             stock_epoch,
@@ -183,7 +198,7 @@ impl Command for CommitBatch {
         let mut outcomes = Vec::with_capacity(self.range.len());
         let mut made: Vec<Made<'_>> = Vec::with_capacity(self.range.len());
         let mut own: HashMap<PurchaseId, usize> = HashMap::new();
-        for asked in self.asked() {
+        for asked in asked {
             if plan.rows() + made.len() + MAX_ROWS_PER_PURCHASE >= MAX_ROWS {
                 break;
             }
@@ -195,7 +210,8 @@ impl Command for CommitBatch {
             let answered = answered
                 .or_else(|| twin.map(|made| (made.asked.fingerprint().as_slice(), &made.decision)));
             if let Some((fingerprint, decision)) = answered {
-                outcomes.push(if fingerprint == asked.fingerprint() {
+                let is_same = fingerprint == asked.fingerprint();
+                outcomes.push(if is_same || mutant::is(Mutant::NoFingerprint) {
                     Outcome::Decided {
                         decision: decision.clone(),
                         replayed: twin.is_some()

@@ -18,6 +18,7 @@ use super::snapshot::{Kept, read_sold_out};
 use crate::ids;
 use app::ports::Failure;
 use async_trait::async_trait;
+use shared::mutant::{self, Mutant};
 use shared::purchase::{CommitRequest, Lane, Named, Refusal};
 use shared::{IdempotencyKey, ItemId, PrincipalId, PurchaseId};
 use std::sync::Arc;
@@ -276,7 +277,8 @@ impl Desk {
 }
 
 fn replay(kept: &Kept, asked: &Asked) -> Decided {
-    if kept.fingerprint == asked.fingerprint() {
+    let is_same = kept.fingerprint == asked.fingerprint();
+    if is_same || mutant::is(Mutant::NoFingerprint) {
         Ok((kept.decision.clone(), true))
     } else {
         Err(Undecided::KeyReused)

@@ -5,7 +5,7 @@ use super::super::keys::read_outcome;
 use super::super::rows::now_ms;
 use super::super::transaction::{Tx, TxError};
 use app::ports::KeptOutcome;
-use shared::{BidId, ClaimId, LotId, MandateId, PrincipalId, PurchaseId};
+use shared::{BidId, ClaimId, EventId, LotId, MandateId, PrincipalId, PurchaseId};
 use uuid::Uuid;
 
 /// Some lots together.
@@ -204,6 +204,28 @@ pub async fn settlements(tx: &mut Tx, people: &[PrincipalId]) -> Result<Vec<Effe
     Ok(effects)
 }
 
+/// Reads the top-ups that some people asked for and that were done, with their keys; each is named by
+/// whose wallet it was.
+///
+/// # Errors
+/// What the database says, or a row that cannot be read.
+pub async fn top_ups(tx: &mut Tx, people: &[PrincipalId]) -> Result<Vec<EffectRow>, TxError> {
+    let people: Vec<Uuid> = people.iter().map(|person| person.uuid()).collect();
+    let query = sqlx::query_as(
+        "SELECT k.key, g.owner_id FROM legs g
+         LEFT JOIN idempotency_keys k
+           ON k.principal_id = g.owner_id AND k.effect_id = g.transfer_id
+         WHERE g.owner_id = ANY($1) AND g.kind = 'top_up' AND g.account = 'funding'",
+    )
+    .bind(people);
+    let rows: Vec<(Option<String>, Uuid)> = tx.fetch_all(query).await?;
+    let row = |(key, owner)| EffectRow {
+        key,
+        effect: PrincipalId::from_uuid(owner).to_string(),
+    };
+    Ok(rows.into_iter().map(row).collect())
+}
+
 /// Reads the purchases that a tenant's agents made.
 ///
 /// # Errors
@@ -217,6 +239,20 @@ pub async fn purchases(tx: &mut Tx, tenant: PrincipalId) -> Result<Vec<PurchaseI
     Ok(rows
         .into_iter()
         .map(|(purchase,)| PurchaseId::from_uuid(purchase))
+        .collect())
+}
+
+/// Those of some events that are in the rows.
+///
+/// # Errors
+/// What the database says.
+pub async fn committed_events(tx: &mut Tx, events: &[EventId]) -> Result<Vec<EventId>, TxError> {
+    let events: Vec<Uuid> = events.iter().map(|event| event.uuid()).collect();
+    let query = sqlx::query_as("SELECT event_id FROM outbox WHERE event_id = ANY($1)").bind(events);
+    let rows: Vec<(Uuid,)> = tx.fetch_all(query).await?;
+    Ok(rows
+        .into_iter()
+        .map(|(event,)| EventId::from_uuid(event))
         .collect())
 }
 

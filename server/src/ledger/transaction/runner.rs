@@ -8,6 +8,7 @@ use crate::ledger::endpoint::Endpoints;
 use crate::ledger::error::{Class, Phase, classify, sqlstate, too_slow};
 use crate::ledger::failover::Heard;
 use app::ports::Failure;
+use shared::mutant::{self, Mutant};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
@@ -76,6 +77,12 @@ impl Runner {
             .map_or_else(|poisoned| poisoned.into_inner().clone(), |c| c.clone())
     }
 
+    fn tell(&self, events: &[HouseEvent]) {
+        if let (false, Some(listener)) = (events.is_empty(), self.listener.get()) {
+            listener(events);
+        }
+    }
+
     fn count(&self, change: impl FnOnce(&mut Counters)) {
         if let Ok(mut counters) = self.counters.lock() {
             change(&mut counters);
@@ -100,6 +107,9 @@ impl Runner {
         self: &Arc<Self>,
         command: C,
     ) -> Result<Ran<C::Answer>, GivenUp> {
+        if mutant::is(Mutant::CallersFuture) {
+            return self.run_here(&command).await;
+        }
         let runner = Arc::clone(self);
         let task = tokio::spawn(async move { runner.run_here(&command).await });
         task.await.unwrap_or_else(|panicked| {
@@ -192,6 +202,9 @@ impl Runner {
                 return Err(before(error));
             }
         };
+        if mutant::is(Mutant::EarlyNews) {
+            self.tell(tx.events());
+        }
         match timeout(deadline, tx.commit()).await {
             Ok(Ok(events)) => {
                 if C::NAME != READ {
@@ -201,8 +214,8 @@ impl Runner {
                         c.note_buckets(&buckets, |bucket| bucket.committed += 1);
                     });
                 }
-                if let (false, Some(listener)) = (events.is_empty(), self.listener.get()) {
-                    listener(&events);
+                if !mutant::is(Mutant::EarlyNews) {
+                    self.tell(&events);
                 }
                 Ok(answer)
             }

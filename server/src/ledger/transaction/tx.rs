@@ -4,6 +4,7 @@ use super::TxError;
 use super::runner::Progress;
 use crate::events::HouseEvent;
 use crate::ledger::endpoint::{Dialect, Endpoints};
+use shared::mutant::{self, Mutant};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgRow, Postgres};
 use sqlx::query::{Query, QueryAs};
@@ -56,7 +57,12 @@ impl Tx {
             statements_left: is_one_statement.then_some(1),
         };
         if !is_one_statement {
-            tx.connection.execute("BEGIN").await?;
+            let begin = if mutant::is(Mutant::StaleWallet) {
+                "BEGIN ISOLATION LEVEL READ COMMITTED"
+            } else {
+                "BEGIN"
+            };
+            tx.connection.execute(begin).await?;
         }
         Ok(tx)
     }
@@ -158,6 +164,11 @@ impl Tx {
     /// Remembers an event that is told after COMMIT; its outbox row is the caller's to write.
     pub fn tell(&mut self, event: HouseEvent) {
         self.events.push(event);
+    }
+
+    /// What is told after COMMIT.
+    pub(super) fn events(&self) -> &[HouseEvent] {
+        &self.events
     }
 
     /// Notes the buckets of stock that this try takes from, for those who watch where races are lost.

@@ -11,6 +11,7 @@
 //! | [`bank`] | reads of all wallets: money is conserved, nothing negative, each read one snapshot |
 //! | [`keys`] | one idempotency key has one effect at most, and every unknown is resolved |
 //! | [`events`] | a room's view is a prefix of one history; a session reads its own writes |
+//! | [`news`] | nodes tell each event once, and only what is committed |
 //! | [`isolation`] | the store keeps snapshot isolation, and the check can tell write skew |
 //!
 //! The rules behind them: `reliability.md`, section 7. "Unknown" is an operation that may have
@@ -22,6 +23,7 @@ pub mod events;
 pub mod isolation;
 pub mod keys;
 pub mod linear;
+pub mod news;
 mod operation;
 mod read;
 mod record;

@@ -53,6 +53,12 @@ impl Verdict {
         matches!(self, Self::Valid { .. })
     }
 
+    /// Whether a rule was broken.
+    #[must_use]
+    pub const fn is_violated(&self) -> bool {
+        matches!(self, Self::Violated { .. })
+    }
+
     /// The verdict in a few words.
     #[must_use]
     pub fn sentence(&self) -> String {

@@ -282,7 +282,7 @@ fn effects(lot: LotId, settlers: &[Actor]) -> Effects {
     Effects {
         lots: vec![lot],
         settlers: settlers.iter().map(|actor| actor.person.id).collect(),
-        purchases: None,
+        ..Effects::default()
     }
 }
 

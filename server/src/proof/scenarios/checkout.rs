@@ -9,10 +9,12 @@ use super::super::stage::{PRICE_MINOR, Shop};
 use super::super::trial::{Effects, Observed, Trial};
 use super::Name;
 use crate::ids;
+use app::ports::Failure;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
-use shared::{ItemId, MandateId};
+use shared::{ItemId, LotId, MandateId};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -63,18 +65,20 @@ pub(super) fn money_of(shop: &Shop, mandate: MandateId) -> Observed {
     }
 }
 
-/// What the history says of a shop's purchases, all with its mandate: each key has one effect, and
-/// the tenant's money is all there in every look.
+/// What the history says of a shop's purchases, all with its mandate, and of claims on some lots:
+/// each key has one effect, and the tenant's money is all there in every look.
 pub(super) async fn check_history(
     trial: &Trial<'_>,
     shop: &Shop,
     tally: &Tally,
     funds_minor: i64,
+    lots: Vec<LotId>,
     result: &mut Scenario,
 ) -> anyhow::Result<()> {
     let sent = tally.all.iter().map(|one| one.key.clone()).collect();
     let effects = Effects {
         purchases: Some((shop.tenant, sent)),
+        lots,
         ..Effects::default()
     };
     trial.read_effects(effects).await?;
@@ -98,7 +102,7 @@ pub(super) async fn mandate_breach(stage: &Stage) -> anyhow::Result<Scenario> {
     let race = trial.race_observed(&observed, shots, Purchase::send);
     let tally = race.await?;
     let mut result = trial.outcome(Some(u64::from(AFFORDS)), &tally);
-    check_history(&trial, &shop, &tally, cap, &mut result).await?;
+    check_history(&trial, &shop, &tally, cap, Vec::new(), &mut result).await?;
     result.needs_conflicts();
     result.only_refused_as(&["mandate_exhausted"]);
     let view = shop.mandate_of(kernels.of(1), mandate).await?;
@@ -114,7 +118,7 @@ pub(super) async fn mandate_breach(stage: &Stage) -> anyhow::Result<Scenario> {
 }
 
 /// One request is sent 64 times at once, to two nodes, beside other purchases: it buys one unit, and
-/// everybody hears the same.
+/// everybody hears the same. With another body the key is refused.
 pub(super) async fn same_key(stage: &Stage) -> anyhow::Result<Scenario> {
     let kernels = stage.racers();
     let units = BESIDE + 1;
@@ -123,6 +127,8 @@ pub(super) async fn same_key(stage: &Stage) -> anyhow::Result<Scenario> {
     let item = shop.item(kernels, units).await?;
     let mandate = shop.mandate(kernels, cap).await?;
     let one = purchase(&shop, (item, mandate), "insistent")?;
+    let mut twisted = one.clone();
+    twisted.request.quantity += 1;
     let mut purchases = vec![one; SAME];
     for n in 0..BESIDE {
         purchases.push(purchase(&shop, (item, mandate), &format!("agent-{n}"))?);
@@ -133,9 +139,13 @@ pub(super) async fn same_key(stage: &Stage) -> anyhow::Result<Scenario> {
     let race = trial.race_observed(&observed, at_once(purchases), Purchase::send);
     let tally = race.await?;
     let mut result = trial.outcome(Some(u64::from(units)), &tally);
-    check_history(&trial, &shop, &tally, cap, &mut result).await?;
+    check_history(&trial, &shop, &tally, cap, Vec::new(), &mut result).await?;
     result.needs_conflicts();
     result.only_refused_as(&[]);
+    let heard = Purchase::send(Arc::clone(kernels.of(0)), twisted).await;
+    result.expect(heard == Err(Failure::KeyReused), || {
+        "the same key with another body was not refused".to_owned()
+    });
     let replays = u64::try_from(SAME - 1)?;
     result.expect(result.replayed == replays, || {
         format!(
@@ -167,7 +177,7 @@ pub(super) async fn fresh_key(stage: &Stage) -> anyhow::Result<Scenario> {
     let race = trial.race_observed(&observed, shots, Purchase::send);
     let tally = race.await?;
     let mut result = trial.outcome(Some(1), &tally);
-    check_history(&trial, &shop, &tally, cap, &mut result).await?;
+    check_history(&trial, &shop, &tally, cap, Vec::new(), &mut result).await?;
     result.needs_conflicts();
     result.only_refused_as(&["duplicate_suspected"]);
     let left = shop.units_left(kernels.of(1), item).await?;
@@ -206,7 +216,7 @@ pub(super) async fn revoke_against_spend(stage: &Stage) -> anyhow::Result<Scenar
     let (tally, revoked) = tokio::join!(race, revoke);
     let (tally, revoked) = (tally?, revoked?);
     let mut result = trial.outcome(None, &tally);
-    check_history(&trial, &shop, &tally, cap, &mut result).await?;
+    check_history(&trial, &shop, &tally, cap, Vec::new(), &mut result).await?;
     result.needs(
         result.committed > 0 && result.refused > 0,
         "the revocation came before all purchases, or after them",

@@ -6,7 +6,9 @@ use super::super::history::linear::{self, DropTerms, Limits};
 use super::super::history::{drop, keys};
 use super::super::race::{Claim, Shot, Tally, race};
 use super::super::report::Scenario;
-use super::super::stage::{PRICE_MINOR, REGIONS, cents, drops, fund, people, somebody};
+use super::super::stage::{
+    DURATION_MS, PRICE_MINOR, REGIONS, cents, drop_of, drops, fund, people, put_up, somebody,
+};
 use super::super::trial::{Effects, Observed, Trial};
 use super::super::{Kernels, Stage};
 use super::Name;
@@ -23,6 +25,11 @@ const WARM_UP: u32 = 64;
 const SMALL_DROPS: u32 = 20;
 const SMALL_BUYERS: u32 = 12;
 const SMALL_UNITS: u32 = 5;
+
+/// Buyers of a drop with a limit, what each may have, and what each wants.
+const GREEDY: u32 = 8;
+const LIMIT: u32 = 2;
+const WANTED: u32 = 12;
 
 /// A claim by each, all at once, spread over the kernels.
 fn shots(claims: impl IntoIterator<Item = (Actor, LotId)>) -> anyhow::Result<Vec<Shot<Claim>>> {
@@ -144,6 +151,49 @@ pub(super) async fn small_drops(stage: &Stage) -> anyhow::Result<Scenario> {
         .iter()
         .map(|lot| linear::drop(&history, *lot, terms, Limits::default()));
     result.check("linear", Verdict::of_all(orders));
+    Ok(result)
+}
+
+/// Few buyers want more of a drop than each of them may have, all at once and at both kernels: each
+/// has exactly that many, though there is plenty.
+pub(super) async fn limit_per_buyer(stage: &Stage) -> anyhow::Result<Scenario> {
+    let kernels = stage.racers();
+    let seller = somebody(kernels, "seller").await?;
+    let buyers = people(kernels, "buyer", GREEDY).await?;
+    let funds = i64::from(WANTED) * PRICE_MINOR;
+    fund(kernels, &buyers, cents(funds)?).await?;
+    let terms = drop_of(GREEDY * WANTED, Some(LIMIT))?;
+    let lot = put_up(kernels, &seller, terms, DURATION_MS).await?.id;
+    let observed = Observed {
+        people: buyers.iter().map(|buyer| buyer.person.id).collect(),
+        lot: Some(lot),
+        ..Observed::default()
+    };
+    // Neighbours in time are at different kernels and of the same buyer.
+    let each = buyers
+        .iter()
+        .flat_map(|buyer| vec![buyer; usize::try_from(WANTED).unwrap_or(0)]);
+    let shots = shots(each.map(|actor| (actor.clone(), lot)))?;
+    let trial = Trial::begin(Name::LimitPerBuyer.text(), stage, kernels)?;
+    let tally = trial.race_observed(&observed, shots, Claim::send).await?;
+    let expected = u64::from(GREEDY * LIMIT);
+    let mut result = trial.outcome(Some(expected), &tally);
+    result.needs_conflicts();
+    result.only_refused_as(&["limit_reached"]);
+    let effects = Effects {
+        lots: vec![lot],
+        ..Effects::default()
+    };
+    trial.read_effects(effects).await?;
+    let history = trial.history()?;
+    result.check("keys", keys::check(&history));
+    let all = i64::from(GREEDY) * funds;
+    result.check("bank", bank::check(&history, &Bank::of(all)));
+    let rows = kernels.of(1).tally(&[lot]).await?;
+    result.expect(rows.units_claimed == expected, || {
+        let claimed = rows.units_claimed;
+        format!("{claimed} units were claimed, the limits come to {expected}")
+    });
     Ok(result)
 }
 

@@ -1,15 +1,15 @@
 //! Races in which the way to the database breaks.
 
-use super::super::Stage;
-use super::super::race::{Purchase, Shot, Tally};
+use super::super::race::{Claim, Purchase, Shot, Tally};
 use super::super::regions::Regions;
 use super::super::report::Scenario;
-use super::super::stage::{PRICE_MINOR, Shop};
+use super::super::stage::{PRICE_MINOR, Shop, cents, drops, fund, people, somebody};
 use super::super::trial::Trial;
+use super::super::{Kernels, Stage};
 use super::checkout::{check_history, money_of};
 use super::{Name, warm_up};
 use crate::ids;
-use shared::{ItemId, MandateId};
+use shared::{ItemId, LotId, MandateId};
 use std::time::Duration;
 
 /// Purchases of a swarm, and the time over which they come.
@@ -24,6 +24,9 @@ const BACK_AT: Duration = Duration::from_secs(6);
 /// COMMIT of their own.
 const CUT_SWARM: u32 = 800;
 const CUT_TIME: Duration = Duration::from_secs(4);
+
+/// People who claim a unit of a drop meanwhile.
+const CLAIMS: u32 = 200;
 
 /// COMMITs that are cut on the way at each gate, and as many whose answer is.
 const CUTS: u32 = 50;
@@ -80,10 +83,10 @@ impl Goods {
         &self,
         regions: &Regions,
         trial: &Trial<'_>,
-        tally: &Tally,
+        (tally, lots): (&Tally, Vec<LotId>),
         result: &mut Scenario,
     ) -> anyhow::Result<()> {
-        check_history(trial, &self.shop, tally, self.cap_minor, result).await?;
+        check_history(trial, &self.shop, tally, self.cap_minor, lots, result).await?;
         let kernel = regions.kernels.of(1);
         let left = self.shop.units_left(kernel, self.item).await?;
         result.expect(left == 0, || format!("{left} units are left"));
@@ -127,7 +130,8 @@ pub(super) async fn region_lost(stage: &Stage) -> anyhow::Result<Scenario> {
     let tally = tally?;
     let mut result = trial.outcome(Some(u64::from(SWARM)), &tally);
     result.only_refused_as(&[]);
-    goods.check(&regions, &trial, &tally, &mut result).await?;
+    let told = (&tally, Vec::new());
+    goods.check(&regions, &trial, told, &mut result).await?;
     regions.must_have_been_missed(&mut result)?;
     for (name, place) in [
         ("outage of the lost Region, ms", 0),
@@ -140,12 +144,31 @@ pub(super) async fn region_lost(stage: &Stage) -> anyhow::Result<Scenario> {
     Ok(result)
 }
 
+/// A claim by each of some buyers, who could pay for two, one after another over the time in which
+/// COMMITs are cut.
+async fn claims(kernels: &Kernels) -> anyhow::Result<(LotId, Vec<Shot<Claim>>)> {
+    let seller = somebody(kernels, "seller").await?;
+    let buyers = people(kernels, "buyer", CLAIMS).await?;
+    fund(kernels, &buyers, cents(2 * PRICE_MINOR)?).await?;
+    let lot = drops(kernels, &seller, 1, 2 * CLAIMS).await?.remove(0);
+    let most = cents(PRICE_MINOR)?;
+    let step = CUT_TIME / CLAIMS;
+    let shot = |(n, (place, actor))| Shot {
+        place,
+        after: step * n,
+        what: Claim::new(actor, lot, most),
+    };
+    let shots = (0..).zip(buyers.into_iter().enumerate()).map(shot);
+    Ok((lot, shots.collect()))
+}
+
 /// COMMITs are cut on their way, and answers to COMMITs, which look alike to the node: each purchase
 /// is found again by its key, or made, once.
 pub(super) async fn lost_commit(stage: &Stage) -> anyhow::Result<Scenario> {
     let regions = stage.regions().await?;
     let goods = Goods::for_swarm(&regions, CUT_SWARM).await?;
     let shots = goods.shots(CUT_SWARM, CUT_TIME)?;
+    let (lot, claims) = claims(&regions.kernels).await?;
     let trial = Trial::begin(Name::LostCommit.text(), stage, &regions.kernels)?;
     // One after another: many at once would only hold up the same few purchases.
     let cut = async {
@@ -161,13 +184,20 @@ pub(super) async fn lost_commit(stage: &Stage) -> anyhow::Result<Scenario> {
     };
     let observed = money_of(&goods.shop, goods.mandate);
     let race = trial.race_observed(&observed, shots, Purchase::send);
-    let (tally, cut) = tokio::join!(race, cut);
+    let (tally, claimed, cut) = tokio::join!(race, trial.race(claims, Claim::send), cut);
     cut?;
-    let tally = tally?;
+    let mut tally = tally?;
+    tally.all.extend(claimed?.all);
     regions.gates.restore_all();
-    let mut result = trial.outcome(Some(u64::from(CUT_SWARM)), &tally);
+    let expected = u64::from(CUT_SWARM + CLAIMS);
+    let mut result = trial.outcome(Some(expected), &tally);
     result.only_refused_as(&[]);
-    goods.check(&regions, &trial, &tally, &mut result).await?;
+    let told = (&tally, vec![lot]);
+    goods.check(&regions, &trial, told, &mut result).await?;
+    let rows = regions.kernels.of(1).tally(&[lot]).await?;
+    result.expect(rows.claims == u64::from(CLAIMS), || {
+        format!("{} claims are stored, {CLAIMS} were made", rows.claims)
+    });
     let applied = regions.seen(|counters| counters.applied_then_cut);
     let cut = regions.seen(|counters| counters.cut_before_commit);
     result.needs(

@@ -11,6 +11,8 @@ mod isolation;
 mod kill;
 #[cfg(feature = "local")]
 mod naive;
+#[cfg(feature = "local")]
+mod vanish;
 
 use super::Stage;
 use super::report::Scenario;
@@ -31,6 +33,8 @@ pub enum Name {
     Oversell,
     /// Few buyers rush small drops, whose histories are searched
     SmallDrops,
+    /// Buyers want more of a drop than each may have
+    LimitPerBuyer,
     /// One purchase's money is spent on many lots at once
     DoubleSpend,
     /// Many claim a falling price's only unit at once
@@ -51,6 +55,8 @@ pub enum Name {
     RegionLost,
     /// COMMITs and their answers are lost on the way
     LostCommit,
+    /// Clients go away before they are answered
+    ClientVanishes,
     /// Nodes are killed in the middle of a swarm, and started again
     KillMidSwarm,
     /// Transactions read and append while COMMITs are lost and refused
@@ -64,6 +70,7 @@ impl Name {
         match self {
             Self::Oversell => "oversell",
             Self::SmallDrops => "small_drops",
+            Self::LimitPerBuyer => "limit_per_buyer",
             Self::DoubleSpend => "double_spend",
             Self::DutchFirstClaim => "dutch_first_claim",
             Self::EnglishAlternation => "english_alternation",
@@ -74,6 +81,7 @@ impl Name {
             Self::BidAgainstClose => "bid_against_close",
             Self::RegionLost => "region_lost",
             Self::LostCommit => "lost_commit",
+            Self::ClientVanishes => "client_vanishes",
             Self::KillMidSwarm => "kill_mid_swarm",
             Self::StoreIsolation => "store_isolation",
         }
@@ -84,9 +92,14 @@ impl Name {
     #[must_use]
     pub const fn needs_gates(self) -> bool {
         match self {
-            Self::RegionLost | Self::LostCommit | Self::KillMidSwarm | Self::StoreIsolation => true,
+            Self::RegionLost
+            | Self::LostCommit
+            | Self::ClientVanishes
+            | Self::KillMidSwarm
+            | Self::StoreIsolation => true,
             Self::Oversell
             | Self::SmallDrops
+            | Self::LimitPerBuyer
             | Self::DoubleSpend
             | Self::DutchFirstClaim
             | Self::EnglishAlternation
@@ -107,6 +120,7 @@ impl Name {
             }
             Self::Oversell => Box::pin(drops::oversell(stage)),
             Self::SmallDrops => Box::pin(drops::small_drops(stage)),
+            Self::LimitPerBuyer => Box::pin(drops::limit_per_buyer(stage)),
             Self::DoubleSpend => Box::pin(drops::double_spend(stage)),
             Self::DutchFirstClaim => Box::pin(auctions::dutch_first_claim(stage)),
             Self::EnglishAlternation => Box::pin(auctions::english_alternation(stage)),
@@ -120,11 +134,17 @@ impl Name {
             #[cfg(feature = "local")]
             Self::LostCommit => Box::pin(faults::lost_commit(stage)),
             #[cfg(feature = "local")]
+            Self::ClientVanishes => Box::pin(vanish::client_vanishes(stage)),
+            #[cfg(feature = "local")]
             Self::KillMidSwarm => Box::pin(kill::kill_mid_swarm(stage)),
             #[cfg(feature = "local")]
             Self::StoreIsolation => Box::pin(isolation::store_isolation(stage)),
             #[cfg(not(feature = "local"))]
-            Self::RegionLost | Self::LostCommit | Self::KillMidSwarm | Self::StoreIsolation => {
+            Self::RegionLost
+            | Self::LostCommit
+            | Self::ClientVanishes
+            | Self::KillMidSwarm
+            | Self::StoreIsolation => {
                 Box::pin(async { anyhow::bail!("this build breaks nothing") })
             }
         }
