@@ -28,7 +28,7 @@ const DEAR_MINOR = 5_000_00;
 
 /** A refused command is an answer: the browser notes its status, the page has nothing to regret. */
 const DECIDED = /status of (401|409|422)/;
-const COMMAND = /\/api\/(bid|claim|settle|top-up)$/;
+const COMMAND = /\/(api\/(bid|claim|settle|top-up)|v1\/purchases\/commit)$/;
 
 interface Fixtures {
   /** What a test's pages are allowed to write as errors to their console. */

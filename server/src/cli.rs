@@ -75,6 +75,8 @@ enum Bench {
     Kernel(BenchKernelArgs),
     /// Measures the live sockets beside a bare loop and Socket.IO, on stores of its own
     Live(BenchLiveArgs),
+    /// Injects the faults of the reference one after another, on stores of its own
+    Faults(BenchFaultsArgs),
     /// The process of the bench that is a node
     #[command(hide = true)]
     LiveSide(BenchSideArgs),
@@ -104,6 +106,26 @@ struct BenchLiveArgs {
     /// Measure this part only; may be repeated
     #[arg(long, value_name = "PART")]
     only: Vec<crate::bench::live::Part>,
+}
+
+#[cfg(feature = "local")]
+#[derive(Args)]
+struct BenchFaultsArgs {
+    /// Write the report to this file as JSON
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Where the folder of the bench's stores is made, on a disk; it goes away with them
+    #[arg(long, value_name = "FOLDER", default_value = "target/bench")]
+    within: PathBuf,
+    /// A tenth of the sizes, to see that everything works
+    #[arg(long)]
+    quick: bool,
+    /// Try this fault only, such as F6; may be repeated
+    #[arg(long, value_name = "ID")]
+    only: Vec<String>,
+    /// Repeat a run: the order of what is drawn by chance follows from it
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
 }
 
 #[cfg(feature = "local")]
@@ -235,6 +257,7 @@ async fn bench(what: Bench) -> anyhow::Result<ExitCode> {
     match what {
         Bench::Kernel(args) => return bench_kernel(&args).await,
         Bench::Live(args) => return bench_live(&args).await,
+        Bench::Faults(args) => return bench_faults(&args).await,
         Bench::LiveSide(args) => {
             let options = live::side::Options {
                 database_url: args.database_url,
@@ -356,6 +379,27 @@ async fn bench_live(args: &BenchLiveArgs) -> anyhow::Result<ExitCode> {
         write_json(file, &report)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(feature = "local")]
+async fn bench_faults(args: &BenchFaultsArgs) -> anyhow::Result<ExitCode> {
+    use crate::proof::faults;
+    let options = crate::bench::FaultsOptions {
+        within: args.within.clone(),
+        quick: args.quick,
+        only: args.only.clone(),
+        seed: args.seed.unwrap_or_else(rand::random),
+    };
+    let report = crate::bench::faults(&options, say).await?;
+    say(&faults::print(&report));
+    if let Some(file) = &args.report {
+        write_json(file, &report)?;
+    }
+    Ok(if report.holds() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(3)
+    })
 }
 
 fn write_json(file: &Path, report: &impl Serialize) -> anyhow::Result<()> {

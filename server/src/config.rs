@@ -146,6 +146,17 @@ pub struct ServeArgs {
     )]
     pub regional_gates: Option<Vec<shared::Region>>,
 
+    /// A build for production breaks nothing, and says so
+    #[cfg(not(feature = "local"))]
+    #[arg(
+        long,
+        hide = true,
+        num_args = 0..,
+        default_missing_value = "",
+        value_parser = breaks_nothing
+    )]
+    pub regional_gates: Option<Vec<String>>,
+
     /// Do not tell this node's sockets directly; they hear through the stream only
     #[arg(long, env = "LOTZERO_STREAM_ONLY", hide = true)]
     pub stream_only: bool,
@@ -408,4 +419,13 @@ mod tests {
             assert_eq!(text.parse::<PublicUrl>(), Err(PublicUrlError), "{text}");
         }
     }
+}
+
+/// Refuses what only a build for one machine can do.
+///
+/// # Errors
+/// Always, with the reason.
+#[cfg(not(feature = "local"))]
+pub fn breaks_nothing(_asked: &str) -> Result<String, String> {
+    Err("this build is for production: it has no gates, and injects no faults".to_owned())
 }

@@ -135,6 +135,7 @@ fn every_scenario_holds() {
         ("region_lost", "connections refused"),
         ("region_lost", "switches"),
         ("kill_mid_swarm", "nodes killed"),
+        ("client_vanishes", "clients gone before their answer"),
         ("store_isolation", "COMMITs refused"),
     ] {
         let times = of(name)["took_effect"][fault].as_u64().expect("counted");
@@ -146,6 +147,98 @@ fn every_scenario_holds() {
             .expect("counted")
             > 0
     );
+}
+
+/// A race with something going wrong beside it: each fault takes effect, and the race holds.
+#[test]
+fn races_hold_under_every_fault() {
+    for fault in proof::RaceFault::value_variants() {
+        let name = fault.to_possible_value().expect("has a name");
+        let ran = run(&["prove", "mandate_breach", "--fault", name.get_name()]);
+        assert_eq!(ran.code, Some(0), "{}", ran.said);
+        let effects = ran.report["scenarios"][0]["took_effect"].clone();
+        let effects = effects.as_object().expect("an object");
+        let happened: u64 = effects.values().filter_map(Value::as_u64).sum();
+        assert!(happened > 0, "{name:?}: {}", ran.said);
+    }
+}
+
+/// What makes no sense together is refused before anything is started.
+#[test]
+fn absurd_wishes_are_refused_with_the_reason() {
+    for (args, why) in [
+        (
+            ["oversell", "double_spend", "--engine=naive"],
+            "knows `oversell` only",
+        ),
+        (
+            ["oversell", "--engine=naive", "--fault=slow"],
+            "wrong without a fault",
+        ),
+        (
+            ["region_lost", "oversell", "--fault=slow"],
+            "brings faults of its own",
+        ),
+    ] {
+        let done = lotzero().arg("prove").args(args).output().expect("runs");
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert!(
+            !done.status.success() && said.contains(why),
+            "{args:?}: {said}"
+        );
+    }
+}
+
+/// The faults of the reference at a tenth of their sizes, in parts, since each takes a while.
+fn faults_are_withstood(ids: &[&str]) {
+    let folder = tempfile::tempdir().expect("makes a folder");
+    let file = folder.path().join("faults.json");
+    let mut command = lotzero();
+    command.args(["bench", "faults", "--quick", "--within"]);
+    command
+        .arg(folder.path().join("stores"))
+        .arg("--report")
+        .arg(&file);
+    for id in ids {
+        command.args(["--only", id]);
+    }
+    let done = command.output().expect("runs");
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert_eq!(done.status.code(), Some(0), "{said}");
+    let report = std::fs::read_to_string(&file).expect("writes the report");
+    let report: Value = serde_json::from_str(&report).expect("is JSON");
+    let faults = report["faults"].as_array().expect("a list");
+    assert_eq!(faults.len(), ids.len(), "{said}");
+    for fault in faults {
+        assert_eq!(fault["result"], "passed", "{fault:#}");
+        assert!(fault["took_effect"].as_u64() > Some(0), "{fault:#}");
+        assert!(
+            !fault["checked"].as_array().expect("a list").is_empty(),
+            "{fault:#}"
+        );
+    }
+}
+
+#[test]
+fn faults_of_statements_are_withstood() {
+    faults_are_withstood(&["F1", "F2", "F3", "F4", "F9"]);
+}
+
+#[test]
+fn faults_of_commits_and_clients_are_withstood() {
+    faults_are_withstood(&["F5", "F6", "F7", "F8"]);
+}
+
+#[test]
+fn faults_of_places_are_withstood() {
+    faults_are_withstood(&["F10", "F11", "F12", "F13", "F35"]);
+}
+
+#[test]
+fn faults_of_lots_and_events_are_withstood() {
+    faults_are_withstood(&[
+        "F19", "F20", "F29", "F30", "F31", "F32", "F33", "F38", "F39",
+    ]);
 }
 
 /// The same crowd against an engine that reads and then writes: it sells what is not there, and that

@@ -40,6 +40,41 @@ pub fn live(workspace: &Workspace, arguments: &LiveArgs) -> Result<()> {
 }
 
 #[derive(Debug, Args)]
+pub struct FaultsArgs {
+    /// A tenth of the sizes, to see that everything works
+    #[arg(long)]
+    quick: bool,
+    /// Try this fault only, such as F6; may be repeated
+    #[arg(long, value_name = "ID")]
+    only: Vec<String>,
+    /// Repeat a run
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
+}
+
+/// Becomes `lotzero bench faults`, as [`kernel`] does.
+pub fn faults(workspace: &Workspace, arguments: &FaultsArgs) -> Result<()> {
+    tools::for_stores(workspace)?;
+    run::server(workspace, Profile::Release)?;
+    let binary = run::binary(workspace, Profile::Release);
+    let mut command = workspace.command(&binary, &workspace.root);
+    command.args(["bench", "faults", "--report"]);
+    command.arg(workspace.target.join("reports/faults.json"));
+    command.arg("--within").arg(workspace.target.join("bench"));
+    if arguments.quick {
+        command.arg("--quick");
+    }
+    for id in &arguments.only {
+        command.args(["--only", id]);
+    }
+    if let Some(seed) = arguments.seed {
+        command.args(["--seed", &seed.to_string()]);
+    }
+    step::note("starting lotzero bench faults");
+    Err(command.exec()).with_context(|| format!("starting {}", binary.display()))
+}
+
+#[derive(Debug, Args)]
 pub struct KernelArgs {
     /// Short runs, to see that everything works
     #[arg(long)]

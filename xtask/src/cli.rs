@@ -41,6 +41,8 @@ enum Bench {
     Kernel(bench::KernelArgs),
     /// The live sockets beside a bare loop and Socket.IO, with the same frames and clients
     Live(bench::LiveArgs),
+    /// The faults of the reference, each injected, seen to take effect, and checked
+    Faults(bench::FaultsArgs),
 }
 
 #[derive(Debug, Args)]
@@ -87,6 +89,7 @@ pub fn dispatch(cli: Cli) -> Result<()> {
         Task::Bench { what } => match what {
             Bench::Kernel(args) => bench::kernel(&workspace, &args),
             Bench::Live(args) => bench::live(&workspace, &args),
+            Bench::Faults(args) => bench::faults(&workspace, &args),
         },
         Task::Size => size::report(&workspace).map(drop),
         Task::Tools => {

@@ -16,7 +16,10 @@ pub mod report;
 
 pub use report::{Report, print};
 
+use crate::ledger::endpoint::Endpoints;
+use crate::ledger::schema;
 use crate::local::{Attached, attach_temporary_in};
+use crate::proof::faults::{self, FaultsReport, Ground};
 use anyhow::Context;
 use database::Database;
 use machine::Machine;
@@ -39,6 +42,48 @@ pub struct Options {
     pub within: PathBuf,
     /// Short runs, to see that everything works.
     pub quick: bool,
+}
+
+/// What the faults are told.
+#[derive(Clone, Debug)]
+pub struct FaultsOptions {
+    /// Where the folder of the stores is made. It should be on a disk.
+    pub within: PathBuf,
+    /// A tenth of the sizes.
+    pub quick: bool,
+    /// Faults to try; all if none is named.
+    pub only: Vec<String>,
+    /// Decides what is drawn by chance.
+    pub seed: u64,
+}
+
+/// Connections of each kernel that faults are tried on.
+const FAULTS_POOL: u32 = 16;
+
+/// Injects the faults of the reference, on stores that are there for this only.
+///
+/// # Errors
+/// When the stores fail, or a name is no fault's; never because a fault was not withstood.
+pub async fn faults(options: &FaultsOptions, say: fn(&str)) -> anyhow::Result<FaultsReport> {
+    let try_all = async |stage: &Stage| {
+        let endpoints = Endpoints::postgres(&stage.stores.database_url, FAULTS_POOL).await?;
+        schema::apply(&endpoints).await?;
+        endpoints.close().await;
+        let ground = Ground {
+            database_url: stage.stores.database_url.clone(),
+            folder: options.within.join(format!("faults-{:016x}", options.seed)),
+            pool: FAULTS_POOL,
+            quick: stage.quick,
+            seed: options.seed,
+        };
+        let report = faults::run(&ground, &options.only, stage.say).await;
+        // Histories of a run that is over; a folder that stays harms nobody.
+        if let Err(error) = std::fs::remove_dir_all(&ground.folder) {
+            tracing::debug!(%error, "the folder of the faults stays");
+        }
+        report
+    };
+    on_stage(&options.within, options.quick, say, try_all).await
 }
 
 /// What a measurement takes place on.

@@ -15,6 +15,7 @@
 //! | `outbox`, `sweeper`, `lease` | the relay, settlement at the due time, who does what |
 //! | `audit` | the queries that prove it |
 //! | `proof_lists` | what tells the store's isolation |
+//! | `rehearsal` | what rehearsals of faults do to a database |
 //! | `naive` | an engine that is wrong on purpose |
 
 pub mod auction;
@@ -35,6 +36,8 @@ mod posting;
 pub mod proof_lists;
 pub mod queue;
 pub mod read;
+#[cfg(feature = "local")]
+pub mod rehearsal;
 mod rows;
 pub mod schema;
 pub mod sweeper;

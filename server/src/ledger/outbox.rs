@@ -7,7 +7,7 @@ use super::Ledger;
 use super::lease::{GiveBack, TakeLease};
 use super::rows::now_ms;
 use super::transaction::{Command, Tx, TxError};
-use crate::events::{EventBody, HouseEvent};
+use crate::events::{Aggregate, EventBody, HouseEvent};
 use crate::webhooks::news;
 use app::ports::Failure;
 use async_trait::async_trait;
@@ -103,6 +103,12 @@ pub async fn relay(ledger: Arc<Ledger>, log: Arc<dyn EventLog>, stop: Cancellati
     if ledger.runner().run(back).await.is_err() {
         tracing::debug!("the outbox lease expires by itself");
     }
+}
+
+/// The name of an aggregate in the outbox and among the dead letters.
+#[must_use]
+pub fn aggregate_name_of(aggregate: Aggregate) -> String {
+    super::posting::aggregate_name(aggregate)
 }
 
 /// How often an event may be refused before it goes to the dead letters.

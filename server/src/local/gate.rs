@@ -147,6 +147,12 @@ impl Gate {
         self.shared.board.arm_commits(times, &fault);
     }
 
+    /// The nth statement from now, 1 being the next (BEGIN is one, COMMIT and ROLLBACK are none): the
+    /// connection is reset before the server hears of it.
+    pub fn cut_statement(&self, nth: u64) {
+        self.shared.board.arm_cut(nth.max(1));
+    }
+
     /// [`Fault::NthStatementConflict`]: the nth statement from now, 1 being the next.
     pub fn fail_statement(&self, nth: u64) {
         self.switch(

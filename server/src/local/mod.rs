@@ -26,5 +26,6 @@ pub use attach::{
 };
 pub use dynamo_gate::DynamoGate;
 pub use gate::Gate;
+pub use os::{Signal, send as send_signal};
 pub use regions::RegionalGates;
 pub use stores::{StoresError, StoresOptions, run_stores};

@@ -12,6 +12,8 @@ pub enum Signal {
     Interrupt,
     /// PostgreSQL's immediate shutdown: recovers at the next start.
     Quit,
+    /// A node's graceful end.
+    Terminate,
     /// Ends at once.
     Kill,
 }
@@ -21,6 +23,7 @@ impl Signal {
         match self {
             Self::Interrupt => libc::SIGINT,
             Self::Quit => libc::SIGQUIT,
+            Self::Terminate => libc::SIGTERM,
             Self::Kill => libc::SIGKILL,
         }
     }

@@ -174,6 +174,7 @@ fn races() -> AnyView {
                     <input name="seed" inputmode="numeric" pattern="[0-9]{1,20}" placeholder="drawn"/>
                 </label>
                 <button class="panel-button strong" disabled data-start>"Run it"</button>
+                <button class="panel-button" type="reset">"Reset"</button>
                 <p class="form-problem" role="alert" data-problem></p>
             </form>
             <noscript><p>"Starting a run needs scripts; what is shown here does not."</p></noscript>

@@ -10,9 +10,12 @@
 //! | `swarm` | agents that buy over HTTP, and the nodes that they call |
 //! | `scenarios` | what is raced for, and what the rows must say afterwards |
 //! | `report` | what a run found, for people and for programs |
+//! | `faults` | the faults of the reference, each injected and checked |
 //! | `mutants` | which check sees which engine that is broken on purpose |
 //! | `history` | what clients asked for and were told, and whether that can be |
 
+#[cfg(feature = "local")]
+pub mod faults;
 pub mod history;
 #[cfg(feature = "mutants")]
 pub mod mutants;

@@ -6,7 +6,7 @@ use super::report::Scenario;
 use super::watch::Watch;
 use crate::ledger::endpoint::Endpoints;
 use crate::local::RegionalGates;
-use crate::local::gate::Fault;
+use crate::local::gate::{Fault, Gate};
 use crate::local::regions::DEFAULT_REGIONS;
 use anyhow::Context;
 use shared::Region;
@@ -72,8 +72,24 @@ impl Regions {
     /// # Errors
     /// When it is away already.
     pub fn lose(&self) -> anyhow::Result<()> {
-        self.gates.confirm(self.gates.arm(LOST, Fault::Closed)?)?;
+        self.lose_by(Fault::Closed)
+    }
+
+    /// Takes [`LOST`] away by some fault.
+    ///
+    /// # Errors
+    /// When it is away already.
+    pub fn lose_by(&self, fault: Fault) -> anyhow::Result<()> {
+        self.gates.confirm(self.gates.arm(LOST, fault)?)?;
         Ok(())
+    }
+
+    /// The gate of [`LOST`].
+    ///
+    /// # Errors
+    /// Never: it has one.
+    pub fn gate(&self) -> anyhow::Result<&Gate> {
+        Ok(self.gates.gate(LOST)?)
     }
 
     /// Waits until the node that was at home there goes elsewhere, for [`PATIENCE`] at most. A swarm

@@ -185,6 +185,12 @@ async fn make<W: Work>(
 impl Shop {
     /// A shop whose tenant has so many cents.
     pub async fn open(kernels: &Kernels, funds_minor: i64) -> anyhow::Result<Self> {
+        let (shop, _owner) = Self::open_by(kernels, funds_minor).await?;
+        Ok(shop)
+    }
+
+    /// [`Shop::open`], with whose it is.
+    pub async fn open_by(kernels: &Kernels, funds_minor: i64) -> anyhow::Result<(Self, Actor)> {
         let owner = somebody(kernels, "tenant").await?;
         fund(kernels, std::slice::from_ref(&owner), cents(funds_minor)?).await?;
         let tenant = owner.person.id;
@@ -195,7 +201,7 @@ impl Shop {
             name: label("Proof")?,
         };
         make(kernels.of(0), tenant, Route::Merchant, work).await?;
-        Ok(Self { tenant, merchant })
+        Ok((Self { tenant, merchant }, owner))
     }
 
     /// A key of the API that acts for the tenant.

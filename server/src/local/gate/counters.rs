@@ -36,6 +36,8 @@ pub struct Counters {
     pub failed_commits: u64,
     /// Other statements answered with an error.
     pub failed_statements: u64,
+    /// Other statements that were cut off.
+    pub cut_statements: u64,
 }
 
 impl Counters {

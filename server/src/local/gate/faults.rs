@@ -38,6 +38,8 @@ struct Armed {
     faults: Vec<Fault>,
     /// Befalls the next COMMITs, before any percentage.
     commits: VecDeque<CommitFault>,
+    /// How many statements there are up to the one that is cut off.
+    cut_at: Option<u64>,
     seed: u64,
     dice: Dice,
     logins: Option<(DefaultDirectRateLimiter, LoginRefusal)>,
@@ -173,6 +175,7 @@ impl Switchboard {
         let armed = Armed {
             faults: Vec::new(),
             commits: VecDeque::new(),
+            cut_at: None,
             seed,
             dice: Dice::of(seed),
             logins: None,
@@ -204,6 +207,7 @@ impl Switchboard {
     fn replace(&self, faults: Vec<Fault>) {
         let mut armed = self.armed();
         armed.commits.clear();
+        armed.cut_at = None;
         armed.dice = Dice::of(armed.seed);
         self.apply(&mut armed, faults);
     }
@@ -253,6 +257,10 @@ impl Switchboard {
     pub fn arm_commits(&self, times: usize, fault: &CommitFault) {
         let faults = std::iter::repeat_n(fault, times).cloned();
         self.armed().commits.extend(faults);
+    }
+
+    pub fn arm_cut(&self, nth: u64) {
+        self.armed().cut_at = Some(nth);
     }
 
     pub fn since(&self) -> Instant {
@@ -402,6 +410,15 @@ impl Faults for Switchboard {
         let conflict = armed.at_nth_statement().or(chance)?;
         armed.counters.failed_statements += 1;
         Some(failure_of(conflict))
+    }
+
+    fn cuts_statement(&self) -> bool {
+        let mut armed = self.armed();
+        let left = armed.cut_at.map(|nth| nth.saturating_sub(1));
+        let is_it = left == Some(0);
+        armed.cut_at = left.filter(|_| !is_it);
+        armed.counters.cut_statements += u64::from(is_it);
+        is_it
     }
 
     fn was_cut_after_commit(&self, applied: bool) {

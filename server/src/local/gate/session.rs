@@ -69,6 +69,8 @@ pub trait Faults {
     fn at_commit(&self) -> Option<CommitFault>;
     /// Another statement is about to be passed on, no ROLLBACK; a failure makes it fail.
     fn at_statement(&self) -> Option<Failure>;
+    /// The same statement, before [`Faults::at_statement`] is asked: whether the connection is cut.
+    fn cuts_statement(&self) -> bool;
     /// A connection was cut after COMMIT; `applied` when the server had said that it committed.
     fn was_cut_after_commit(&self, applied: bool);
 }
@@ -309,6 +311,7 @@ fn decide(statement: Statement, faults: &impl Faults) -> Verdict {
     };
     match statement {
         Statement::Rollback => Verdict::Pass,
+        Statement::Other if faults.cuts_statement() => Verdict::CutBefore,
         Statement::Other => match faults.at_statement() {
             None => Verdict::Pass,
             Some(failure) => fail(RAISE, &failure),

@@ -13,6 +13,10 @@ impl Faults for Script {
     fn at_commit(&self) -> Option<CommitFault> {
         self.commits.borrow_mut().pop_front().flatten()
     }
+    fn cuts_statement(&self) -> bool {
+        false
+    }
+
     fn at_statement(&self) -> Option<Failure> {
         self.statements.borrow_mut().pop_front().flatten()
     }

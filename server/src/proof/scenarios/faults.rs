@@ -9,6 +9,7 @@ use super::super::{Kernels, Stage};
 use super::checkout::{check_history, money_of};
 use super::{Name, warm_up};
 use crate::ids;
+use crate::local::gate::Fault;
 use shared::{ItemId, LotId, MandateId};
 use std::time::Duration;
 
@@ -113,13 +114,18 @@ fn longest_gap(tally: &Tally, place: usize) -> Duration {
 /// A Region is lost in the middle of a swarm: connections are cut, new ones refused. The node that
 /// was at home there goes on at the other Region. Later the Region is back.
 pub(super) async fn region_lost(stage: &Stage) -> anyhow::Result<Scenario> {
+    region_away(stage, Fault::Closed).await
+}
+
+/// [`region_lost`], by some fault that takes a Region away.
+pub async fn region_away(stage: &Stage, fault: Fault) -> anyhow::Result<Scenario> {
     let regions = stage.regions().await?;
     let goods = Goods::for_swarm(&regions, SWARM).await?;
     let shots = goods.shots(SWARM, SWARM_TIME)?;
     let trial = Trial::begin(Name::RegionLost.text(), stage, &regions.kernels)?;
     let take_away = async {
         tokio::time::sleep(LOST_AT).await;
-        regions.lose()?;
+        regions.lose_by(fault)?;
         tokio::time::sleep(BACK_AT - LOST_AT).await;
         regions.give_back()
     };
@@ -132,7 +138,14 @@ pub(super) async fn region_lost(stage: &Stage) -> anyhow::Result<Scenario> {
     result.only_refused_as(&[]);
     let told = (&tally, Vec::new());
     goods.check(&regions, &trial, told, &mut result).await?;
-    regions.must_have_been_missed(&mut result)?;
+    let effects = regions.gate()?.counters().effects_of(&fault);
+    result.needs(effects > 0, "the fault never took effect");
+    if fault == Fault::Closed {
+        regions.must_have_been_missed(&mut result)?;
+    } else {
+        let effects = ("messages held back".to_owned(), effects);
+        result.took_effect = [effects].into();
+    }
     for (name, place) in [
         ("outage of the lost Region, ms", 0),
         ("of the other, ms", 1),

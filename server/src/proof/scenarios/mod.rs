@@ -23,6 +23,8 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 pub use drops::warm_up;
+#[cfg(feature = "local")]
+pub use faults::region_away;
 
 /// What can be proven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]

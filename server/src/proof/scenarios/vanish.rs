@@ -39,55 +39,19 @@ pub(super) async fn client_vanishes(stage: &Stage) -> anyhow::Result<Scenario> {
     let kernels = &regions.kernels;
     warm_up(kernels).await?;
     let clients = people(kernels, "client", CLIENTS).await?;
-    let amount = cents(PRICE_MINOR)?;
     let trial = Trial::begin(Name::ClientVanishes.text(), stage, kernels)?;
     let slow = Fault::Slow {
         from_ms: SLOW_MS,
         to_ms: SLOW_MS,
     };
     regions.set(&[slow])?;
-    let mut dice = StdRng::seed_from_u64(stage.settings.seed);
-    let mut tasks = JoinSet::new();
-    let begun = Instant::now();
     let keys: Vec<IdempotencyKey> = clients.iter().map(|_| ids::key()).collect();
-    for (place, (actor, key)) in clients
-        .iter()
-        .cloned()
-        .zip(keys.iter().cloned())
-        .enumerate()
-    {
-        let kernel = Arc::clone(kernels.of(place));
-        let patience = LONGEST.mul_f64(dice.random_range(0.0..1.0));
-        let mut client = trial.recorder().client();
-        tasks.spawn(async move {
-            let call = client.invoke(Operation::TopUp {
-                key: key.clone(),
-                account: actor.person.id.to_string(),
-                amount_minor: amount.minor(),
-            })?;
-            // A handler is dropped like this when its connection is gone.
-            let Ok(answer) = timeout(patience, kernel.top_up(&actor, key, amount)).await else {
-                call.unknown(1, "the client is gone")?;
-                return anyhow::Ok(false);
-            };
-            let done = answer?.outcome;
-            done.map_err(|refusal| anyhow::anyhow!(refusal.sentence()))?;
-            let effect = actor.person.id.to_string();
-            call.ok(
-                1,
-                Reply::Accepted {
-                    effect,
-                    version: None,
-                },
-            )?;
-            Ok(true)
-        });
-    }
-    let mut answered = 0_u64;
-    while let Some(done) = tasks.join_next().await {
-        answered += u64::from(done.context("a client panicked")??);
-    }
+    let begun = Instant::now();
+    let seed = stage.settings.seed;
+    let times = go_away(&trial, kernels, (&clients, &keys), seed).await?;
     let elapsed = begun.elapsed();
+    let answered = times.iter().filter(|(answered, _)| *answered).count();
+    let answered = u64::try_from(answered)?;
     let effects = Effects {
         funded: clients.iter().map(|client| client.person.id).collect(),
         ..Effects::default()
@@ -106,23 +70,67 @@ pub(super) async fn client_vanishes(stage: &Stage) -> anyhow::Result<Scenario> {
         committed: done,
         replayed,
         elapsed,
-        latency_ms: Latency::default(),
+        latency_ms: Latency::of(times.iter().map(|(_, time)| *time)),
         ..Sums::default()
     };
     let mut result = trial.outcome_of(Some(u64::from(CLIENTS)), sums);
     let gone = u64::from(CLIENTS) - answered;
     result.needs(gone >= LEAST_GONE, "nearly everybody waited for the answer");
-    result.took_effect = [
-        ("clients gone before their answer".to_owned(), gone),
-        (
-            "messages delayed".to_owned(),
-            regions.seen(|seen| seen.slowed),
-        ),
-    ]
-    .into();
+    let effect = ("clients gone before their answer".to_owned(), gone);
+    result.took_effect = [effect].into();
     result.check("keys", keys::check(&trial.history()?));
     regions.close().await;
     Ok(result)
+}
+
+/// Everybody asks and goes away after a time of their own; whether each was answered before, and how
+/// long they were there.
+async fn go_away(
+    trial: &Trial<'_>,
+    kernels: &Kernels,
+    (clients, keys): (&[Actor], &[IdempotencyKey]),
+    seed: u64,
+) -> anyhow::Result<Vec<(bool, Duration)>> {
+    let amount = cents(PRICE_MINOR)?;
+    let mut dice = StdRng::seed_from_u64(seed);
+    let mut tasks = JoinSet::new();
+    for (place, (actor, key)) in clients
+        .iter()
+        .cloned()
+        .zip(keys.iter().cloned())
+        .enumerate()
+    {
+        let kernel = Arc::clone(kernels.of(place));
+        let patience = LONGEST.mul_f64(dice.random_range(0.0..1.0));
+        let mut client = trial.recorder().client();
+        tasks.spawn(async move {
+            let begun = Instant::now();
+            let call = client.invoke(Operation::TopUp {
+                key: key.clone(),
+                account: actor.person.id.to_string(),
+                amount_minor: amount.minor(),
+            })?;
+            // A handler is dropped like this when its connection is gone.
+            let Ok(answer) = timeout(patience, kernel.top_up(&actor, key, amount)).await else {
+                call.unknown(1, "the client is gone")?;
+                return anyhow::Ok((false, begun.elapsed()));
+            };
+            let done = answer?.outcome;
+            done.map_err(|refusal| anyhow::anyhow!(refusal.sentence()))?;
+            let effect = actor.person.id.to_string();
+            let reply = Reply::Accepted {
+                effect,
+                version: None,
+            };
+            call.ok(1, reply)?;
+            Ok((true, begun.elapsed()))
+        });
+    }
+    let mut times = Vec::new();
+    while let Some(done) = tasks.join_next().await {
+        times.push(done.context("a client panicked")??);
+    }
+    Ok(times)
 }
 
 /// Everybody comes back and asks again under the same key; answers how many heard that it had been
