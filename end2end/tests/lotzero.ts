@@ -27,7 +27,7 @@ const FIND_LIMIT_MS = 100_000;
 const DEAR_MINOR = 5_000_00;
 
 /** A refused command is an answer: the browser notes its status, the page has nothing to regret. */
-const DECIDED = /status of (401|409|422)/;
+const DECIDED = /status of (401|402|409|422)/;
 const COMMAND = /\/(api\/(bid|claim|settle|top-up)|v1\/purchases\/commit)$/;
 
 interface Fixtures {

@@ -50,11 +50,7 @@ pub const CASES: [Case; 12] = [
     ),
     case(Mutant::OwnClock, Name::DutchFirstClaim, &["A12"]),
     case(Mutant::NoFingerprint, Name::SameKey, &["rows"]),
-    case(
-        Mutant::CallersFuture,
-        Name::ClientVanishes,
-        &["keys", "rows"],
-    ),
+    case(Mutant::CallersFuture, Name::ClientVanishes, &["rows"]),
     case(Mutant::FirstBucketOnly, Name::Oversell, &["drop", "rows"]),
     case(Mutant::FreshKeyOnRetry, Name::LostCommit, &["keys", "rows"]),
     case(Mutant::CountedLimit, Name::LimitPerBuyer, &["A6"]),

@@ -5,6 +5,7 @@ use super::report::Scenario;
 use super::settings::RaceFault;
 use super::{Kernels, Stage};
 use crate::local::gate::Fault;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// So many of 100 COMMITs: a race has few of them, and some must be met.
 const PERCENT: u8 = 20;
@@ -17,6 +18,9 @@ const SLOW_TO_MS: u64 = 25;
 pub struct Trouble {
     fault: RaceFault,
     regions: Regions,
+    /// How often it was begun: whatever is left to chance is drawn anew each time.
+    begun: AtomicU64,
+    seed: u64,
 }
 
 /// A fault that goes on until this is dropped.
@@ -35,7 +39,12 @@ impl Trouble {
     /// When the stage is not on a PostgreSQL, or it does not answer.
     pub async fn open(stage: &Stage, fault: RaceFault) -> anyhow::Result<Self> {
         let regions = stage.regions().await?;
-        Ok(Self { fault, regions })
+        Ok(Self {
+            fault,
+            regions,
+            begun: AtomicU64::new(0),
+            seed: stage.settings.seed,
+        })
     }
 
     /// The kernels behind the gates.
@@ -49,6 +58,8 @@ impl Trouble {
     /// Never: the measures are within their bounds.
     pub fn begin(&self) -> anyhow::Result<Ongoing<'_>> {
         let regions = &self.regions;
+        let times = self.begun.fetch_add(1, Ordering::Relaxed);
+        regions.gates.seed(self.seed.wrapping_add(times));
         match self.fault {
             RaceFault::RegionLost => regions.lose()?,
             RaceFault::Conflicts => regions.set(&[Fault::CommitConflict {

@@ -26,6 +26,9 @@ const SMALL_DROPS: u32 = 20;
 const SMALL_BUYERS: u32 = 12;
 const SMALL_UNITS: u32 = 5;
 
+/// From one look at the spender's wallet to the next: more often would be a load of its own.
+const SPENDER_PACE: Duration = Duration::from_millis(20);
+
 /// Buyers of a drop with a limit, what each may have, and what each wants.
 const GREEDY: u32 = 8;
 const LIMIT: u32 = 2;
@@ -212,6 +215,7 @@ pub(super) async fn double_spend(stage: &Stage) -> anyhow::Result<Scenario> {
     }))?;
     let observed = Observed {
         people: vec![buyer.person.id],
+        pace: Some(SPENDER_PACE),
         ..Observed::default()
     };
     let trial = Trial::begin(Name::DoubleSpend.text(), stage, kernels)?;
