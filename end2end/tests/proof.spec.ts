@@ -17,6 +17,7 @@ test("the four zeros rest on queries that anybody can read", async ({ page }) =>
   await expect(tile.locator("[data-number]")).toHaveText("0");
   await tile.getByText("Show me").click();
   await expect(tile.locator("pre").first()).toContainText("SELECT");
+  await expect(tile.locator("[data-evidence='A6']")).toHaveText("0 rows");
   await expectFits(page);
   const { violations } = await new AxeBuilder({ page }).analyze();
   expect(violations.map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`)).toEqual([]);
@@ -49,6 +50,9 @@ test("a race holds while COMMITs are lost, and says how many were", async ({ pag
   await form.getByRole("button", { name: "Run it" }).click();
   await ends(page, "held");
   await expect(page.getByText("Faults that took effect")).toBeVisible();
+  await expect(page.getByText("How long requests took")).toBeVisible();
+  await page.getByText("audits with their queries").click();
+  await expect(page.locator("details[open] pre").first()).toContainText("SELECT");
   await expect(page.getByRole("heading", { level: 1 })).toContainText("COMMITs lost");
 });
 
@@ -117,6 +121,11 @@ test("the playground answers the same key with the same, and tells what binds", 
 test("an operator takes a Region away in two steps, and gives it back", async ({ page }) => {
   await page.goto("/mission-control");
   await expect(page.getByTestId("database")).toContainText("Database: endpoint");
+  await expect(page.getByTestId("freshness")).toHaveText("live");
+  await page.getByRole("button", { name: "Pause" }).click();
+  await expect(page.getByTestId("freshness")).toContainText("paused since");
+  await page.getByRole("button", { name: "Go on" }).click();
+  await expect(page.getByTestId("freshness")).toHaveText("live");
   const lamp = page.getByTestId("region-ap-northeast-2");
   await expect(lamp.locator("[data-lamp]")).toHaveText("open");
   await lamp.getByRole("button", { name: "Arm" }).click();

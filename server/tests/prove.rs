@@ -237,7 +237,7 @@ fn faults_of_places_are_withstood() {
 #[test]
 fn faults_of_lots_and_events_are_withstood() {
     faults_are_withstood(&[
-        "F19", "F20", "F29", "F30", "F31", "F32", "F33", "F38", "F39",
+        "F16", "F19", "F20", "F29", "F30", "F31", "F32", "F33", "F38", "F39",
     ]);
 }
 

@@ -10,6 +10,8 @@ const COOLING = 0.933;
 /** What a bucket that lost this many races in the last seconds looks like: as hot as it gets. */
 const HOTTEST = 12;
 
+const clock = () => `${new Date().toISOString().slice(11, 19)} UTC`;
+
 /** What was done, in words and as marks on the charts. */
 class Log {
   constructor(list) {
@@ -20,7 +22,7 @@ class Log {
   note(x, what) {
     this.marks.push({ x, what });
     const line = document.createElement("li");
-    line.textContent = `${new Date().toISOString().slice(11, 19)} UTC: ${what}`;
+    line.textContent = `${clock()}: ${what}`;
     this.list.prepend(line);
   }
 }
@@ -170,12 +172,32 @@ export function mission(page) {
     regionsOf(page, log),
     runsOf(page, log),
   ];
+  const freshness = one("[data-freshness]", page);
+  const pause = one("[data-pause]", page);
+  const say = (word) => {
+    freshness.dataset.freshness = word;
+    freshness.textContent = word === "live" ? "live" : `${word} since ${clock()}`;
+  };
+  let paused = false;
+  pause.hidden = false;
+  pause.addEventListener("click", () => {
+    paused = !paused;
+    pause.textContent = paused ? "Go on" : "Pause";
+    if (paused) {
+      say("paused");
+    }
+  });
   const events = new EventSource("/api/operations/events");
   events.addEventListener("error", () => {
-    one("[data-vital='database']", page).textContent =
-      "The house does not answer; what is shown is old.";
+    if (freshness.dataset.freshness !== "stale") {
+      say("stale");
+    }
   });
   events.addEventListener("vitals", (event) => {
+    if (paused) {
+      return;
+    }
+    say("live");
     const now = JSON.parse(event.data);
     for (const show of parts) {
       show(now);

@@ -25,12 +25,22 @@ export function switches(lamp) {
   const [arm, confirm, restore] = ["arm", "confirm", "restore"].map((it) => one(`[data-${it}]`, lamp));
   const problem = one("[data-problem]", lamp);
   let token = null;
-  let disarm = null;
+  let until = 0;
+  let timer = null;
   const reset = () => {
     token = null;
-    clearTimeout(disarm);
+    clearInterval(timer);
     confirm.hidden = true;
     arm.hidden = false;
+  };
+  // Everybody sees how long it can still be confirmed.
+  const count = () => {
+    const left = Math.ceil((until - Date.now()) / 1000);
+    if (left <= 0) {
+      reset();
+    } else {
+      confirm.textContent = `Confirm, ${left} s`;
+    }
   };
   const attempt = async (what) => {
     problem.textContent = "";
@@ -48,8 +58,10 @@ export function switches(lamp) {
       token = value.token;
       arm.hidden = true;
       confirm.hidden = false;
+      until = Date.now() + value.valid_ms;
+      timer = setInterval(count, 200);
+      count();
       confirm.focus();
-      disarm = setTimeout(reset, value.valid_ms);
     }),
   );
   confirm.addEventListener("click", () =>

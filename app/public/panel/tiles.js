@@ -17,6 +17,13 @@ function showTile(tile, report, age) {
   tile.dataset.health = health;
   one("[data-number]", tile).textContent = health === "unknown" ? "?" : grouped(violations);
   one("[data-word]", tile).textContent = health;
+  for (const audit of own) {
+    const found = `${grouped(audit.violations)} rows`;
+    const rows = audit.violations === 0 ? found : `${found}: ${audit.evidence.join(", ")}`;
+    one(`[data-evidence="${audit.id}"]`, tile)?.replaceChildren(
+      audit.unknown === null ? rows : `Not known: ${audit.unknown}`,
+    );
+  }
   one("[data-age]", tile).textContent =
     age === null ? "never checked" : `checked ${Math.round(age / 1000)} s ago`;
 }

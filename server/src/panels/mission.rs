@@ -19,6 +19,10 @@ pub fn page(report: &AuditReport, operations: &Operations) -> String {
             <header class="panel-head">
                 <h1>"Mission Control"</h1>
                 <p data-testid="database" data-vital="database">"Waiting for the first look at the house."</p>
+                <p class="freshness">
+                    <span class="state" data-freshness="waiting" data-testid="freshness" role="status">"waiting"</span>
+                    <button class="panel-button" type="button" data-pause hidden>"Pause"</button>
+                </p>
             </header>
             {tiles(report)}
             <section class="panel-card" aria-labelledby="now">

@@ -47,10 +47,41 @@ fn draw(report: &AuditReport, rest: AnyView) -> String {
             </header>
             {tiles(report)}
             {rest}
+            {why()}
         </div>
     }
     .into_any()
     .to_html()
+}
+
+/// What the database is like, and what the house makes of it.
+fn why() -> AnyView {
+    view! {
+        <section class="panel-card" aria-labelledby="why">
+            <h2 id="why">"Why it holds"</h2>
+            <dl class="why">
+                <dt>"Nobody waits for a lock (40001)"</dt>
+                <dd>
+                    "Two transactions that want one row both go ahead, and one of them is told at the end that the other was first. It begins anew from what is now there, under the same key, a bounded number of times."
+                </dd>
+                <dt>"The row that decides is written"</dt>
+                <dd>
+                    "A snapshot alone would let two transactions each keep a rule that they break together. So each rule has a row, and whoever relies on it writes it: the lot, the wallet, the bucket, the mandate."
+                </dd>
+                <dt>"Hot rows are split"</dt>
+                <dd>
+                    "A stock lies in up to 64 buckets, a budget in several. Nobody is refused before all of them were looked at in one snapshot."
+                </dd>
+                <dt>"Indexes come later"</dt>
+                <dd>
+                    "They are built while the house runs, and a node says that it is ready only when all of them are valid. A table is made by a transaction of its own."
+                </dd>
+                <dt>"References are checked twice"</dt>
+                <dd>"In the transaction that writes, and by an audit over all rows, foreign keys or not."</dd>
+            </dl>
+        </section>
+    }
+    .into_any()
 }
 
 fn nothing_to_run() -> AnyView {

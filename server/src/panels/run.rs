@@ -5,12 +5,13 @@ use super::proof::ms_as_s;
 use crate::operations::{RunState, RunView};
 use leptos::prelude::*;
 use serde_json::{Map, Value};
+use shared::Timestamp;
 
 /// The page.
 pub fn page(run: &RunView) -> String {
     let goes_on = run.state == RunState::Running;
     let rest = match (&run.report, &run.problem) {
-        (Some(report), _) => report_of(&run.id, report),
+        (Some(report), _) => report_of(run, report),
         (None, Some(problem)) => {
             view! { <p class="panel-note" role="alert">{problem.clone()}</p> }.into_any()
         }
@@ -72,7 +73,8 @@ fn progress(run: &RunView) -> AnyView {
     .into_any()
 }
 
-fn report_of(id: &str, report: &Value) -> AnyView {
+fn report_of(run: &RunView, report: &Value) -> AnyView {
+    let id = run.id.as_str();
     let scenarios = report["scenarios"].as_array().cloned().unwrap_or_default();
     let shown: Vec<AnyView> = scenarios.iter().map(|one| scenario(id, one)).collect();
     let audits = report["audits"].as_array().cloned().unwrap_or_default();
@@ -92,17 +94,54 @@ fn report_of(id: &str, report: &Value) -> AnyView {
     } else {
         format!("Broken: {}", broken.join("; "))
     };
+    let queries: Vec<AnyView> = audits.iter().map(query).collect();
+    let count = audits.len();
     let download = format!("/api/proof/runs/{id}");
+    let place = format!(
+        "Begun at {} UTC, on {} processors of one machine: requests, nodes and the private PostgreSQL share them.",
+        utc(run.begun),
+        text(&report["cores"]),
+    );
     let seed = report["settings"]["seed"].to_string();
     view! {
         {shown}
         <section class="panel-card" aria-labelledby="after">
             <h2 id="after">"Afterwards"</h2>
-            <p>{said}</p>
+            <p data-testid="audited">{said}</p>
+            <details>
+                <summary>{format!("The {count} audits with their queries")}</summary>
+                <ul class="queries">{queries}</ul>
+            </details>
+            <p class="panel-note">{place}</p>
             <p>"Seed " <code data-testid="seed">{seed}</code> ", " <a href=download download=format!("run-{id}.json") rel="external">"the report as JSON"</a></p>
         </section>
     }
     .into_any()
+}
+
+/// An audit of a report, with its query as it ran.
+fn query(audit: &Value) -> AnyView {
+    let word = |key: &str| audit[key].as_str().unwrap_or_default().to_owned();
+    let query = word("query");
+    let lines: Vec<&str> = query.lines().map(str::trim).collect();
+    let rows = audit["violations"].as_u64().unwrap_or_default();
+    view! {
+        <li>
+            <p><b>{word("id")}</b> " " {word("invariant")} ": " {format!("{rows} rows")}</p>
+            <pre tabindex="0"><code>{lines.join("\n")}</code></pre>
+        </li>
+    }
+    .into_any()
+}
+
+/// A day and time as people write them, such as 2026-11-27 09:05:00.
+fn utc(at: Timestamp) -> String {
+    let seconds = at.0.div_euclid(1_000);
+    let at = time::OffsetDateTime::from_unix_timestamp(seconds);
+    let at = at.unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
+    let (date, time) = (at.date(), at.time());
+    let (hour, minute, second) = time.as_hms();
+    format!("{date} {hour:02}:{minute:02}:{second:02}")
 }
 
 fn text(value: &Value) -> String {
@@ -120,16 +159,40 @@ fn tenths(value: &Value) -> String {
         .map_or_else(|| "?".to_owned(), |ms| format!("{ms:.1}"))
 }
 
+/// The counts of an object by name, those whose names are numbers in their order.
+fn pairs_of(counts: &Map<String, Value>) -> Vec<(String, u64)> {
+    let pairs = counts.iter();
+    let mut pairs: Vec<_> = pairs
+        .map(|(name, count)| (name.replace('_', " "), count.as_u64().unwrap_or_default()))
+        .collect();
+    pairs.sort_by_key(|(name, _)| name.parse::<u64>().unwrap_or(u64::MAX));
+    pairs
+}
+
+/// The steps of a latency's histogram, by the time that they end at.
+fn steps(histogram: &Value) -> Vec<(String, u64)> {
+    let steps = histogram.as_array().into_iter().flatten();
+    steps
+        .map(|step| {
+            let name = match step["up_to_ms"].as_u64() {
+                Some(ms) => format!("up to {} ms", grouped(ms)),
+                None => "longer".to_owned(),
+            };
+            (name, step["requests"].as_u64().unwrap_or_default())
+        })
+        .collect()
+}
+
 /// Bars for a histogram, as a table: a picture that is also read aloud.
-fn histogram(title: &'static str, counts: &Map<String, Value>) -> Option<AnyView> {
-    let most = counts.values().filter_map(Value::as_u64).max()?;
+fn histogram(title: &'static str, counts: &[(String, u64)]) -> Option<AnyView> {
+    let most = counts.iter().map(|(_, count)| *count).max()?;
     let lines: Vec<AnyView> = counts
         .iter()
         .map(|(name, count)| {
-            let count = count.as_u64().unwrap_or_default();
+            let count = *count;
             view! {
                 <tr>
-                    <th scope="row">{name.replace('_', " ")}</th>
+                    <th scope="row">{name.clone()}</th>
                     <td class="number">{grouped(count)}</td>
                     <td class="bar"><meter min="0" max=most value=count></meter></td>
                 </tr>
@@ -166,12 +229,15 @@ fn scenario(id: &str, one: &Value) -> AnyView {
     ];
     let latency = &one["latency_ms"];
     let object = |key: &str| one[key].as_object().cloned().unwrap_or_default();
+    let steps = steps(&latency["histogram"]);
+    let pairs = |key: &str| pairs_of(&object(key));
     let histograms: Vec<AnyView> = [
-        histogram("Refused, by reason", &object("refusals")),
-        histogram("Retried, by cause", &object("retries_by_cause")),
-        histogram("Tries until it was decided", &object("tries")),
-        histogram("Faults that took effect", &object("took_effect")),
-        histogram("Measured", &object("figures")),
+        histogram("How long requests took", &steps),
+        histogram("Refused, by reason", &pairs("refusals")),
+        histogram("Retried, by cause", &pairs("retries_by_cause")),
+        histogram("Tries until it was decided", &pairs("tries")),
+        histogram("Faults that took effect", &pairs("took_effect")),
+        histogram("Measured", &pairs("figures")),
     ]
     .into_iter()
     .flatten()
@@ -211,8 +277,8 @@ fn scenario(id: &str, one: &Value) -> AnyView {
             <dl class="figures">{Vec::from(figures)}</dl>
             <p class="panel-note">
                 {format!(
-                    "{} ms from the first request to the last answer; a request took {} ms in the middle, {} ms for one in a hundred.",
-                    text(&one["elapsed_ms"]), tenths(&latency["p50"]), tenths(&latency["p99"]),
+                    "{} ms from the first request to the last answer. A request took {} ms in the middle; {}, {} and {} ms for one in 20, 100 and 1,000.",
+                    text(&one["elapsed_ms"]), tenths(&latency["p50"]), tenths(&latency["p95"]), tenths(&latency["p99"]), tenths(&latency["p999"]),
                 )}
             </p>
             {(!findings.is_empty()).then(|| view! { <ul class="findings" data-testid="findings">{findings}</ul> })}

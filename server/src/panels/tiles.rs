@@ -77,9 +77,19 @@ fn query(finding: &Finding) -> AnyView {
         <li>
             <p><b>{id}</b> " " {invariant}</p>
             <pre tabindex="0"><code>{lines.join("\n")}</code></pre>
+            <p class="evidence" data-evidence=id>{evidence_of(finding)}</p>
         </li>
     }
     .into_any()
+}
+
+/// What an audit found, or why it is not known.
+fn evidence_of(finding: &Finding) -> String {
+    match (&finding.unknown, finding.violations) {
+        (Some(why), _) => format!("Not known: {why}"),
+        (None, 0) => "0 rows".to_owned(),
+        (None, rows) => format!("{rows} rows: {}", finding.evidence.join(", ")),
+    }
 }
 
 fn tile(report: &AuditReport, tile: &Tile) -> AnyView {

@@ -8,15 +8,55 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How long requests took, in milliseconds, from the first send to the answer.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+/// Upper bounds of the steps of a histogram, in milliseconds; one more step has no bound.
+const STEPS_MS: [u32; 13] = [
+    1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000,
+];
+
+/// Requests that took no longer than this, and longer than the step before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Step {
+    /// In milliseconds; `None` for everything beyond the last bound.
+    pub up_to_ms: Option<u32>,
+    /// How many.
+    pub requests: u64,
+}
+
+/// How long requests took, in milliseconds, from the first send to the answer; in an open loop from
+/// the time at which each was due.
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Latency {
     /// The median.
     pub p50: f64,
+    /// One in twenty took longer.
+    pub p95: f64,
     /// One in a hundred took longer.
     pub p99: f64,
+    /// One in a thousand took longer.
+    pub p999: f64,
     /// The longest.
     pub max: f64,
+    /// All of them by steps, up to the last that has any.
+    pub histogram: Vec<Step>,
+}
+
+/// Steps with the number of requests in each. `within` tells how many took no longer than a bound.
+fn steps(all: u64, within: impl Fn(u32) -> u64) -> Vec<Step> {
+    let mut before = 0;
+    let mut steps = Vec::new();
+    let bounds = STEPS_MS.iter().copied().map(Some).chain([None]);
+    for up_to_ms in bounds {
+        let so_far = up_to_ms.map_or(all, &within);
+        steps.push(Step {
+            up_to_ms,
+            requests: so_far.saturating_sub(before),
+        });
+        before = so_far;
+        if so_far >= all {
+            break;
+        }
+    }
+    steps
 }
 
 impl Latency {
@@ -25,15 +65,49 @@ impl Latency {
     pub fn of(times: impl Iterator<Item = Duration>) -> Self {
         let mut times: Vec<Duration> = times.collect();
         times.sort_unstable();
-        let at = |percent: usize| {
-            let index = (times.len() * percent / 100).min(times.len().saturating_sub(1));
+        let at = |permille: usize| {
+            let index = (times.len() * permille / 1_000).min(times.len().saturating_sub(1));
             let time = times.get(index).copied().unwrap_or_default();
             (time.as_secs_f64() * 1e6).round() / 1e3
         };
+        let within = |ms: u32| {
+            let bound = Duration::from_millis(u64::from(ms));
+            let count = times.partition_point(|time| *time <= bound);
+            u64::try_from(count).unwrap_or(u64::MAX)
+        };
         Self {
-            p50: at(50),
-            p99: at(99),
-            max: at(100),
+            p50: at(500),
+            p95: at(950),
+            p99: at(990),
+            p999: at(999),
+            max: at(1_000),
+            histogram: steps(u64::try_from(times.len()).unwrap_or(u64::MAX), within),
+        }
+    }
+
+    /// The same of a histogram in microseconds.
+    #[cfg(feature = "local")]
+    #[must_use]
+    pub fn of_histogram(times: &hdrhistogram::Histogram<u64>) -> Self {
+        let at = |quantile: f64| {
+            let micros = times.value_at_quantile(quantile);
+            #[expect(
+                clippy::as_conversions,
+                clippy::cast_precision_loss,
+                reason = "far below 2^52 microseconds, which a float has exactly"
+            )]
+            let micros = micros as f64;
+            micros / 1e3
+        };
+        Self {
+            p50: at(0.5),
+            p95: at(0.95),
+            p99: at(0.99),
+            p999: at(0.999),
+            max: at(1.0),
+            histogram: steps(times.len(), |ms| {
+                times.count_between(0, u64::from(ms) * 1_000)
+            }),
         }
     }
 }
@@ -213,4 +287,46 @@ pub fn print(report: &Report) -> String {
         (n, _) => format!("{n} VIOLATIONS"),
     });
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn requests(latency: &Latency) -> Vec<(Option<u32>, u64)> {
+        let steps = latency.histogram.iter();
+        steps.map(|step| (step.up_to_ms, step.requests)).collect()
+    }
+
+    #[test]
+    fn every_request_is_in_one_step() {
+        let ms = Duration::from_millis;
+        let times = [ms(1), ms(1), ms(2), ms(7), ms(20_000)];
+        let latency = Latency::of(times.into_iter());
+        let all: u64 = requests(&latency).iter().map(|(_, count)| count).sum();
+        assert_eq!(all, 5);
+        assert_eq!(
+            requests(&latency)[..4],
+            [(Some(1), 2), (Some(2), 1), (Some(5), 0), (Some(10), 1)]
+        );
+        assert_eq!(requests(&latency).last(), Some(&(None, 1)));
+        assert!(
+            requests(&Latency::of(std::iter::empty()))
+                .iter()
+                .all(|(_, count)| *count == 0)
+        );
+    }
+
+    #[cfg(feature = "local")]
+    #[test]
+    fn both_kinds_of_histogram_agree() {
+        let mut times = hdrhistogram::Histogram::new(3).expect("valid");
+        for ms in 1..=1_000_u64 {
+            times.record(ms * 1_000).expect("in range");
+        }
+        let one = Latency::of_histogram(&times);
+        let other = Latency::of((1..=1_000).map(Duration::from_millis));
+        assert!((one.p95 - other.p95).abs() < 2.0 && (one.p999 - other.p999).abs() < 2.0);
+        assert_eq!(requests(&one).len(), requests(&other).len());
+    }
 }

@@ -30,6 +30,8 @@ pub enum RaceFault {
     Slow,
     /// Every connection is cut as the race begins
     Cut,
+    /// The nodes' own clocks are wrong by ten minutes, one ahead and one behind
+    ClockSkew,
 }
 
 impl RaceFault {
@@ -42,6 +44,7 @@ impl RaceFault {
             Self::LostCommits => ", COMMITs lost",
             Self::Slow => ", a slow way to the database",
             Self::Cut => ", every connection cut",
+            Self::ClockSkew => ", clocks wrong",
         }
     }
 }

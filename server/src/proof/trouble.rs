@@ -5,7 +5,9 @@ use super::report::Scenario;
 use super::settings::RaceFault;
 use super::{Kernels, Stage};
 use crate::local::gate::Fault;
+use shared::Timestamp;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 /// So many of 100 COMMITs: a race has few of them, and some must be met.
 const PERCENT: u8 = 20;
@@ -14,6 +16,9 @@ const PERCENT: u8 = 20;
 const SLOW_FROM_MS: u64 = 5;
 const SLOW_TO_MS: u64 = 25;
 
+/// How wrong the nodes' clocks are, in milliseconds.
+const SKEW_MS: i64 = 10 * 60 * 1_000;
+
 /// The Regions of a race, and what goes wrong there.
 pub struct Trouble {
     fault: RaceFault,
@@ -21,6 +26,8 @@ pub struct Trouble {
     /// How often it was begun: whatever is left to chance is drawn anew each time.
     begun: AtomicU64,
     seed: u64,
+    /// Clocks that were set wrong.
+    skewed: AtomicU64,
 }
 
 /// A fault that goes on until this is dropped.
@@ -44,6 +51,7 @@ impl Trouble {
             regions,
             begun: AtomicU64::new(0),
             seed: stage.settings.seed,
+            skewed: AtomicU64::new(0),
         })
     }
 
@@ -75,8 +83,21 @@ impl Trouble {
                 to_ms: SLOW_TO_MS,
             }])?,
             RaceFault::Cut => regions.cut()?,
+            RaceFault::ClockSkew => self.skew(),
         }
         Ok(Ongoing(self))
+    }
+
+    /// Sets the kernels' clocks wrong, in turn ahead and behind.
+    fn skew(&self) {
+        let sides = [SKEW_MS, -SKEW_MS].into_iter().cycle();
+        for (kernel, by) in self.regions.kernels.nodes.iter().zip(sides) {
+            let (now, before) = (Instant::now(), kernel.clock().now());
+            kernel.clock().set(now, now, Timestamp(before.0 + by));
+            let is_wrong = (kernel.clock().now().0 - before.0).abs() >= SKEW_MS / 2;
+            self.skewed
+                .fetch_add(u64::from(is_wrong), Ordering::Relaxed);
+        }
     }
 
     /// Notes how often it took effect; a race that it never touched proves nothing about it.
@@ -100,6 +121,9 @@ impl Trouble {
             ],
             RaceFault::Slow => vec![("messages delayed", regions.seen(|seen| seen.slowed))],
             RaceFault::Cut => vec![("connections cut", regions.seen(|seen| seen.cut))],
+            RaceFault::ClockSkew => {
+                vec![("clocks set wrong", self.skewed.load(Ordering::Relaxed))]
+            }
         };
         let all: u64 = effects.iter().map(|(_, count)| count).sum();
         result.needs(all > 0, "the fault never took effect");

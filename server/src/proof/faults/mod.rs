@@ -173,7 +173,7 @@ const fn fault(id: &'static str, name: &'static str, run: Try) -> Fault {
 }
 
 /// The faults that are tried here, in the order of the reference.
-const FAULTS: [Fault; 23] = [
+const FAULTS: [Fault; 24] = [
     fault("F1", "40001 at any statement", |g| {
         Box::pin(statements::conflict_anywhere(g))
     }),
@@ -210,6 +210,9 @@ const FAULTS: [Fault; 23] = [
     fault("F12", "a zombie Region", |g| Box::pin(places::zombie(g))),
     fault("F13", "connections end at an age", |g| {
         Box::pin(places::old_connections(g))
+    }),
+    fault("F16", "nodes' clocks are wrong", |g| {
+        Box::pin(races::clock_skew(g))
     }),
     fault("F19", "a bid against the close", |g| {
         Box::pin(races::bid_against_close(g))

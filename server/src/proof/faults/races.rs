@@ -87,6 +87,16 @@ pub async fn node_killed(ground: &Ground) -> anyhow::Result<Case> {
     scenarios(ground, &[Name::KillMidSwarm], None, ground.times(8)).await
 }
 
+/// F16: nodes whose own clocks are wrong decide prices, closes and expiries as any other.
+pub async fn clock_skew(ground: &Ground) -> anyhow::Result<Case> {
+    let names = [
+        Name::DutchFirstClaim,
+        Name::BidAgainstClose,
+        Name::RevokeAgainstSpend,
+    ];
+    scenarios(ground, &names, Some(RaceFault::ClockSkew), ground.times(10)).await
+}
+
 /// F19: bids around the close of a lot.
 pub async fn bid_against_close(ground: &Ground) -> anyhow::Result<Case> {
     let mut case = Case::default();

@@ -243,11 +243,6 @@ impl Swarm {
             .clear();
         let standing = self.progress.standing();
         let refused: u64 = standing.refusals.values().sum();
-        let latency = |percent: f64| {
-            let micros = measured.latencies().value_at_quantile(percent);
-            // Far below 2^52 microseconds, which a float has exactly.
-            micros as f64 / 1e3
-        };
         Ok(Sums {
             offered: measured.requests,
             committed: standing.committed,
@@ -257,11 +252,8 @@ impl Swarm {
             refusals: standing.refusals,
             resent: measured.resent,
             elapsed: measured.elapsed,
-            latency_ms: Latency {
-                p50: latency(0.5),
-                p99: latency(0.99),
-                max: latency(1.0),
-            },
+            latency_ms: Latency::of_histogram(measured.latencies()),
+            tries: self.progress.tries(),
             ..Sums::default()
         })
     }
@@ -304,7 +296,7 @@ impl Swarm {
             }
         };
         match &reply {
-            Answer::Committed(_) => self.progress.committed(),
+            Answer::Committed(_) => self.progress.committed(tries(body)),
             Answer::Refused(code) => self.progress.refused(code),
         }
         let open = self
@@ -356,6 +348,20 @@ fn answer(status: StatusCode, body: &[u8]) -> Option<Answer> {
     is_decided.then_some(Answer::Refused(code))
 }
 
+/// The tries of the transaction that made a purchase; 1 if the answer does not say so.
+fn tries(body: &[u8]) -> u32 {
+    let name = b"\"attempts\":";
+    let digits = memchr::memmem::find(body, name).and_then(|at| body.get(at + name.len()..));
+    let digits = digits.unwrap_or_default().iter();
+    let digits = digits.take_while(|byte| byte.is_ascii_digit());
+    let number = digits.fold(0_u32, |number, digit| {
+        number
+            .saturating_mul(10)
+            .saturating_add(u32::from(digit - b'0'))
+    });
+    number.max(1)
+}
+
 /// The text of a field of a JSON object on the top level, whose name no other text holds. A million
 /// answers are read: parsing each costs as much as sending it.
 fn field(body: &[u8], name: &str) -> Option<String> {
@@ -369,6 +375,12 @@ fn field(body: &[u8], name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tries_are_read_of_what_was_made() {
+        assert_eq!(tries(br#"{"currency":"USD","attempts":12}"#), 12);
+        assert_eq!(tries(br#"{"currency":"USD"}"#), 1);
+    }
 
     #[test]
     fn an_answer_decides_or_is_asked_for_again() {

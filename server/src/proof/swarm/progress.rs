@@ -13,6 +13,8 @@ pub struct Progress {
     committed: AtomicU64,
     undecided: AtomicU64,
     refusals: Mutex<BTreeMap<String, u64>>,
+    /// Purchases by the tries of the transaction that made them.
+    tries: Mutex<BTreeMap<u32, u64>>,
 }
 
 /// Where a swarm stands.
@@ -46,6 +48,7 @@ impl Progress {
             committed: AtomicU64::new(0),
             undecided: AtomicU64::new(0),
             refusals: Mutex::default(),
+            tries: Mutex::default(),
         }
     }
 
@@ -53,8 +56,15 @@ impl Progress {
         self.sent.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn committed(&self) {
+    pub(super) fn committed(&self, tries: u32) {
         self.committed.fetch_add(1, Ordering::Relaxed);
+        let mut all = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
+        *all.entry(tries).or_default() += 1;
+    }
+
+    pub(super) fn tries(&self) -> BTreeMap<u32, u64> {
+        let all = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
+        all.clone()
     }
 
     pub(super) fn undecided(&self) {
