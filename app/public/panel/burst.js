@@ -15,6 +15,11 @@ function make(name, attributes = {}, ...children) {
   return made;
 }
 
+/** A place of the house, for whoever acts here: the address carries who and where. */
+function placed(path) {
+  return path + location.search;
+}
+
 function figure(label) {
   const value = make("dd", {}, "0");
   return { value, shown: make("div", {}, value, make("dt", {}, label)) };
@@ -30,7 +35,7 @@ class Card {
     this.over = figure("oversold");
     this.button = make("button", { class: "button", type: "button" }, "Unleash them");
     this.button.addEventListener("click", () => this.run());
-    this.link = make("a", { href: "/proof", rel: "external" }, "How that is proven");
+    this.link = make("a", { href: placed("/proof"), rel: "external" }, "How that is proven");
     const figures = [this.sold, this.refused, this.over].map(({ shown }) => shown);
     this.shown = make(
       "aside",
@@ -77,7 +82,7 @@ class Card {
     this.said.textContent = "They are on their way.";
     try {
       const id = await begin({ run: "swarm", agents: AGENTS, stock: UNITS });
-      this.link.href = `/proof/runs/${id}`;
+      this.link.href = placed(`/proof/runs/${id}`);
       this.link.textContent = "The run's own page";
       this.show(await ended(id, (run) => this.follow(run)));
       this.button.textContent = "Again";

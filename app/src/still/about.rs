@@ -51,10 +51,10 @@ pub fn about(acting: &Acting) -> String {
             </dl>
             <h2>"How do you know?"</h2>
             <p>
-                "Do not believe it: " <a href="/proof" rel="external">"check it"</a>
+                "Do not believe it: " <a href=acting.link("/proof") rel="external">"check it"</a>
                 ". Pick a race, a crowd and a fault, watch it run, and read the rows with queries of your own. "
-                <a href="/playground" rel="external">"The playground"</a> " lets you send a purchase, and send it again. "
-                <a href="/mission-control" rel="external">"Mission Control"</a> " shows the house at work, and takes a Region away."
+                <a href=acting.link("/playground") rel="external">"The playground"</a> " lets you send a purchase, and send it again. "
+                <a href=acting.link("/mission-control") rel="external">"Mission Control"</a> " shows the house at work, and takes a Region away."
             </p>
             <h2>"What it runs on"</h2>
             <p>

@@ -32,6 +32,9 @@ const UNITS: u32 = 4_000;
 /// How long a lot that is to be settled is open, in milliseconds.
 const OPEN_MS: i64 = 80;
 
+/// The longest that such a lot is open.
+const MAX_OPEN_MS: i64 = 10_000;
+
 /// The opening of English lots and their least raise, in cents.
 const OPENING_MINOR: i64 = 1_000;
 const RAISE_MINOR: i64 = 100;
@@ -404,26 +407,32 @@ impl<'k> Yard<'k> {
         self.lot(terms, duration_ms).await
     }
 
-    async fn bid_of_rival(&self, lot: LotId) -> anyhow::Result<()> {
+    async fn bid_of_rival(&self, lot: LotId) -> anyhow::Result<bool> {
         let amount = cents(OPENING_MINOR)?;
         let bid = self.kernels.of(0).bid(&self.rival, ids::key(), lot, amount);
-        ensure!(bid.await?.outcome.is_ok(), "the rival may not bid");
-        Ok(())
+        Ok(bid.await?.outcome.is_ok())
     }
 
     /// A bid that tops another.
     async fn a_bid(&self) -> anyhow::Result<What> {
         let lot = self.english(DURATION_MS).await?;
-        self.bid_of_rival(lot).await?;
+        ensure!(self.bid_of_rival(lot).await?, "the rival may not bid");
         Ok(What::Bid(lot, OPENING_MINOR + RAISE_MINOR))
     }
 
     async fn a_settlement(&self) -> anyhow::Result<What> {
-        let lot = self.english(OPEN_MS).await?;
-        self.bid_of_rival(lot).await?;
-        let open_for = u64::try_from(OPEN_MS)?;
-        tokio::time::sleep(Duration::from_millis(open_for)).await;
-        Ok(What::Settle(lot))
+        // Where much else goes on, a lot may be over before anybody has bid: the next is open longer.
+        let mut open_ms = OPEN_MS;
+        loop {
+            let lot = self.english(open_ms).await?;
+            let has_bid = self.bid_of_rival(lot).await?;
+            tokio::time::sleep(Duration::from_millis(u64::try_from(open_ms)?)).await;
+            if has_bid {
+                return Ok(What::Settle(lot));
+            }
+            ensure!(open_ms < MAX_OPEN_MS, "the rival may not bid");
+            open_ms *= 2;
+        }
     }
 
     fn request(&self) -> anyhow::Result<CommitRequest> {
