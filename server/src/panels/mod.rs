@@ -20,6 +20,7 @@ use crate::audits::Auditor;
 use crate::operations::Operations;
 use app::ports::{Panel, Panels};
 use async_trait::async_trait;
+use leptos::prelude::*;
 use std::sync::Arc;
 
 /// What the panels show.
@@ -86,6 +87,21 @@ impl HousePanels {
             versus: runs.versus(),
         })
     }
+}
+
+/// A field of a form for a number: the least, the most, and what is there at first.
+fn number(
+    name: &'static str,
+    label: &'static str,
+    (least, most, value): (u32, u32, u32),
+) -> AnyView {
+    view! {
+        <label class="field">
+            <span>{label}</span>
+            <input type="number" name=name min=least max=most value=value required/>
+        </label>
+    }
+    .into_any()
 }
 
 /// A number as people read it: 1,000,000.

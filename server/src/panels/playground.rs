@@ -1,5 +1,6 @@
 //! `/playground`: a stand of one's own, a commit to send and to send again, and a crowd.
 
+use super::number;
 use leptos::prelude::*;
 
 /// The page. Without operations it says where a commit can be tried.
@@ -27,20 +28,6 @@ fn elsewhere() -> AnyView {
             <a href="/docs/api" rel="external">"reference"</a>
             " tries every call, and " <code>"POST /v1/sandbox/commit"</code> " needs no key."
         </p>
-    }
-    .into_any()
-}
-
-fn number(
-    name: &'static str,
-    label: &'static str,
-    (least, most, value): (u32, u32, u32),
-) -> AnyView {
-    view! {
-        <label class="field">
-            <span>{label}</span>
-            <input type="number" name=name min=least max=most value=value required/>
-        </label>
     }
     .into_any()
 }

@@ -1,5 +1,7 @@
 //! `/proof`: pick a race, a crowd and an engine, watch it, and check the rows yourself.
 
+#[cfg(feature = "local")]
+use super::number;
 use super::tiles::tiles;
 use crate::audits::AuditReport;
 #[cfg(feature = "local")]
@@ -90,21 +92,6 @@ fn nothing_to_run() -> AnyView {
             "Races are run on the stores of one machine, where they harm nobody. This house has others; "
             <code>"lotzero prove --yes-really"</code> " runs them there all the same."
         </p>
-    }
-    .into_any()
-}
-
-#[cfg(feature = "local")]
-fn number(
-    name: &'static str,
-    label: &'static str,
-    (least, most, value): (u32, u32, u32),
-) -> AnyView {
-    view! {
-        <label class="field">
-            <span>{label}</span>
-            <input type="number" name=name min=least max=most value=value required/>
-        </label>
     }
     .into_any()
 }

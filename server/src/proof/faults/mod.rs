@@ -129,6 +129,7 @@ impl Case {
             );
             self.findings.extend(scenario.findings.iter().cloned());
         }
+        self.checked(format!("{} audits", report.audits.len()));
         self.needs(report.valid, "what should have been tried was not");
         let broken = report.audits.iter().filter(|audit| audit.violations > 0);
         self.findings

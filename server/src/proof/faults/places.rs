@@ -12,9 +12,8 @@ use crate::local::gate::{Fault, LoginRefusal};
 use crate::local::{Signal, send_signal};
 use crate::proof::history::bank::{self, Bank};
 use crate::proof::history::keys;
-use crate::proof::report::Report;
 use crate::proof::trial::{Effects, Observed};
-use crate::proof::{Kernels, Stage};
+use crate::proof::{Kernels, Stage, report};
 use anyhow::Context;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -95,10 +94,7 @@ async fn buy_through(
     result.expect(view.spent_minor == cap, || {
         format!("the mandate has spent {} cents of {cap}", view.spent_minor)
     });
-    let audits = stage.kernels.of(0).audit().await?;
-    let broken = crate::ledger::audit::violations(&audits);
-    case.checked(format!("{} audits", audits.len()));
-    case.take_in(&Report::new(&stage.settings, vec![result], audits, broken));
+    case.take_in(&report(stage, vec![result]).await?);
     Ok(())
 }
 
@@ -155,14 +151,7 @@ pub async fn region_lost(ground: &Ground) -> anyhow::Result<Case> {
         case.checked(format!(
             "{fault:?}: an outage of {outage} ms, at most {within_ms}"
         ));
-        let audits = stage.kernels.of(0).audit().await?;
-        let broken = crate::ledger::audit::violations(&audits);
-        case.take_in(&Report::new(
-            &stage.settings,
-            vec![scenario],
-            audits,
-            broken,
-        ));
+        case.take_in(&report(&stage, vec![scenario]).await?);
         stage.kernels.close().await;
     }
     Ok(case)
@@ -173,14 +162,7 @@ pub async fn region_lost(ground: &Ground) -> anyhow::Result<Case> {
 pub async fn zombie(ground: &Ground) -> anyhow::Result<Case> {
     let (stage, mut case) = (ground.stage().await?, Case::default());
     let scenario = region_away(&stage, Fault::Mute).await?;
-    let audits = stage.kernels.of(0).audit().await?;
-    let broken = crate::ledger::audit::violations(&audits);
-    case.take_in(&Report::new(
-        &stage.settings,
-        vec![scenario],
-        audits,
-        broken,
-    ));
+    case.take_in(&report(&stage, vec![scenario]).await?);
     stage.kernels.close().await;
     Ok(case)
 }

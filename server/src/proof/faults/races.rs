@@ -21,7 +21,6 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -38,7 +37,7 @@ const LOAD_FOR: Duration = Duration::from_millis(800);
 const ENDS_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a node says once it answers; its address follows.
-const LISTENING: &str = "LotZero listening on ";
+const LISTENING: &str = "LotZero listening on http://";
 
 /// How long a node with stores of its own may take to answer.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -196,20 +195,7 @@ impl Node {
             .kill_on_drop(true)
             .spawn()
             .context("starting a node")?;
-        let stdout = child.stdout.take().context("a node's output")?;
-        let mut lines = BufReader::new(stdout).lines();
-        let ready = async {
-            while let Some(line) = lines.next_line().await? {
-                if let Some(url) = line.strip_prefix(LISTENING) {
-                    return Ok(url.trim_start_matches("http://").to_owned());
-                }
-            }
-            anyhow::bail!("a node ended before it answered")
-        };
-        let address = tokio::time::timeout(READY_WITHIN, ready).await;
-        let address = address.context("a node did not answer in time")??;
-        // It must not wait for somebody to read what else it says.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let address = swarm::address_of(&mut child, LISTENING, READY_WITHIN).await?;
         Ok(Self { child, address })
     }
 

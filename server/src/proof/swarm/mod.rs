@@ -6,7 +6,7 @@ mod node;
 mod progress;
 mod proof;
 
-pub use node::{ApiNode, ChildNode, run_api_node};
+pub use node::{ApiNode, ChildNode, address_of, run_api_node};
 pub use progress::{Progress, Standing};
 pub use proof::{MAX_RECORDED, Plan, prove};
 

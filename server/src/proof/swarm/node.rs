@@ -78,18 +78,7 @@ impl ChildNode {
             .kill_on_drop(true)
             .spawn()
             .context("starting a node")?;
-        let stdout = child.stdout.take().context("a node's output")?;
-        let mut lines = BufReader::new(stdout).lines();
-        let ready = async {
-            while let Some(line) = lines.next_line().await? {
-                if let Some(address) = line.strip_prefix(READY) {
-                    return Ok(address.parse()?);
-                }
-            }
-            anyhow::bail!("a node ended before it answered")
-        };
-        let ready = tokio::time::timeout(READY_WITHIN, ready).await;
-        let address = ready.context("a node did not answer in time")??;
+        let address = address_of(&mut child, READY, READY_WITHIN).await?.parse()?;
         Ok(Self { address, child })
     }
 
@@ -105,6 +94,32 @@ impl ChildNode {
         anyhow::ensure!(signal == Some(9), "a node ended by itself: {status}");
         Ok(self.address)
     }
+}
+
+/// Waits until a node says that it answers, and reads on for as long as it lives, so that it never
+/// waits for somebody to hear what else it says. The address is what follows `ready` on its line.
+///
+/// # Errors
+/// When it ends, or does not answer in time.
+pub async fn address_of(
+    child: &mut Child,
+    ready: &str,
+    within: Duration,
+) -> anyhow::Result<String> {
+    let stdout = child.stdout.take().context("a node's output")?;
+    let mut lines = BufReader::new(stdout).lines();
+    let answers = async {
+        while let Some(line) = lines.next_line().await? {
+            if let Some(address) = line.strip_prefix(ready) {
+                return Ok(address.to_owned());
+            }
+        }
+        anyhow::bail!("a node ended before it answered")
+    };
+    let address = tokio::time::timeout(within, answers).await;
+    let address = address.context("a node did not answer in time")??;
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    Ok(address)
 }
 
 /// The child's side: serves until it is killed.
