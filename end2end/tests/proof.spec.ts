@@ -2,6 +2,7 @@
 import { AxeBuilder } from "@axe-core/playwright";
 import type { Page } from "@playwright/test";
 import { expect, expectFits, test } from "./lotzero.ts";
+import { Wire } from "./wire.ts";
 
 /** Begins what a form says and waits for the page of the run that has ended. */
 async function ends(page: Page, state: string) {
@@ -140,4 +141,21 @@ test("an operator takes a Region away in two steps, and gives it back", async ({
   await expectFits(page);
   const { violations } = await new AxeBuilder({ page }).analyze();
   expect(violations.map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`)).toEqual([]);
+});
+
+test("Mission Control says when it is old, and comes back by itself", async ({ page }) => {
+  const wire = await Wire.of(page);
+  await page.goto("/mission-control");
+  const freshness = page.getByTestId("freshness");
+  await expect(freshness).toHaveText("live");
+  // Cut for everybody to see.
+  await wire.cut();
+  await expect(freshness).toContainText("stale since");
+  wire.mend();
+  await expect(freshness).toHaveText("live", { timeout: 10_000 });
+  // Dead without a word: nothing comes any more, and the page leaves the connection.
+  wire.die();
+  await expect(freshness).toContainText("stale since", { timeout: 10_000 });
+  await expect(freshness).toHaveText("live", { timeout: 20_000 });
+  expect(wire.attempts).toBeGreaterThan(1);
 });

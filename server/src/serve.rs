@@ -14,7 +14,7 @@ use crate::live::{History, Hub, LiveConfig, LiveParts, LiveState};
 #[cfg(feature = "local")]
 use crate::local::RegionalGates;
 #[cfg(feature = "local")]
-use crate::operations::{Operations, Runs, RunsConfig, Sources};
+use crate::operations::{Operations, Runs, RunsConfig, Sources, Teller};
 use crate::panels::HousePanels;
 use crate::router::{self, House};
 use crate::sessions::{BrowserSessions, FormKeys};
@@ -106,9 +106,9 @@ pub async fn serve(args: ServeArgs, say: fn(&str)) -> anyhow::Result<ExitCode> {
         .await
         .context("the schema is not ready")?;
     #[cfg(feature = "local")]
-    let operations = operations(&args, &stores).await?;
+    let means = means(&args, &stores).await?;
     #[cfg(feature = "local")]
-    let endpoints = match operations.as_ref().and_then(|it| it.gates.as_ref()) {
+    let endpoints = match means.as_ref().and_then(|it| it.gates.as_ref()) {
         Some(gates) => Endpoints::postgres_at(&gates.urls(), args.stores.pool()).await?,
         None => stores.endpoints.clone(),
     };
@@ -118,7 +118,7 @@ pub async fn serve(args: ServeArgs, say: fn(&str)) -> anyhow::Result<ExitCode> {
     let hub = Hub::new(Arc::clone(&clock));
     let (ear, stream_only) = (Arc::clone(&hub), args.stream_only);
     #[cfg(feature = "local")]
-    let watch = operations.as_ref().map(|it| Arc::clone(it.runs.watch()));
+    let watch = means.as_ref().map(|it| Arc::clone(it.runs.watch()));
     let ledger = Ledger::new(endpoints, Arc::clone(&clock), move |events| {
         #[cfg(feature = "local")]
         if let Some(watch) = &watch {
@@ -134,6 +134,9 @@ pub async fn serve(args: ServeArgs, say: fn(&str)) -> anyhow::Result<ExitCode> {
         .ensure_table()
         .await
         .context("the DynamoDB table is not ready")?;
+    #[cfg(feature = "local")]
+    let operations =
+        means.map(|Means { gates, runs }| Operations::new(gates, runs, Arc::clone(&ledger)));
     let node = Node {
         args,
         clock,
@@ -156,9 +159,16 @@ struct Node {
     operations: Option<Operations>,
 }
 
+/// What operators need beside the ledger.
+#[cfg(feature = "local")]
+struct Means {
+    gates: Option<Arc<RegionalGates>>,
+    runs: Arc<Runs>,
+}
+
 /// What operators may do to this node: on the local stores only.
 #[cfg(feature = "local")]
-async fn operations(args: &ServeArgs, stores: &Stores) -> anyhow::Result<Option<Operations>> {
+async fn means(args: &ServeArgs, stores: &Stores) -> anyhow::Result<Option<Means>> {
     let local = stores.local.as_ref().filter(|_| args.stores.local_ledger());
     let Some(local) = local else {
         anyhow::ensure!(
@@ -180,7 +190,7 @@ async fn operations(args: &ServeArgs, stores: &Stores) -> anyhow::Result<Option<
         pool: args.stores.kernel_pool(),
         gates: gates.clone(),
     });
-    Ok(Some(Operations::new(gates, runs)))
+    Ok(Some(Means { gates, runs }))
 }
 
 impl Node {
@@ -230,6 +240,8 @@ impl Node {
         };
         let live = LiveState::start(config, parts).await;
         self.start_tasks(demo, &tasks, &stop).await?;
+        #[cfg(feature = "local")]
+        self.tell_panels(&live, &tasks, &stop);
         let draining = Arc::new(AtomicBool::new(false));
         let house = House {
             ports,
@@ -242,7 +254,7 @@ impl Node {
             ),
             auditor: Arc::clone(&auditor),
             #[cfg(feature = "local")]
-            operations: self.watched(&live),
+            operations: self.operations.clone(),
             site_root: self.args.site_root.clone(),
             draining: Arc::clone(&draining),
         };
@@ -284,15 +296,17 @@ impl Node {
         Ok(code)
     }
 
-    /// The operations, able to tell how the house is.
+    /// Tells panels how the house is and how its runs go.
     #[cfg(feature = "local")]
-    fn watched(&self, live: &LiveState) -> Option<Operations> {
-        let operations = self.operations.clone()?;
-        Some(operations.watching(Sources {
-            ledger: Arc::clone(&self.ledger),
+    fn tell_panels(&self, live: &LiveState, tasks: &TaskTracker, stop: &CancellationToken) {
+        let Some(operations) = self.operations.clone() else {
+            return;
+        };
+        let sources = Sources {
             live: live.clone(),
             begun: std::time::Instant::now(),
-        }))
+        };
+        live.set_board(Teller::begin(operations, sources, tasks, stop));
     }
 
     /// Where the other nodes reach this one.

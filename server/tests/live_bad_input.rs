@@ -406,6 +406,9 @@ async fn what_does_not_exist_or_says_nothing_is_refused() {
         Channel::Lot(nowhere),
         Channel::Chat(nowhere),
         Channel::Crowd(nowhere),
+        // Nobody here knows what panels show.
+        Channel::Vitals,
+        Channel::Runs,
     ] {
         let since = None;
         let frame = |id| ClientFrame::Subscribe { id, channel, since };

@@ -4,9 +4,10 @@
 
 mod common;
 
-use common::web::{Answer, Served, folder, request};
+use common::web::{Answer, Served, Socket, folder, request};
 use common::{PATIENCE, eventually};
 use serde_json::{Value, json};
+use shared::live::{Channel, ClientFrame};
 use std::time::{Duration, Instant};
 
 const TOKYO: &str = "ap-northeast-1";
@@ -219,6 +220,84 @@ async fn runs_go_on_one_at_a_time_are_kept_and_can_be_stopped() {
         let (status, _) = house.json("GET", path, Value::Null).await;
         assert_eq!(status, 404, "{path}");
     }
+}
+
+/// Joins a channel of panels; answers what its snapshot tells.
+async fn panel(socket: &mut Socket, channel: Channel) -> Value {
+    let subscribe = ClientFrame::Subscribe {
+        id: 1,
+        channel,
+        since: None,
+    };
+    socket.send(&subscribe).await;
+    loop {
+        let frame: Value = socket.read().await;
+        if frame["type"] == "snapshot" {
+            assert_eq!(frame["channel"], channel.to_string());
+            return frame["snapshot"].clone();
+        }
+        assert_ne!(frame["type"], "error", "{frame}");
+    }
+}
+
+/// What the next push on a channel tells.
+async fn pushed(socket: &mut Socket, channel: Channel) -> Value {
+    loop {
+        let frame: Value = socket.read().await;
+        if frame["type"] == "push" && frame["channel"] == channel.to_string() {
+            return frame["push"].clone();
+        }
+    }
+}
+
+#[tokio::test]
+async fn figures_are_pushed_while_a_run_goes_on() {
+    let house = House::open(&[]);
+    let mut socket = Socket::of_guest(&house.address).await;
+    let before = panel(&mut socket, Channel::Vitals).await;
+    assert_eq!(before["kind"], "vitals", "{before}");
+    assert_eq!(before["vitals"]["sockets"], 1);
+    assert_eq!(before["vitals"]["run"], Value::Null);
+    let none = panel(&mut socket, Channel::Runs).await;
+    assert_eq!(none, json!({ "kind": "run", "run": null }));
+
+    let wish = json!({ "run": "swarm", "agents": 2_000_000, "stock": 50 });
+    let (status, run) = house.json("POST", "/api/proof/runs", wish).await;
+    assert_eq!(status, 202, "{run}");
+    let id = run["id"].as_str().expect("an id").to_owned();
+    let mut decided = Vec::new();
+    while decided.len() < 3 {
+        let told = pushed(&mut socket, Channel::Runs).await;
+        assert_eq!(told["run"]["id"], id.as_str(), "{told}");
+        assert_eq!(told["run"]["state"], "running", "{told}");
+        decided.extend(told["run"]["standing"]["sent"].as_u64());
+    }
+    assert!(
+        decided.is_sorted() && decided[2] > decided[0],
+        "{decided:?}"
+    );
+    let meanwhile = pushed(&mut socket, Channel::Vitals).await;
+    assert_eq!(meanwhile["vitals"]["run"], id.as_str(), "{meanwhile}");
+    assert!(meanwhile["vitals"]["committed"].as_u64() > before["vitals"]["committed"].as_u64());
+
+    let place = format!("/api/proof/runs/{id}");
+    let (status, _) = house.json("DELETE", &place, Value::Null).await;
+    assert_eq!(status, 200);
+    let last = loop {
+        let told = pushed(&mut socket, Channel::Runs).await;
+        if told["run"]["state"] != "running" {
+            break told;
+        }
+    };
+    assert_eq!(last["run"]["state"], "invalid", "{last}");
+    assert_eq!(
+        last["run"]["report"],
+        Value::Null,
+        "the report is not pushed"
+    );
+    // Who comes late hears how it ended.
+    let mut late = Socket::of_guest(&house.address).await;
+    assert_eq!(panel(&mut late, Channel::Runs).await, last);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ import { forms } from "./forms.js";
 import { mission } from "./mission.js";
 import { all, one } from "./page.js";
 import { playground } from "./playground.js";
-import { attempts, follow } from "./run.js";
+import { attempts, running } from "./run.js";
 import { tiles } from "./tiles.js";
 import { versus } from "./versus.js";
 
@@ -20,7 +20,7 @@ for (const page of all("[data-panel]")) {
 }
 const run = one("[data-panel='run']");
 if (run?.dataset.state === "running") {
-  follow(run);
+  running(run);
 }
 for (const section of all("[data-scenario]")) {
   attempts(section);

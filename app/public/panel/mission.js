@@ -3,12 +3,16 @@
 import { draw, remember } from "./chart.js";
 import { all, grouped, one } from "./page.js";
 import { probe, showLamp, switches } from "./regions.js";
+import { listen } from "./socket.js";
 
 /** How much of a bucket's heat is left after a second: half of it after ten. */
 const COOLING = 0.933;
 
 /** What a bucket that lost this many races in the last seconds looks like: as hot as it gets. */
 const HOTTEST = 12;
+
+/** Vitals come every second: after so long without any, what is shown is old. */
+const STALE_AFTER_MS = 5_000;
 
 const clock = () => `${new Date().toISOString().slice(11, 19)} UTC`;
 
@@ -187,20 +191,30 @@ export function mission(page) {
       say("paused");
     }
   });
-  const events = new EventSource("/api/operations/events");
-  events.addEventListener("error", () => {
-    if (freshness.dataset.freshness !== "stale") {
+  let heard = Date.now();
+  const isStale = () => freshness.dataset.freshness === "stale";
+  const stale = () => {
+    if (!paused && !isStale()) {
       say("stale");
     }
-  });
-  events.addEventListener("vitals", (event) => {
-    if (paused) {
-      return;
-    }
-    say("live");
-    const now = JSON.parse(event.data);
-    for (const show of parts) {
-      show(now);
-    }
+  };
+  // A connection can be dead without having ended.
+  setInterval(() => Date.now() - heard > STALE_AFTER_MS && stale(), 1_000);
+  listen("vitals", {
+    hear: ({ vitals }) => {
+      heard = Date.now();
+      if (paused) {
+        return;
+      }
+      say("live");
+      for (const show of parts) {
+        show(vitals);
+      }
+    },
+    lost: stale,
+    refused: (why) => {
+      freshness.dataset.freshness = "stale";
+      freshness.textContent = why;
+    },
   });
 }

@@ -2,11 +2,12 @@
 
 import { draw, remember } from "./chart.js";
 import { all, call, grouped, one } from "./page.js";
+import { follow } from "./watch.js";
 
 const MAX_CELLS = 300;
 
-/** Follows a run until it ends. */
-export function follow(page) {
+/** Keeps the page of a run up to date until it ends. */
+export async function running(page) {
   const id = page.dataset.id;
   const figures = Object.fromEntries(all("[data-figure]", page).map((it) => [it.dataset.figure, it]));
   const bar = one("[data-progress]", page);
@@ -19,15 +20,7 @@ export function follow(page) {
     stop.disabled = true;
     await call("DELETE", `/api/proof/runs/${id}`).catch(() => {});
   });
-  const events = new EventSource(`/api/proof/runs/${id}/events`);
-  events.addEventListener("run", (event) => {
-    const run = JSON.parse(event.data);
-    if (run.state !== "running") {
-      events.close();
-      // The page of a run that has ended is another one, and stays as it is.
-      location.reload();
-      return;
-    }
+  const show = (run) => {
     const seconds = (run.elapsed_ms / 1000).toFixed(1);
     if (run.standing === null) {
       words.textContent = `Under way for ${seconds} s.`;
@@ -54,7 +47,15 @@ export function follow(page) {
     const percent = Math.floor((decided / agents) * 100);
     const left = decided > 0 ? ((run.elapsed_ms / decided) * (agents - decided)) / 1000 : null;
     words.textContent = `${percent} % after ${seconds} s${left === null ? "" : `, about ${Math.ceil(left)} s left`}.`;
-  });
+  };
+  try {
+    await follow(id, show);
+  } catch (error) {
+    words.textContent = error.message;
+    return;
+  }
+  // The page of a run that has ended is another one, and stays as it is.
+  location.reload();
 }
 
 function cellsOf(history) {

@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use axum::body::Bytes;
+use serde::Serialize;
 use shared::Timestamp;
 use shared::chat::Silence;
 use shared::live::{Channel, ErrorCode, Position, Push, ServerFrame, ServerMessage};
@@ -110,7 +111,12 @@ pub(super) fn encode(clock: &Clock, message: ServerMessage) -> Frame {
         server_time: clock.now(),
         message,
     };
-    match serde_json::to_vec(&frame) {
+    json(&frame)
+}
+
+/// Encodes a frame's fields.
+pub(super) fn json<T: Serialize>(fields: &T) -> Frame {
+    match serde_json::to_vec(fields) {
         Ok(text) => Frame::text(text),
         Err(error) => {
             // Only maps with keys other than text could fail, and no message has one.
@@ -119,6 +125,7 @@ pub(super) fn encode(clock: &Clock, message: ServerMessage) -> Frame {
         }
     }
 }
+
 /// Encodes a push on a channel.
 pub(super) fn push(
     clock: &Clock,
@@ -138,7 +145,7 @@ pub(super) fn push(
 pub(super) fn error(id: Option<u32>, code: ErrorCode) -> ServerMessage {
     let (message, temporary) = match code {
         ErrorCode::Malformed => ("The frame cannot be read.", false),
-        ErrorCode::NotFound => ("There is no such lot or message.", false),
+        ErrorCode::NotFound => ("There is no such lot, message or channel.", false),
         ErrorCode::SignIn => ("Step in as somebody first.", false),
         ErrorCode::InvalidText => ("The message is empty or too long.", false),
         ErrorCode::RateLimited => ("Too fast. Wait a moment.", true),

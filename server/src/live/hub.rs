@@ -168,6 +168,20 @@ impl Hub {
         state.push(lane, &frame);
     }
 
+    /// Sends a frame that is none of [`Push`] to everybody in an audience, if there is anybody.
+    pub(super) fn push_frame(
+        &self,
+        audience: Audience,
+        lane: Lane,
+        encode: impl FnOnce(&Clock) -> Frame,
+    ) {
+        let mut shard = self.shard(audience);
+        let state = shard.get_mut(&audience);
+        if let Some(state) = state.filter(|state| state.is_heard()) {
+            state.push(lane, &encode(&self.clock));
+        }
+    }
+
     /// Takes in one event of a lot's history.
     pub(super) fn accept(&self, lot: LotId, at: Position, event: LotEvent) {
         let audience = Audience::Channel(Channel::Lot(lot));

@@ -9,6 +9,7 @@
 //! which something could be missed or come twice. A client that comes back with its last offset
 //! gets what it missed from the ring, without a read.
 
+mod board;
 mod channel;
 mod connection;
 mod counters;
@@ -35,6 +36,7 @@ mod upgrade;
 mod watch;
 mod wheel;
 
+pub use board::{Board, Told};
 pub use counters::{Count, Counters};
 pub use frame::Frame;
 pub use history::History;

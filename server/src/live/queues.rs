@@ -5,7 +5,7 @@
 //! costs a bounded amount of memory and never holds up anybody else.
 
 use super::frame::Frame;
-use shared::live::close_code;
+use shared::live::{Channel, close_code};
 use shared::{Currency, LotId};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -39,6 +39,8 @@ pub enum Key {
     Card(LotId),
     /// A wallet of the socket's person.
     Wallet(Currency),
+    /// What a panel shows.
+    Panel(Channel),
 }
 
 /// How a frame travels.

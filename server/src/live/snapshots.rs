@@ -144,7 +144,13 @@ impl LiveState {
     }
 
     async fn take(&self, channel: Channel, person: Option<&Person>) -> Result<Taken, ErrorCode> {
-        let (snapshot, at) = self.read(channel, person).await?;
+        let Some((snapshot, at)) = self.read(channel, person).await? else {
+            return Ok(Taken {
+                frame: self.board_now(channel).await?,
+                at: None,
+                is_drop: false,
+            });
+        };
         self.hub.counters.snapshots_read.add(1);
         let mut is_drop = false;
         if let Snapshot::Room(room) = &snapshot {
@@ -161,11 +167,12 @@ impl LiveState {
         })
     }
 
+    /// The snapshot and its place; `None` if the channel is a panel's.
     async fn read(
         &self,
         channel: Channel,
         person: Option<&Person>,
-    ) -> Result<(Snapshot, Option<Position>), ErrorCode> {
+    ) -> Result<Option<(Snapshot, Option<Position>)>, ErrorCode> {
         let social = &self.firehose as &dyn Social;
         let snapshot = match channel {
             Channel::Lot(lot) => {
@@ -176,7 +183,7 @@ impl LiveState {
                     epoch: room.lot.epoch,
                     offset: room.lot.offset,
                 };
-                return Ok((Snapshot::Room(room), Some(at)));
+                return Ok(Some((Snapshot::Room(room), Some(at))));
             }
             Channel::Chat(lot) => {
                 self.seller_of(lot).await?;
@@ -193,8 +200,9 @@ impl LiveState {
                 let wallet = wallet.await.map_err(unavailable)?;
                 Snapshot::Me { wallet }
             }
+            Channel::Vitals | Channel::Runs => return Ok(None),
         };
-        Ok((snapshot, None))
+        Ok(Some((snapshot, None)))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What every socket shares.
 
+use super::board::Board;
 use super::doors::Doors;
 use super::history::History;
 use super::hub::Hub;
@@ -18,7 +19,7 @@ use shared::{Currency, LotId, PrincipalId};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -130,6 +131,7 @@ pub struct Inner {
     pub(super) watch: Arc<Watch>,
     pub(super) known_lots: KnownLots,
     pub(super) snapshots: Snapshots,
+    pub(super) board: OnceLock<Arc<dyn Board>>,
     pub(super) frames_per_write: usize,
     pub(super) currency: Currency,
     /// The table's stream, as this node takes part in it.
@@ -183,6 +185,7 @@ impl LiveState {
             watch: Arc::default(),
             known_lots: KnownLots::default(),
             snapshots: Snapshots::default(),
+            board: OnceLock::new(),
             frames_per_write: config.frames_per_write,
             currency: config.currency,
             stream,

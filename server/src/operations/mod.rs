@@ -10,18 +10,22 @@
 //! | `GET`, `POST /api/proof/runs` | the runs; begins one |
 //! | `GET`, `DELETE /api/proof/runs/{id}` | one run; stops it |
 //! | `POST /api/playground` | a stand of one's own, to try the API |
-//! | `GET /api/operations/events` | how the house is, once a second |
 //! | `GET /api/proof/runs/{id}/histories/{scenario}` | what its clients asked for and were told |
+//!
+//! How the house is and how its runs go is pushed: on the live socket's channels `vitals` and `runs`.
 
 mod playground;
 mod probe;
 mod regions;
 mod runs;
+mod teller;
 mod vitals;
 
 pub use runs::{RunState, RunView, Runs, RunsConfig, Wish};
+pub use teller::Teller;
 pub use vitals::Sources;
 
+use crate::ledger::Ledger;
 use crate::local::RegionalGates;
 use axum::Json;
 use axum::Router;
@@ -38,28 +42,19 @@ pub struct Operations {
     pub gates: Option<Arc<RegionalGates>>,
     /// The proof runs of this node.
     pub runs: Arc<Runs>,
+    ledger: Arc<Ledger>,
     probe: Arc<Probe>,
-    sources: Option<Sources>,
 }
 
 impl Operations {
     /// Operations of a node.
     #[must_use]
-    pub fn new(gates: Option<Arc<RegionalGates>>, runs: Arc<Runs>) -> Self {
+    pub fn new(gates: Option<Arc<RegionalGates>>, runs: Arc<Runs>, ledger: Arc<Ledger>) -> Self {
         Self {
             gates,
             runs,
+            ledger,
             probe: Arc::default(),
-            sources: None,
-        }
-    }
-
-    /// The same, able to tell how the house is.
-    #[must_use]
-    pub fn watching(self, sources: Sources) -> Self {
-        Self {
-            sources: Some(sources),
-            ..self
         }
     }
 
@@ -69,7 +64,6 @@ impl Operations {
             .merge(playground::routes())
             .merge(regions::routes())
             .merge(runs::routes())
-            .merge(vitals::routes())
             .with_state(self)
     }
 }

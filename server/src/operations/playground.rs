@@ -10,7 +10,6 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 
 /// Units that there may be.
 const STOCK: RangeInclusive<u32> = 1..=400;
@@ -63,10 +62,8 @@ async fn make(
         let detail = "The ledger does not answer. Try again in a moment.";
         Refused::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
     };
-    let ledger = operations.sources.as_ref().map(|it| Arc::clone(&it.ledger));
-    let ledger = ledger.ok_or_else(|| unavailable(anyhow::anyhow!("the node is starting")))?;
     let kernels = Kernels {
-        nodes: vec![ledger],
+        nodes: vec![operations.ledger],
     };
     Ok(fresh(&build(&kernels, wish).await.map_err(unavailable)?))
 }

@@ -1,32 +1,18 @@
-//! How the house is, once a second: what Mission Control draws.
+//! How the house is: what Mission Control draws.
 
-use super::{Operations, Refused};
-use crate::ledger::Ledger;
+use super::Operations;
 use crate::ledger::read::witness::{Outbox, outbox};
 use crate::ledger::transaction::Durations;
 use crate::live::LiveState;
 use crate::local::regions::RegionsStatus;
 use crate::proof::Line;
-use axum::Router;
-use axum::extract::State;
-use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use http::StatusCode;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::convert::Infallible;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// From one look to the next.
-const PACE: Duration = Duration::from_secs(1);
+use std::time::Instant;
 
 /// What the vitals are read from.
 #[derive(Clone)]
 pub struct Sources {
-    /// The node's ledger.
-    pub ledger: Arc<Ledger>,
     /// The node's sockets and stream.
     pub live: LiveState,
     /// Since when the node runs.
@@ -68,12 +54,16 @@ pub struct Vitals {
 
 impl Sources {
     /// A look, and the durations for the next one to compare with.
-    async fn look(&self, operations: &Operations, before: Durations) -> (Vitals, Durations) {
+    pub(super) async fn look(
+        &self,
+        operations: &Operations,
+        before: Durations,
+    ) -> (Vitals, Durations) {
         let watch = operations.runs.watch();
-        let mut counters = self.ledger.counters();
+        let mut counters = operations.ledger.counters();
         counters.add(&watch.counters());
         let took = counters.took.since(&before);
-        let waits = self.ledger.runner();
+        let waits = operations.ledger.runner();
         let waits = waits.read(|tx| Box::pin(outbox(tx)));
         let vitals = Vitals {
             at_ms: u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
@@ -81,7 +71,7 @@ impl Sources {
             unknown_commits: counters.unknown_commits,
             retries: counters.retries,
             sockets: self.live.hub.counters.sockets.get(),
-            database: self.ledger.standing().to_string(),
+            database: operations.ledger.standing().to_string(),
             stream: self.live.stream.status().to_string(),
             outbox: waits.await.ok(),
             regions: operations.gates.as_ref().map(|gates| gates.status()),
@@ -92,32 +82,4 @@ impl Sources {
         };
         (vitals, counters.took)
     }
-}
-
-pub fn routes() -> Router<Operations> {
-    Router::new().route("/api/operations/events", get(events))
-}
-
-/// The vitals as server-sent events.
-async fn events(State(operations): State<Operations>) -> Result<Response, Refused> {
-    let sources = operations.sources.clone().ok_or_else(|| {
-        let detail = "This node does not tell how it is yet.";
-        Refused::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
-    })?;
-    let begin = ((operations, sources), None);
-    let events = futures::stream::unfold(begin, |((operations, sources), before)| async move {
-        if before.is_some() {
-            tokio::time::sleep(PACE).await;
-        }
-        let before = before.unwrap_or_default();
-        let (vitals, took) = sources.look(&operations, before).await;
-        let event = Event::default().event("vitals").json_data(&vitals).ok()?;
-        Some((
-            Ok::<_, Infallible>(event),
-            ((operations, sources), Some(took)),
-        ))
-    });
-    Ok(Sse::new(events)
-        .keep_alive(KeepAlive::default())
-        .into_response())
 }

@@ -2,6 +2,7 @@
 //! over a socket of our own, and live sockets.
 
 use futures::{SinkExt, StreamExt};
+use serde::de::DeserializeOwned;
 use shared::live::{Channel, ClientFrame, Push, SUBPROTOCOL, ServerFrame, ServerMessage};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -200,17 +201,8 @@ impl Browser {
 
     /// Opens the live socket as `handle`.
     pub async fn socket(&self, handle: &str) -> Socket {
-        let url = format!("ws://{}/live?as={handle}&in=eu-west-1", self.address);
-        let mut request = url.into_client_request().expect("a URL");
-        let headers = request.headers_mut();
-        headers.insert("Origin", self.origin.parse().expect("a value"));
-        headers.insert("Cookie", self.cookie.parse().expect("a value"));
-        headers.insert(
-            "Sec-WebSocket-Protocol",
-            SUBPROTOCOL.parse().expect("a value"),
-        );
-        let (socket, _) = connect_async(request).await.expect("upgrades");
-        Socket(socket)
+        let query = format!("?as={handle}&in=eu-west-1");
+        Socket::open(&self.address, &query, &self.cookie).await
     }
 }
 
@@ -218,6 +210,26 @@ impl Browser {
 pub struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Socket {
+    /// Opens a guest's.
+    pub async fn of_guest(address: &str) -> Self {
+        Self::open(address, "", "").await
+    }
+
+    async fn open(address: &str, query: &str, cookie: &str) -> Self {
+        let url = format!("ws://{address}/live{query}");
+        let mut request = url.into_client_request().expect("a URL");
+        let headers = request.headers_mut();
+        let origin = format!("http://{address}");
+        headers.insert("Origin", origin.parse().expect("a value"));
+        headers.insert("Cookie", cookie.parse().expect("a value"));
+        headers.insert(
+            "Sec-WebSocket-Protocol",
+            SUBPROTOCOL.parse().expect("a value"),
+        );
+        let (socket, _) = connect_async(request).await.expect("upgrades");
+        Self(socket)
+    }
+
     pub async fn send(&mut self, frame: &ClientFrame) {
         let text = serde_json::to_string(frame).expect("writes");
         self.0.send(Message::text(text)).await.expect("sends");
@@ -234,8 +246,13 @@ impl Socket {
         while !matches!(self.next().await, ServerMessage::Snapshot { .. }) {}
     }
 
-    /// The next message; a batch of frames counts one by one.
+    /// The next message.
     pub async fn next(&mut self) -> ServerMessage {
+        self.read::<ServerFrame>().await.message
+    }
+
+    /// The next frame.
+    pub async fn read<T: DeserializeOwned>(&mut self) -> T {
         loop {
             let wait = tokio::time::timeout(Duration::from_secs(10), self.0.next());
             let message = wait
@@ -245,9 +262,7 @@ impl Socket {
                 .expect("no error");
             assert!(!message.is_close(), "closed: {message:?}");
             if let Message::Text(text) = message {
-                return serde_json::from_str::<ServerFrame>(&text)
-                    .expect("reads")
-                    .message;
+                return serde_json::from_str(&text).expect("reads");
             }
         }
     }

@@ -49,6 +49,10 @@ pub enum Channel {
     Floor,
     /// News of the person the socket acts for: notices and the wallet.
     Me,
+    /// How the house is, once a second. On one machine only, as [`Channel::Runs`] is.
+    Vitals,
+    /// How the node's latest proof run goes, five times a second.
+    Runs,
 }
 
 /// The text names no channel.
@@ -64,6 +68,8 @@ impl fmt::Display for Channel {
             Self::Crowd(id) => write!(f, "crowd:{id}"),
             Self::Floor => f.write_str("floor"),
             Self::Me => f.write_str("me"),
+            Self::Vitals => f.write_str("vitals"),
+            Self::Runs => f.write_str("runs"),
         }
     }
 }
@@ -79,6 +85,8 @@ impl FromStr for Channel {
             Some(("crowd", id)) => lot(id).map(Self::Crowd),
             None if text == "floor" => Ok(Self::Floor),
             None if text == "me" => Ok(Self::Me),
+            None if text == "vitals" => Ok(Self::Vitals),
+            None if text == "runs" => Ok(Self::Runs),
             Some(_) | None => Err(ChannelError),
         }
     }
@@ -269,7 +277,7 @@ pub enum ServerMessage {
 pub enum ErrorCode {
     /// The frame is no JSON of a known type, or has unknown fields.
     Malformed,
-    /// There is no such lot, or no such message in it.
+    /// There is no such lot, no such message in it, or no such channel in this house.
     NotFound,
     /// A guest cannot do this.
     SignIn,
@@ -409,6 +417,22 @@ mod tests {
             serde_json::from_str::<ServerFrame>(&text).expect("reads"),
             pong
         );
+    }
+
+    #[test]
+    fn channels_are_read_as_they_are_written() {
+        let lot = LotId::from_uuid(uuid::Uuid::from_u128(1));
+        for channel in [
+            Channel::Lot(lot),
+            Channel::Chat(lot),
+            Channel::Crowd(lot),
+            Channel::Floor,
+            Channel::Me,
+            Channel::Vitals,
+            Channel::Runs,
+        ] {
+            assert_eq!(channel.to_string().parse(), Ok(channel));
+        }
     }
 
     #[test]

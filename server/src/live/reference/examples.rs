@@ -1,7 +1,9 @@
 //! An example of every frame. They are values of the protocol's own types, encoded as a socket
 //! encodes them: what is shown is what is sent.
 
+use super::super::board::{Telling, Told};
 use super::super::frame;
+use serde_json::json;
 use shared::auction::{Dutch, Status};
 use shared::chat::Moderation;
 use shared::live::{
@@ -469,6 +471,42 @@ fn wide_pushes() -> Vec<Example<ServerMessage>> {
                 }),
             ),
             "News for whom the socket acts for: outbid, won, freed or sold_yours.",
+        ),
+    ]
+}
+
+/// What panels of a house on one machine are told.
+pub(super) fn panels() -> Vec<Example<Telling>> {
+    let run = json!({
+        "id": "3f9a0c51d2e84b67",
+        "wish": { "run": "swarm", "agents": 1_000, "stock": 25 },
+        "state": "running",
+        "elapsed_ms": 400,
+        "standing": { "agents": 1_000, "sent": 640, "committed": 25, "undecided": 15 },
+    });
+    let vitals = json!({
+        "at_ms": 61_000,
+        "committed": 1_204,
+        "retries": { "conflict 40001": 7 },
+        "unknown_commits": 0,
+        "sockets": 3,
+        "run": "3f9a0c51d2e84b67",
+        "latency": [1.2, 4.8],
+    });
+    vec![
+        of(
+            Telling::snapshot(NOW, Channel::Runs, Told::Run { run: None }),
+            "No run since the node began.",
+        ),
+        of(
+            Telling::push(NOW, Channel::Runs, Told::Run { run: Some(run) }),
+            "A run goes on. Its last push has another state; its report is at \
+             <code>/api/proof/runs/{id}</code>. Some fields are left out here.",
+        ),
+        of(
+            Telling::push(NOW, Channel::Vitals, Told::Vitals { vitals }),
+            "The house at one moment. Counters only grow: take differences. Some fields are left \
+             out here.",
         ),
     ]
 }

@@ -82,7 +82,7 @@ const ERROR_CODES: [ErrorCode; 11] = [
 ];
 
 /// Channels, with who may join and what they carry.
-const CHANNELS: [(&str, &str, &str); 5] = [
+const CHANNELS: [(&str, &str, &str); 7] = [
     (
         "lot:{id}",
         "everybody",
@@ -100,6 +100,16 @@ const CHANNELS: [(&str, &str, &str); 5] = [
     ),
     ("floor", "everybody", "Cards of lots, and activity."),
     ("me", "whom the socket acts for", "Notices and the wallet."),
+    (
+        "vitals",
+        "everybody, in a house on one machine; else not_found",
+        "How the house is, once a second. The latest state wins.",
+    ),
+    (
+        "runs",
+        "everybody, in a house on one machine; else not_found",
+        "How the node's latest proof run goes, five times a second. The latest state wins.",
+    ),
 ];
 
 fn body() -> String {
@@ -128,6 +138,10 @@ fn body() -> String {
         for Example { frame, text } in all {
             example(&mut body, &examples::sent(frame), text);
         }
+    }
+    body.push_str("<h2>Panels</h2>");
+    for Example { frame, text } in examples::panels() {
+        example(&mut body, &frame, text);
     }
     table(
         &mut body,
@@ -289,7 +303,23 @@ fn limits_of(config: &LiveConfig) -> [[String; 3]; 9] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shared::live::SUBPROTOCOL;
+    use shared::live::{Channel, SUBPROTOCOL};
+
+    #[test]
+    fn every_channel_is_on_the_page() {
+        let named = |channel: &str| {
+            let rows = CHANNELS.iter();
+            rows.filter(|(name, ..)| *name == channel).count()
+        };
+        for channel in [Channel::Floor, Channel::Me, Channel::Vitals, Channel::Runs] {
+            assert_eq!(named(&channel.to_string()), 1, "{channel}");
+        }
+        let body = body();
+        for kind in ["vitals", "run"] {
+            let shown = format!("\"kind\": \"{kind}\"");
+            assert!(body.contains(&shown), "{kind} has an example");
+        }
+    }
 
     #[test]
     fn every_close_code_and_error_is_on_the_page() {

@@ -144,6 +144,17 @@ impl Runs {
         &self.watch
     }
 
+    /// The present run or the last one, since the node began, without its report.
+    #[must_use]
+    pub fn latest(&self) -> Option<RunView> {
+        let run = lock(&self.current).clone()?;
+        let view = run.view();
+        Some(RunView {
+            report: None,
+            ..view
+        })
+    }
+
     /// The run that goes on.
     #[must_use]
     pub fn running(&self) -> Option<String> {

@@ -1,24 +1,17 @@
 //! The routes of runs.
 
 use super::super::{Operations, Refused, fresh};
-use super::{RunState, RunView, Wish, is_id, no_such_run};
+use super::{Wish, is_id, no_such_run};
 use axum::extract::{Path, State};
-use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use http::{StatusCode, header};
-use std::convert::Infallible;
-use std::time::Duration;
-
-/// From one event of a run to the next.
-const EVENT_PACE: Duration = Duration::from_millis(200);
 
 pub fn routes() -> Router<Operations> {
     Router::new()
         .route("/api/proof/runs", get(list).post(begin))
         .route("/api/proof/runs/{id}", get(show).delete(stop))
-        .route("/api/proof/runs/{id}/events", get(events))
         .route("/api/proof/runs/{id}/histories/{scenario}", get(history))
 }
 
@@ -54,36 +47,6 @@ async fn show(
 ) -> Result<Response, Refused> {
     let run = operations.runs.find(&id).ok_or_else(no_such_run)?;
     Ok(fresh(&run))
-}
-
-/// How a run goes on, as server-sent events: `run` with what [`show`] tells but for its report, five
-/// times a second, and the last one when it has ended. They go one way, reconnect by themselves,
-/// and cost those who bid nothing, which a channel of the live socket would.
-async fn events(
-    State(operations): State<Operations>,
-    Path(id): Path<String>,
-) -> Result<Response, Refused> {
-    operations.runs.find(&id).ok_or_else(no_such_run)?;
-    let begin = Some((operations, Duration::ZERO));
-    let views = futures::stream::unfold(begin, move |next| {
-        let id = id.clone();
-        async move {
-            let (operations, pause) = next?;
-            tokio::time::sleep(pause).await;
-            let run = operations.runs.find(&id)?;
-            let goes_on = run.state == RunState::Running;
-            let view = RunView {
-                report: None,
-                ..run
-            };
-            let event = Event::default().event("run").json_data(&view).ok()?;
-            let next = goes_on.then_some((operations, EVENT_PACE));
-            Some((Ok::<_, Infallible>(event), next))
-        }
-    });
-    Ok(Sse::new(views)
-        .keep_alive(KeepAlive::default())
-        .into_response())
 }
 
 async fn stop(

@@ -24,6 +24,10 @@ const OVER: Duration = Duration::from_secs(6);
 
 /// How often the database is killed, and how long it may be gone each time.
 const CRASHES: u32 = 10;
+
+/// How long the database runs until it is killed again. One that never runs for a second counts as
+/// broken, and is not started any more.
+const BETWEEN_CRASHES: Duration = Duration::from_millis(1_100);
 const BACK_WITHIN: Duration = Duration::from_secs(15);
 
 /// The age at which connections end, in milliseconds: a command is often in the middle of it.
@@ -108,7 +112,7 @@ pub async fn database_crashes(ground: &Ground) -> anyhow::Result<Case> {
     let mut killed = 0;
     let kill = async {
         for _ in 0..crashes {
-            tokio::time::sleep(Duration::from_millis(400)).await;
+            tokio::time::sleep(BETWEEN_CRASHES).await;
             let process = rehearsal::postmaster(endpoints).await?;
             send_signal(process, Signal::Kill).context("killing the database")?;
             let gone = Instant::now();
@@ -125,7 +129,8 @@ pub async fn database_crashes(ground: &Ground) -> anyhow::Result<Case> {
         }
         anyhow::Ok(())
     };
-    let crowd = (ground.times(AGENTS), OVER);
+    // They come as long as it is killed, with a third for its being away.
+    let crowd = (ground.times(AGENTS), BETWEEN_CRASHES * crashes * 4 / 3);
     buy_through(&stage, &stage.kernels, "crashes", crowd, kill, &mut case).await?;
     case.happened(u64::from(crashes), killed);
     case.checked(format!(
