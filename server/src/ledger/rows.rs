@@ -29,12 +29,7 @@ macro_rules! lot_columns {
          l.start_minor, l.floor_minor, l.tick_decrease_minor, l.tick_ms,
          l.price_minor, l.units, l.limit_units,
          s.handle AS seller_handle, s.name AS seller_name, s.simulated AS seller_simulated,
-         (SELECT array_agg(i.from_minor ORDER BY i.from_minor)
-            FROM lot_increments i WHERE i.lot_id = l.lot_id) AS band_from,
-         (SELECT array_agg(i.increment_minor ORDER BY i.from_minor)
-            FROM lot_increments i WHERE i.lot_id = l.lot_id) AS band_increment,
-         (SELECT sum(b.available) FROM inventory_buckets b WHERE b.lot_id = l.lot_id)
-            AS units_left,
+         bands.band_from, bands.band_increment, stock.units_left,
          hb.region AS line_region_bid, hb.at_ms AS line_at_bid,
          wc.region AS line_region_claim, wc.at_ms AS line_at_claim,
          wc.claim_id, wc.buyer_id, wc.price_minor AS claim_price_minor,
@@ -49,7 +44,18 @@ macro_rules! lot_joins {
          LEFT JOIN bids hb ON hb.bid_id = l.high_bid_id
          LEFT JOIN claims wc ON wc.claim_id = l.winning_claim_id
          LEFT JOIN principals lp
-            ON lp.principal_id = coalesce(l.high_bidder_id, wc.buyer_id)"
+            ON lp.principal_id = coalesce(l.high_bidder_id, wc.buyer_id)
+         CROSS JOIN LATERAL (
+            SELECT array_agg(i.from_minor ORDER BY i.from_minor) AS band_from,
+                   array_agg(i.increment_minor ORDER BY i.from_minor) AS band_increment
+            FROM lot_increments i WHERE i.lot_id = l.lot_id) AS bands
+         CROSS JOIN LATERAL (
+            SELECT sum(b.available) AS units_left,
+                   array_agg(b.bucket ORDER BY b.bucket) FILTER (WHERE b.open)
+                        AS bucket_numbers,
+                   array_agg(b.available ORDER BY b.bucket) FILTER (WHERE b.open)
+                        AS bucket_available
+            FROM inventory_buckets b WHERE b.lot_id = l.lot_id) AS stock"
     };
 }
 

@@ -1,4 +1,4 @@
-//! One batch of bids and claims on one lot, one transaction: BEGIN; two reads; the keys; the
+//! One batch of bids and claims on one lot, one transaction: BEGIN; one read; the keys; the
 //! decisive row; money; everything else; COMMIT. The number of round trips does not depend on the
 //! number of offers.
 //!

@@ -1,16 +1,18 @@
-//! What the decisions of a batch rest on: the lot and its stock, then keys, purses, limits and
-//! people, in two statements of one snapshot.
+//! What the decisions of a batch rest on: the lot and its stock, keys, purses, limits and people, in
+//! one statement.
 
 use super::super::checkout::snapshot::{Row, mandate_part};
 use super::super::keys::Keyed;
 use super::super::rows::{LotRead, LotRow, count, lot_columns, lot_joins, money, now_ms};
 use super::super::transaction::{Tx, TxError};
-use shared::auction::{Book, Bucket, Purse};
+use shared::auction::{Bucket, Purse};
 use shared::ledger::{FundSource, Wallet};
 use shared::mutant::{self, Mutant};
 use shared::purchase::Lane;
 use shared::view::Person;
 use shared::{Currency, LotId, MandateId, PrincipalId, Timestamp};
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, Row as _};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 #[derive(sqlx::FromRow)]
@@ -22,44 +24,80 @@ struct LotAndStock {
     bucket_available: Option<Vec<i32>>,
 }
 
-/// The lot, with the database's time.
-pub const READ_LOT: &str = concat!(
-    "SELECT ",
-    now_ms!(),
-    " AS now_ms, ",
-    lot_columns!(),
-    ", (SELECT array_agg(b.bucket ORDER BY b.bucket) FROM inventory_buckets b
-         WHERE b.lot_id = l.lot_id AND b.open) AS bucket_numbers,
-       (SELECT array_agg(b.available ORDER BY b.bucket) FROM inventory_buckets b
-         WHERE b.lot_id = l.lot_id AND b.open) AS bucket_available
-     FROM (SELECT 1) AS one
-     LEFT JOIN lots l ON l.lot_id = $1 ",
-    lot_joins!()
-);
+/// The part that is the lot.
+const LOT: i32 = 4;
 
-/// Everything else: a key with the buyer's limit (0), a mandate (1), a wallet (2), a person (3).
-pub const READ_OFFERS: &str = concat!(
-    "SELECT 0 AS part, d.owner AS id, NULL::uuid AS other_id, d.place AS first,
-            pl.units::bigint AS second, NULL::bigint AS third, NULL::text AS word,
-            k.outcome AS text, k.fingerprint AS bytes, NULL::boolean AS flag,
+/// Nothing in place of the lot's columns, in rows that are of another part.
+macro_rules! no_lot {
+    () => {
+        "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+         NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+         NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+         NULL, NULL, NULL, NULL"
+    };
+}
+
+/// Everything: the lot with the database's time (4), and for each that is asked for a key with the
+/// buyer's limit (0), a mandate (1), a wallet in the lot's currency (2), a person (3). The mandate of
+/// the leader is read too.
+///
+/// One statement, since each is a round trip that every bid waits for.
+pub const READ: &str = concat!(
+    "SELECT 4 AS part, $1::uuid AS id, NULL::uuid AS other_id, NULL::bigint AS first,
+            NULL::bigint AS second, NULL::bigint AS third, NULL::text AS word,
+            NULL::text AS text, NULL::bytea AS bytes, NULL::boolean AS flag,
             NULL::integer[] AS numbers, NULL::bigint[] AS versions, NULL::bigint[] AS amounts,
-            NULL::uuid[] AS ids
-     FROM unnest($1::uuid[], $2::text[], $3::text[]) WITH ORDINALITY AS d(owner, route, key, place)
+            NULL::uuid[] AS ids, ",
+    now_ms!(),
+    " AS now_ms, stock.bucket_numbers, stock.bucket_available, ",
+    lot_columns!(),
+    " FROM (SELECT 1) AS one LEFT JOIN lots l ON l.lot_id = $1 ",
+    lot_joins!(),
+    " UNION ALL
+     SELECT p.*, ",
+    no_lot!(),
+    " FROM (
+     SELECT 0, d.owner, NULL::uuid, d.place, pl.units::bigint, NULL::bigint, NULL::text,
+            k.outcome, k.fingerprint, NULL::boolean, NULL::integer[], NULL::bigint[],
+            NULL::bigint[], NULL::uuid[]
+     FROM unnest($2::uuid[], $3::text[], $4::text[]) WITH ORDINALITY AS d(owner, route, key, place)
      LEFT JOIN idempotency_keys k
         ON k.principal_id = d.owner AND k.key = d.key AND k.route = d.route
-     LEFT JOIN purchase_limits pl ON pl.lot_id = $4 AND pl.buyer_id = d.owner
+     LEFT JOIN purchase_limits pl ON pl.lot_id = $1 AND pl.buyer_id = d.owner
      UNION ALL ",
-    mandate_part!("m.mandate_id = ANY($5)"),
+    mandate_part!(
+        "m.mandate_id IN (
+            SELECT unnest($5::uuid[])
+            UNION SELECT leader.high_mandate_id FROM lots leader WHERE leader.lot_id = $1)"
+    ),
     "
      UNION ALL
      SELECT 2, w.principal_id, NULL, w.funded_minor, w.held_minor, w.spent_minor, w.currency,
             NULL, NULL, NULL, NULL, NULL, NULL, NULL
-     FROM wallets w WHERE w.principal_id = ANY($6) AND w.currency = $7
+     FROM lots of JOIN wallets w ON w.principal_id = ANY($6) AND w.currency = of.currency
+     WHERE of.lot_id = $1
      UNION ALL
      SELECT 3, p.principal_id, NULL, NULL, NULL, NULL, p.name,
             p.handle, NULL, p.simulated, NULL, NULL, NULL, NULL
-     FROM principals p WHERE p.principal_id = ANY($8)"
+     FROM principals p WHERE p.principal_id = ANY($7)) AS p"
 );
+
+/// One row of it.
+enum Found {
+    Lot(Box<LotAndStock>),
+    Other(Row),
+}
+
+impl<'r> FromRow<'r, PgRow> for Found {
+    fn from_row(row: &'r PgRow) -> sqlx::Result<Self> {
+        let part: i32 = row.try_get("part")?;
+        if part == LOT {
+            let lot = LotAndStock::from_row(row)?;
+            return Ok(Self::Lot(Box::new(lot)));
+        }
+        Row::from_row(row).map(Self::Other)
+    }
+}
 
 /// What a key was answered before.
 pub struct Kept {
@@ -104,8 +142,45 @@ impl Snapshot {
     /// # Errors
     /// What the database says, or a corrupt row.
     pub async fn read(tx: &mut Tx, lot: LotId, wanted: Wanted<'_>) -> Result<Self, TxError> {
-        let query = sqlx::query_as(READ_LOT).bind(lot.uuid());
-        let first: LotAndStock = tx.fetch_one(query).await?;
+        let keys = &wanted.keys;
+        let mandates = wanted.funds.iter().filter_map(|funds| funds.mandate());
+        let wallets = wanted.funds.iter().filter_map(|funds| match funds {
+            FundSource::Wallet(owner) => Some(owner.uuid()),
+            FundSource::Mandate { .. } => None,
+        });
+        let query = sqlx::query_as(READ)
+            .bind(lot.uuid())
+            .bind(keys.iter().map(|k| k.owner.uuid()).collect::<Vec<_>>())
+            .bind(keys.iter().map(|k| k.route_word()).collect::<Vec<_>>())
+            .bind(
+                keys.iter()
+                    .map(|k| k.key.as_str().to_owned())
+                    .collect::<Vec<_>>(),
+            )
+            .bind(mandates.map(|id| id.uuid()).collect::<Vec<_>>())
+            .bind(wallets.collect::<Vec<_>>())
+            .bind(wanted.people.iter().map(|id| id.uuid()).collect::<Vec<_>>());
+        let rows: Vec<Found> = tx.fetch_all(query).await?;
+        let (mut first, mut others) = (None, Vec::with_capacity(rows.len()));
+        for row in rows {
+            match row {
+                Found::Lot(lot) => first = Some(lot),
+                Found::Other(row) => others.push(row),
+            }
+        }
+        let first = first.ok_or(TxError::Corrupt("a lot's read"))?;
+        let mut snapshot = Self::of(*first)?;
+        let currency = snapshot.lot.as_ref().map(|read| read.lot.currency);
+        for row in others {
+            snapshot.take_in(row, currency)?;
+        }
+        if mutant::is(Mutant::CountedLimit) {
+            snapshot.count_limits(tx, lot).await?;
+        }
+        Ok(snapshot)
+    }
+
+    fn of(first: LotAndStock) -> Result<Self, TxError> {
         let numbers = first.bucket_numbers.into_iter().flatten();
         let available = first.bucket_available.into_iter().flatten();
         let bucket = |(number, available): (i32, i32)| {
@@ -115,7 +190,7 @@ impl Snapshot {
             })
         };
         let buckets = numbers.zip(available).map(bucket);
-        let mut snapshot = Self {
+        Ok(Self {
             now: Timestamp(first.now_ms),
             lot: first.lot.read()?,
             buckets: buckets.collect::<Result<_, TxError>>()?,
@@ -123,59 +198,18 @@ impl Snapshot {
             purses: BTreeMap::new(),
             bought: HashMap::new(),
             people: HashMap::new(),
-        };
-        snapshot.read_others(tx, lot, wanted).await?;
-        Ok(snapshot)
+        })
     }
 
-    /// The mandate that the leader's money is of.
-    fn leaders_mandate(&self) -> Option<MandateId> {
-        match &self.lot.as_ref()?.lot.book {
-            Book::English(english) => english.high.and_then(|high| high.funds.mandate()),
-            Book::Dutch(_) | Book::Drop(_) => None,
-        }
-    }
-
-    async fn read_others(
-        &mut self,
-        tx: &mut Tx,
-        lot: LotId,
-        wanted: Wanted<'_>,
-    ) -> Result<(), TxError> {
-        let currency = self.lot.as_ref().map(|read| read.lot.currency);
-        let keys = &wanted.keys;
-        let mandates = wanted.funds.iter().filter_map(|funds| funds.mandate());
-        let mandates: BTreeSet<MandateId> = mandates.chain(self.leaders_mandate()).collect();
-        let wallets = wanted.funds.iter().filter_map(|funds| match funds {
-            FundSource::Wallet(owner) => Some(owner.uuid()),
-            FundSource::Mandate { .. } => None,
-        });
-        let query = sqlx::query_as(READ_OFFERS)
-            .bind(keys.iter().map(|k| k.owner.uuid()).collect::<Vec<_>>())
-            .bind(keys.iter().map(|k| k.route_word()).collect::<Vec<_>>())
-            .bind(
-                keys.iter()
-                    .map(|k| k.key.as_str().to_owned())
-                    .collect::<Vec<_>>(),
-            )
-            .bind(lot.uuid())
-            .bind(mandates.iter().map(|id| id.uuid()).collect::<Vec<_>>())
-            .bind(wallets.collect::<Vec<_>>())
-            .bind(currency.map(Currency::code))
-            .bind(wanted.people.iter().map(|id| id.uuid()).collect::<Vec<_>>());
-        let rows: Vec<Row> = tx.fetch_all(query).await?;
-        for row in rows {
-            self.take_in(row, currency)?;
-        }
-        if mutant::is(Mutant::CountedLimit) {
-            let counted = sqlx::query_as(
-                "SELECT buyer_id, sum(units) FROM claims WHERE lot_id = $1 GROUP BY buyer_id",
-            );
-            let counted: Vec<(uuid::Uuid, i64)> = tx.fetch_all(counted.bind(lot.uuid())).await?;
-            for (buyer, units) in counted {
-                self.bought
-                    .insert(PrincipalId::from_uuid(buyer), count(units)?);
-            }
+    /// How a broken engine knows what a buyer has: by counting, so that no row is contended for.
+    async fn count_limits(&mut self, tx: &mut Tx, lot: LotId) -> Result<(), TxError> {
+        let counted = sqlx::query_as(
+            "SELECT buyer_id, sum(units) FROM claims WHERE lot_id = $1 GROUP BY buyer_id",
+        );
+        let counted: Vec<(uuid::Uuid, i64)> = tx.fetch_all(counted.bind(lot.uuid())).await?;
+        for (buyer, units) in counted {
+            self.bought
+                .insert(PrincipalId::from_uuid(buyer), count(units)?);
         }
         Ok(())
     }

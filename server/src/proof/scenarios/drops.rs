@@ -54,8 +54,9 @@ pub async fn warm_up(kernels: &Kernels) -> anyhow::Result<()> {
     let seller = somebody(kernels, "seller").await?;
     let buyers = people(kernels, "buyer", WARM_UP).await?;
     fund(kernels, &buyers, cents(PRICE_MINOR)?).await?;
-    let lot = drops(kernels, &seller, 1, WARM_UP).await?.remove(0);
-    let shots = shots(buyers.into_iter().map(|actor| (actor, lot)))?;
+    // A lot each: claims of one lot would share a transaction, and with it a connection.
+    let lots = drops(kernels, &seller, WARM_UP, 1).await?;
+    let shots = shots(buyers.into_iter().zip(lots))?;
     race(kernels, None, shots, Claim::send)
         .await
         .map(|_tally| ())
@@ -204,6 +205,7 @@ pub(super) async fn limit_per_buyer(stage: &Stage) -> anyhow::Result<Scenario> {
 /// overdrawn.
 pub(super) async fn double_spend(stage: &Stage) -> anyhow::Result<Scenario> {
     let (kernels, settings) = (stage.racers(), &stage.settings);
+    warm_up(kernels).await?;
     let seller = somebody(kernels, "seller").await?;
     let buyer = somebody(kernels, "spender").await?;
     fund(kernels, std::slice::from_ref(&buyer), cents(PRICE_MINOR)?).await?;
