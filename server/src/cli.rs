@@ -48,6 +48,14 @@ enum Command {
     /// Sends a swarm of agents for few units over HTTP, and checks the committed rows
     #[cfg(feature = "local")]
     Swarm(prove::SwarmArgs),
+    /// A build for production sends no swarm, and says so
+    #[cfg(not(feature = "local"))]
+    #[command(hide = true)]
+    Swarm {
+        /// Whatever was asked for
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        asked: Vec<String>,
+    },
     /// A node of a proof run that can be killed
     #[cfg(feature = "local")]
     #[command(hide = true)]
@@ -177,6 +185,8 @@ impl Command {
             Self::Prove(_) => "error",
             #[cfg(feature = "local")]
             Self::Swarm(_) | Self::ApiNode(_) => "error",
+            #[cfg(not(feature = "local"))]
+            Self::Swarm { .. } => LOG_FILTER,
             #[cfg(feature = "local")]
             Self::Stores { .. } | Self::Bench { .. } => LOG_FILTER,
             Self::Serve(_) | Self::Seed(_) | Self::Schema(_) | Self::Key(_) | Self::Audit(_) => {
@@ -239,6 +249,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Prove(args) => prove::prove(&args).await,
         #[cfg(feature = "local")]
         Command::Swarm(args) => prove::swarm(&args).await,
+        #[cfg(not(feature = "local"))]
+        Command::Swarm { asked: _ } => anyhow::bail!(crate::config::BREAKS_NOTHING),
         #[cfg(feature = "local")]
         Command::ApiNode(args) => prove::api_node(&args).await,
         #[cfg(feature = "local")]

@@ -150,6 +150,7 @@ pub struct ServeArgs {
     #[cfg(not(feature = "local"))]
     #[arg(
         long,
+        env = "LOTZERO_REGIONAL_GATES",
         hide = true,
         num_args = 0..,
         default_missing_value = "",
@@ -427,5 +428,10 @@ mod tests {
 /// Always, with the reason.
 #[cfg(not(feature = "local"))]
 pub fn breaks_nothing(_asked: &str) -> Result<String, String> {
-    Err("this build is for production: it has no gates, and injects no faults".to_owned())
+    Err(BREAKS_NOTHING.to_owned())
 }
+
+/// Why a build for production refuses what would break something.
+#[cfg(not(feature = "local"))]
+pub const BREAKS_NOTHING: &str =
+    "this build is for production: it has no gates, and injects no faults";

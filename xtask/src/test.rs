@@ -22,7 +22,7 @@ struct Step {
     run: fn(&Workspace) -> Result<()>,
 }
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     Step {
         name: "format",
         about: "rustfmt",
@@ -58,7 +58,12 @@ const STEPS: [Step; 11] = [
         about: "first page's budget",
         run: size::gate,
     },
-    // Before the server's own step: what is built last is what the browser tests start.
+    // Before the server's own step, as the next: what is built last is what the browser tests start.
+    Step {
+        name: "production",
+        about: "the build for production",
+        run: production,
+    },
     Step {
         name: "mutants",
         about: "engines broken on purpose",
@@ -241,6 +246,24 @@ fn mutants(workspace: &Workspace) -> Result<()> {
         ]);
     }
     step::run("engines broken on purpose", cargo.args(packages))
+}
+
+/// Sees to it that a build for production breaks nothing and says so.
+fn production(workspace: &Workspace) -> Result<()> {
+    let mut cargo = workspace.cargo();
+    if step::succeeds(workspace.cargo().args(["nextest", "--version"])) {
+        cargo.args(["nextest", "run", "--profile", "ci"]);
+    } else {
+        cargo.args(["test", "--no-fail-fast"]);
+    }
+    let package = [
+        "-p",
+        "server",
+        "--no-default-features",
+        "--test",
+        "production",
+    ];
+    step::run("the build for production", cargo.args(package))
 }
 
 /// What git says about the tree; `None` where this is not a git checkout.

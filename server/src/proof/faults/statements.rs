@@ -3,13 +3,14 @@
 use super::super::Stage;
 use super::super::regions::Regions;
 use super::super::scenarios::{Name, warm_up};
-use super::deeds::{Deed, Kind, Yard};
+use super::deeds::{Deed, Kind, Told, Yard};
 use super::{Case, Ground};
 use crate::ledger::Ledger;
 use crate::ledger::rehearsal;
 use crate::local::gate::{Conflict, Fault, Gate};
 use app::ports::Failure;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// No transaction has so many statements.
@@ -41,6 +42,8 @@ const GIVEN_UP_AFTER: [&str; 3] = ["23503", "23514", "54000"];
 struct Bench {
     stage: Stage,
     regions: Regions,
+    seed: u64,
+    deeds: AtomicU64,
 }
 
 impl Bench {
@@ -48,7 +51,24 @@ impl Bench {
         let stage = ground.stage().await?;
         let regions = stage.regions().await?;
         warm_up(&regions.kernels).await?;
-        Ok(Self { stage, regions })
+        Ok(Self {
+            stage,
+            regions,
+            seed: ground.seed,
+            deeds: AtomicU64::default(),
+        })
+    }
+
+    /// Sends a deed while a fault is at its gate. What is set begins with its dice anew, so each deed
+    /// has dice of its own: else all of them would draw the same.
+    async fn under(&self, fault: Fault, deed: &Deed) -> anyhow::Result<Result<Told, Failure>> {
+        let gate = self.gate()?;
+        let deeds = self.deeds.fetch_add(1, Ordering::Relaxed);
+        gate.seed(self.seed.wrapping_add(deeds));
+        gate.set(&[fault])?;
+        let told = deed.send(self.kernel()).await;
+        gate.disarm();
+        Ok(told)
     }
 
     fn gate(&self) -> anyhow::Result<&Gate> {
@@ -154,9 +174,7 @@ pub async fn conflict_anywhere(ground: &Ground) -> anyhow::Result<Case> {
     for _ in 0..ground.times(10) {
         for kind in Kind::ALL {
             let deed = yard.deed(kind).await?;
-            gate.set(&[chance])?;
-            let told = deed.send(bench.kernel()).await;
-            gate.disarm();
+            let told = bench.under(chance, &deed).await?;
             decided_or_without_effect(&deed, told, bench.kernel(), &mut case).await;
         }
     }
@@ -168,7 +186,7 @@ pub async fn conflict_anywhere(ground: &Ground) -> anyhow::Result<Case> {
 /// A deed under a fault that may be too much for it: done, or not at all, which its key tells.
 async fn decided_or_without_effect(
     deed: &Deed,
-    told: Result<super::deeds::Told, Failure>,
+    told: Result<Told, Failure>,
     kernel: &Arc<Ledger>,
     case: &mut Case,
 ) {
@@ -199,9 +217,7 @@ pub async fn conflict_at_commit(ground: &Ground) -> anyhow::Result<Case> {
         for _ in 0..ground.times(20) {
             for kind in Kind::ALL {
                 let deed = yard.deed(kind).await?;
-                gate.set(&[fault])?;
-                let told = deed.send(bench.kernel()).await;
-                gate.disarm();
+                let told = bench.under(fault, &deed).await?;
                 decided_or_without_effect(&deed, told, bench.kernel(), &mut case).await;
             }
         }
@@ -225,9 +241,7 @@ pub async fn catalogue(ground: &Ground) -> anyhow::Result<Case> {
     };
     for kind in Kind::ALL {
         let deed = yard.deed(kind).await?;
-        gate.set(&[stale])?;
-        let told = deed.send(bench.kernel()).await;
-        gate.disarm();
+        let told = bench.under(stale, &deed).await?;
         decided_or_without_effect(&deed, told, bench.kernel(), &mut case).await;
     }
     let failed = gate.counters().failed_statements;
