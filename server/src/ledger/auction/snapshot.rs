@@ -83,6 +83,10 @@ pub const READ: &str = concat!(
 );
 
 /// One row of it.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every row is the large one"
+)]
 enum Found {
     Lot(Box<LotAndStock>),
     Other(Row),
