@@ -303,7 +303,8 @@ impl Node {
             return;
         };
         let sources = Sources {
-            live: live.clone(),
+            hub: Arc::clone(&live.hub),
+            stream: live.stream.clone(),
             begun: std::time::Instant::now(),
         };
         live.set_board(Teller::begin(operations, sources, tasks, stop));

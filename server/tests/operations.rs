@@ -301,6 +301,37 @@ async fn figures_are_pushed_while_a_run_goes_on() {
 }
 
 #[tokio::test]
+async fn without_any_region_the_house_still_says_how_it_is() {
+    let house = House::open(&["--regional-gates"]);
+    for region in [TOKYO, SEOUL] {
+        let lose = json!({ "region": region, "fault": { "fault": "hung" }, "forced": true });
+        let (status, armed) = house.json("POST", "/api/regions/arm", lose).await;
+        assert_eq!(status, 200, "{armed}");
+        let confirm = json!({ "token": armed["token"] });
+        let (status, _) = house.json("POST", "/api/regions/confirm", confirm).await;
+        assert_eq!(status, 200);
+    }
+    let mut socket = Socket::of_guest(&house.address).await;
+    let told = panel(&mut socket, Channel::Vitals).await;
+    assert_eq!(told["vitals"]["outbox"], Value::Null, "{told}");
+    for place in [0, 1] {
+        let open = &told["vitals"]["regions"]["regions"][place]["open"];
+        assert_eq!(open, false, "{told}");
+    }
+    for region in [TOKYO, SEOUL] {
+        let back = json!({ "region": region });
+        let (status, _) = house.json("POST", "/api/regions/restore", back).await;
+        assert_eq!(status, 200);
+    }
+    loop {
+        let told = pushed(&mut socket, Channel::Vitals).await;
+        if told["vitals"]["outbox"] != Value::Null {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
 async fn without_gates_nothing_can_be_broken_and_the_audits_are_told() {
     let house = House::open(&[]);
     let (status, refused) = house.json("GET", "/api/regions", Value::Null).await;

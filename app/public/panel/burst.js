@@ -1,7 +1,7 @@
 // The card on the floor that runs a real burst: a thousand agents, each by a request of its own.
 
 import { grouped } from "./page.js";
-import { begin, ended } from "./watch.js";
+import { begin, ended, LOST } from "./watch.js";
 
 const AGENTS = 1_000;
 const UNITS = 25;
@@ -49,6 +49,7 @@ class Card {
   }
 
   follow({ standing }) {
+    this.said.textContent = "They are on their way.";
     if (standing === null) {
       return;
     }
@@ -84,7 +85,10 @@ class Card {
       const id = await begin({ run: "swarm", agents: AGENTS, stock: UNITS });
       this.link.href = placed(`/proof/runs/${id}`);
       this.link.textContent = "The run's own page";
-      this.show(await ended(id, (run) => this.follow(run)));
+      const lost = () => {
+        this.said.textContent = LOST;
+      };
+      this.show(await ended(id, (run) => this.follow(run), lost));
       this.button.textContent = "Again";
     } catch (error) {
       this.said.textContent = error.message;

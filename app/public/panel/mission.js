@@ -99,10 +99,11 @@ function tailOf(page) {
   const list = one("[data-tail]", page);
   let newest = 0;
   return (now) => {
-    if ((now.tail[0]?.number ?? 0) === newest) {
+    const number = now.tail[0]?.number ?? 0;
+    if (number === newest) {
       return;
     }
-    newest = now.tail[0].number;
+    newest = number;
     list.replaceChildren(
       ...now.tail.map(({ number, at, text }) => {
         const line = document.createElement("li");
@@ -120,6 +121,12 @@ function chartsOf(page, log) {
   const points = [];
   let before = null;
   return (now) => {
+    if (before !== null && now.at_ms < before.at_ms) {
+      // Another node, or the same one anew: its clock begins again, and so do the charts.
+      points.length = 0;
+      log.marks.length = 0;
+      before = null;
+    }
     const retries = Object.values(now.retries).reduce((sum, count) => sum + count, 0);
     vitals.database.textContent = `Database: ${now.database}.`;
     vitals.stream.textContent = `Stream: ${now.stream}.`;

@@ -2,7 +2,7 @@
 
 import { draw, remember } from "./chart.js";
 import { all, call, grouped, one } from "./page.js";
-import { follow } from "./watch.js";
+import { follow, LOST } from "./watch.js";
 
 const MAX_CELLS = 300;
 
@@ -49,7 +49,9 @@ export async function running(page) {
     words.textContent = `${percent} % after ${seconds} s${left === null ? "" : `, about ${Math.ceil(left)} s left`}.`;
   };
   try {
-    await follow(id, show);
+    await follow(id, show, () => {
+      words.textContent = LOST;
+    });
   } catch (error) {
     words.textContent = error.message;
     return;

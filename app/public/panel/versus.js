@@ -1,7 +1,7 @@
 // The same crowd against our engine and against a naive one, one after the other.
 
 import { all, grouped, one } from "./page.js";
-import { begin, ended } from "./watch.js";
+import { begin, ended, LOST } from "./watch.js";
 
 function show(side, run) {
   const scenario = run.report?.scenarios[0];
@@ -31,7 +31,14 @@ export function versus(section) {
         side.dataset.state = "running";
         one("[data-said]", side).textContent = "Running.";
         const wish = { run: "scenario", name: "oversell", engine: side.dataset.side };
-        show(side, await ended(await begin(wish)));
+        const said = one("[data-said]", side);
+        const running = () => {
+          said.textContent = "Running.";
+        };
+        const lost = () => {
+          said.textContent = LOST;
+        };
+        show(side, await ended(await begin(wish), running, lost));
       }
     } catch (error) {
       problem.textContent = error.message;

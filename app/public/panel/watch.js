@@ -3,6 +3,9 @@
 import { call } from "./page.js";
 import { listen } from "./socket.js";
 
+/** What is said while a run goes on and nobody tells how. */
+export const LOST = "The connection is lost. Trying again.";
+
 /** Begins a run; answers its id. Throws what the house says if it refuses. */
 export async function begin(wish) {
   const { value } = await call("POST", "/api/proof/runs", wish);
@@ -10,10 +13,11 @@ export async function begin(wish) {
 }
 
 /**
- * Follows a run until it has ended, telling `show` of each step. The channel tells of the node's
+ * Follows a run until it has ended, telling `show` of each step, and `lost` if the connection ends,
+ * which comes back by itself. The channel tells of the node's
  * latest run: once that is another one, this one has ended.
  */
-export function follow(id, show = () => {}) {
+export function follow(id, show = () => {}, lost = () => {}) {
   return new Promise((resolve, reject) => {
     const end = listen("runs", {
       hear: ({ run }) => {
@@ -25,14 +29,15 @@ export function follow(id, show = () => {}) {
           resolve();
         }
       },
+      lost,
       refused: (why) => reject(new Error(why)),
     });
   });
 }
 
-/** Waits until a run has ended, telling `show` of each step; answers it with its report. */
-export async function ended(id, show) {
-  await follow(id, show);
+/** The same; answers the run with its report. */
+export async function ended(id, show, lost) {
+  await follow(id, show, lost);
   const { value } = await call("GET", `/api/proof/runs/${id}`);
   return value;
 }

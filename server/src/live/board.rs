@@ -1,7 +1,7 @@
 //! Channels that only a house on one machine has: how it is, and its proof runs.
 //!
 //! What they tell is known elsewhere and comes as JSON; here it only travels. It is not among
-//! [`shared::live::Push`], so that no browser loads the code to read it that shows no panel.
+//! [`shared::live::Push`], so that a browser that shows no panel does not load what reads it.
 
 use super::frame::{self, Frame};
 use super::hub::Hub;

@@ -3,7 +3,7 @@
 
 use super::Operations;
 use super::runs::RunState;
-use super::vitals::{Sources, Vitals};
+use super::vitals::{Sources, Vitals, counters};
 use crate::events::Audience;
 use crate::ledger::transaction::Durations;
 use crate::live::{Board, Told};
@@ -11,8 +11,8 @@ use futures::future::BoxFuture;
 use serde::Serialize;
 use serde_json::Value;
 use shared::live::Channel;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -26,8 +26,14 @@ const RUNS_PACE: Duration = Duration::from_millis(200);
 pub struct Teller {
     operations: Operations,
     sources: Sources,
-    /// The durations at the last look that was told, for the next one to compare with.
-    told: Mutex<Durations>,
+    /// The durations at the last pace, for the next look to compare with.
+    before: Mutex<Durations>,
+    /// What was told last, for those who come before the next pace.
+    last: Mutex<Option<(Instant, Told)>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Teller {
@@ -42,7 +48,8 @@ impl Teller {
         let teller = Arc::new(Self {
             operations,
             sources,
-            told: Mutex::default(),
+            before: Mutex::default(),
+            last: Mutex::default(),
         });
         // Apart, since a database that hangs holds up a look at the house, and no run.
         let (vitals, runs) = (Arc::clone(&teller), Arc::clone(&teller));
@@ -54,28 +61,38 @@ impl Teller {
     }
 
     fn is_heard(&self, channel: Channel) -> bool {
-        self.sources.live.hub.is_heard(Audience::Channel(channel))
+        self.sources.hub.is_heard(Audience::Channel(channel))
     }
 
-    fn tell(&self, channel: Channel, told: Option<Told>) {
-        if let Some(told) = told {
-            self.sources.live.hub.tell(channel, told);
-        }
-    }
-
-    async fn look(&self) -> (Vitals, Durations) {
-        let told = *self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        self.sources.look(&self.operations, told).await
+    async fn look(&self) -> Option<Told> {
+        let before = *lock(&self.before);
+        let vitals = self.sources.look(&self.operations, before).await;
+        let told = vitals_of(&vitals)?;
+        *lock(&self.last) = Some((Instant::now(), told.clone()));
+        Some(told)
     }
 
     async fn tell_vitals(&self) {
         loop {
             tokio::time::sleep(VITALS_PACE).await;
-            if self.is_heard(Channel::Vitals) {
-                let (vitals, took) = self.look().await;
-                *self.told.lock().unwrap_or_else(PoisonError::into_inner) = took;
-                self.tell(Channel::Vitals, vitals_of(&vitals));
+            let told = match self.is_heard(Channel::Vitals) {
+                true => self.look().await,
+                false => None,
+            };
+            // Whether anybody heard or not: the next look is about what came after.
+            *lock(&self.before) = counters(&self.operations).took;
+            if let Some(told) = told {
+                self.sources.hub.tell(Channel::Vitals, told);
             }
+        }
+    }
+
+    /// How the house is, as of the last pace at the earliest.
+    async fn vitals(&self) -> Option<Told> {
+        let last = lock(&self.last).clone();
+        match last.filter(|(at, _)| at.elapsed() < VITALS_PACE) {
+            Some((_, told)) => Some(told),
+            None => self.look().await,
         }
     }
 
@@ -84,17 +101,18 @@ impl Teller {
         let mut ended: Option<String> = None;
         loop {
             tokio::time::sleep(RUNS_PACE).await;
-            let Some(run) = self.operations.runs.latest() else {
-                continue;
-            };
-            if ended.as_ref() == Some(&run.id) {
+            if !self.is_heard(Channel::Runs) {
                 continue;
             }
+            let latest = self.operations.runs.latest();
+            let Some(run) = latest.filter(|run| ended.as_ref() != Some(&run.id)) else {
+                continue;
+            };
             if run.state != RunState::Running {
                 ended = Some(run.id.clone());
             }
-            if self.is_heard(Channel::Runs) {
-                self.tell(Channel::Runs, run_of(Some(&run)));
+            if let Some(told) = run_of(Some(&run)) {
+                self.sources.hub.tell(Channel::Runs, told);
             }
         }
     }
@@ -104,7 +122,7 @@ impl Board for Teller {
     fn now(&self, channel: Channel) -> BoxFuture<'_, Option<Told>> {
         Box::pin(async move {
             match channel {
-                Channel::Vitals => vitals_of(&self.look().await.0),
+                Channel::Vitals => self.vitals().await,
                 Channel::Runs => run_of(self.operations.runs.latest().as_ref()),
                 Channel::Lot(_)
                 | Channel::Chat(_)

@@ -1,20 +1,27 @@
 //! How the house is: what Mission Control draws.
 
 use super::Operations;
+use crate::firehose::Stream;
 use crate::ledger::read::witness::{Outbox, outbox};
-use crate::ledger::transaction::Durations;
-use crate::live::LiveState;
+use crate::ledger::transaction::{Counters, Durations};
+use crate::live::Hub;
 use crate::local::regions::RegionsStatus;
 use crate::proof::Line;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long the database may take to say what waits: while it is away, everything else is told.
+const OUTBOX_WITHIN: Duration = Duration::from_secs(1);
 
 /// What the vitals are read from.
 #[derive(Clone)]
 pub struct Sources {
-    /// The node's sockets and stream.
-    pub live: LiveState,
+    /// The node's sockets.
+    pub hub: Arc<Hub>,
+    /// The table's stream, as this node takes part in it.
+    pub stream: Stream,
     /// Since when the node runs.
     pub begun: Instant,
 }
@@ -53,33 +60,35 @@ pub struct Vitals {
 }
 
 impl Sources {
-    /// A look, and the durations for the next one to compare with.
-    pub(super) async fn look(
-        &self,
-        operations: &Operations,
-        before: Durations,
-    ) -> (Vitals, Durations) {
-        let watch = operations.runs.watch();
-        let mut counters = operations.ledger.counters();
-        counters.add(&watch.counters());
-        let took = counters.took.since(&before);
+    /// A look, with the latency since `before`.
+    pub(super) async fn look(&self, operations: &Operations, before: Durations) -> Vitals {
+        // First, so that everything else is of one moment.
         let waits = operations.ledger.runner();
         let waits = waits.read(|tx| Box::pin(outbox(tx)));
-        let vitals = Vitals {
+        let waits = tokio::time::timeout(OUTBOX_WITHIN, waits).await;
+        let counters = counters(operations);
+        let took = counters.took.since(&before);
+        Vitals {
             at_ms: u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
             committed: counters.committed,
             unknown_commits: counters.unknown_commits,
             retries: counters.retries,
-            sockets: self.live.hub.counters.sockets.get(),
+            sockets: self.hub.counters.sockets.get(),
             database: operations.ledger.standing().to_string(),
-            stream: self.live.stream.status().to_string(),
-            outbox: waits.await.ok(),
+            stream: self.stream.status().to_string(),
+            outbox: waits.ok().and_then(Result::ok),
             regions: operations.gates.as_ref().map(|gates| gates.status()),
             run: operations.runs.running(),
             latency: took.percentile(50).zip(took.percentile(99)),
             buckets: counters.buckets.map(|it| (it.committed, it.lost)).to_vec(),
-            tail: watch.tail(),
-        };
-        (vitals, counters.took)
+            tail: operations.runs.watch().tail(),
+        }
     }
+}
+
+/// What the node and the kernels of its run have counted together.
+pub(super) fn counters(operations: &Operations) -> Counters {
+    let mut counters = operations.ledger.counters();
+    counters.add(&operations.runs.watch().counters());
+    counters
 }

@@ -27,7 +27,7 @@ pub use queues::{Answer, LotQueues};
 #[must_use]
 pub fn statements() -> Vec<(&'static str, &'static str)> {
     let mut all = write::STATEMENTS.to_vec();
-    all.push(("a lot's read", snapshot::READ));
+    all.push(("the read of offers", snapshot::READ));
     all.push(("wallets", super::posting::WALLETS));
     all
 }

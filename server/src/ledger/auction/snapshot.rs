@@ -66,9 +66,8 @@ pub const READ: &str = concat!(
      LEFT JOIN purchase_limits pl ON pl.lot_id = $1 AND pl.buyer_id = d.owner
      UNION ALL ",
     mandate_part!(
-        "m.mandate_id IN (
-            SELECT unnest($5::uuid[])
-            UNION SELECT leader.high_mandate_id FROM lots leader WHERE leader.lot_id = $1)"
+        "m.mandate_id = ANY($5::uuid[] || ARRAY(
+            SELECT leader.high_mandate_id FROM lots leader WHERE leader.lot_id = $1))"
     ),
     "
      UNION ALL

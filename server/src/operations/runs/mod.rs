@@ -56,9 +56,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Run {
     fn view(&self) -> RunView {
-        if let Some(ended) = lock(&self.ended).clone() {
-            return ended;
+        match &*lock(&self.ended) {
+            Some(ended) => ended.clone(),
+            None => self.under_way(),
         }
+    }
+
+    /// The same for those who look again and again: a report can be long.
+    fn view_without_report(&self) -> RunView {
+        match &*lock(&self.ended) {
+            Some(ended) => ended.without_report(),
+            None => self.under_way(),
+        }
+    }
+
+    fn under_way(&self) -> RunView {
         let swarm = lock(&self.swarm);
         RunView {
             id: self.id.clone(),
@@ -148,11 +160,7 @@ impl Runs {
     #[must_use]
     pub fn latest(&self) -> Option<RunView> {
         let run = lock(&self.current).clone()?;
-        let view = run.view();
-        Some(RunView {
-            report: None,
-            ..view
-        })
+        Some(run.view_without_report())
     }
 
     /// The run that goes on.

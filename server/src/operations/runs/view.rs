@@ -69,3 +69,18 @@ pub struct RunView {
     /// What it found.
     pub report: Option<Value>,
 }
+
+impl RunView {
+    /// The same but for its report, which can be long.
+    #[must_use]
+    pub fn without_report(&self) -> Self {
+        Self {
+            id: self.id.clone(),
+            wish: self.wish.clone(),
+            problem: self.problem.clone(),
+            standing: self.standing.clone(),
+            report: None,
+            ..*self
+        }
+    }
+}

@@ -22,12 +22,14 @@ use std::time::{Duration, Instant};
 const AGENTS: u32 = 1_200;
 const OVER: Duration = Duration::from_secs(6);
 
-/// How often the database is killed, and how long it may be gone each time.
+/// How often the database is killed.
 const CRASHES: u32 = 10;
 
 /// How long the database runs until it is killed again. One that never runs for a second counts as
 /// broken, and is not started any more.
 const BETWEEN_CRASHES: Duration = Duration::from_millis(1_100);
+
+/// How long it may be gone each time.
 const BACK_WITHIN: Duration = Duration::from_secs(15);
 
 /// The age at which connections end, in milliseconds: a command is often in the middle of it.
@@ -129,8 +131,8 @@ pub async fn database_crashes(ground: &Ground) -> anyhow::Result<Case> {
         }
         anyhow::Ok(())
     };
-    // They come as long as it is killed, with a third for its being away.
-    let crowd = (ground.times(AGENTS), BETWEEN_CRASHES * crashes * 4 / 3);
+    // They come for longer than it is killed, which includes the times when it is away.
+    let crowd = (ground.times(AGENTS), BETWEEN_CRASHES * crashes * 2);
     buy_through(&stage, &stage.kernels, "crashes", crowd, kill, &mut case).await?;
     case.happened(u64::from(crashes), killed);
     case.checked(format!(

@@ -59,8 +59,8 @@ impl Bench {
         })
     }
 
-    /// Sends a deed while a fault is at its gate. What is set begins with its dice anew, so each deed
-    /// has dice of its own: else all of them would draw the same.
+    /// Sends a deed while a fault is at its gate. Setting a fault restarts the gate's dice, so each deed
+    /// has a seed of its own: with one seed all of them would draw the same.
     async fn under(&self, fault: Fault, deed: &Deed) -> anyhow::Result<Result<Told, Failure>> {
         let gate = self.gate()?;
         let deeds = self.deeds.fetch_add(1, Ordering::Relaxed);

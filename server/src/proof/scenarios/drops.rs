@@ -46,7 +46,7 @@ fn shots(claims: impl IntoIterator<Item = (Actor, LotId)>) -> anyhow::Result<Vec
 }
 
 /// Opens the kernels' connections and has them prepare their statements, so that a race measures
-/// the race and not the first contact. Its lot and people are not part of any scenario.
+/// the race and not the first contact. Its lots and people are not part of any scenario.
 ///
 /// # Errors
 /// When it could not be set up.
