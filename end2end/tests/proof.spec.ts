@@ -1,7 +1,7 @@
 // A sceptic at the proof: reads a query, runs a race, sees a broken engine caught, stops a swarm.
 import { AxeBuilder } from "@axe-core/playwright";
 import type { Page } from "@playwright/test";
-import { expect, expectFits, test } from "./lotzero.ts";
+import { expect, expectFits, Person, test } from "./lotzero.ts";
 import { Wire } from "./wire.ts";
 
 /** Begins what a form says and waits for the page of the run that has ended. */
@@ -41,6 +41,26 @@ test("a race is run and its page stays", async ({ page }) => {
   await expectFits(page);
   const { violations } = await new AxeBuilder({ page }).analyze();
   expect(violations.map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`)).toEqual([]);
+});
+
+test("the panels keep who acts and where", async ({ page, context }) => {
+  const amara = await Person.stepIn(context.request, "amara", "ap-northeast-1");
+  for (const path of ["/proof", "/mission-control", "/playground"]) {
+    await page.goto(amara.at(path));
+    await expect(page.getByTestId("who")).toContainText("Amara Okafor");
+    const links = page.locator("main a[href^='/']:not([download])");
+    for (const link of await links.all()) {
+      await expect(link).toHaveAttribute("href", /\?as=amara&in=ap-northeast-1$/);
+    }
+  }
+  await page.goto(amara.at("/proof"));
+  const form = page.getByTestId("race-form");
+  await form.getByLabel("Buyers, 10 to 200").fill("60");
+  await form.getByRole("button", { name: "Run it" }).click();
+  await expect(page).toHaveURL(/\/proof\/runs\/[0-9a-f]{16}\?as=amara&in=ap-northeast-1$/);
+  await expect(page.getByTestId("run-state")).toHaveText(/held|invalid/, { timeout: 40_000 });
+  await page.locator("main").getByRole("link", { name: "Proof", exact: true }).click();
+  await expect(page).toHaveURL(/\/proof\?as=amara&in=ap-northeast-1$/);
 });
 
 test("a race holds while COMMITs are lost, and says how many were", async ({ page }) => {

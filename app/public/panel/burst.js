@@ -1,6 +1,6 @@
 // The card on the floor that runs a real burst: a thousand agents, each by a request of its own.
 
-import { grouped } from "./page.js";
+import { grouped, placed } from "./page.js";
 import { begin, ended, LOST } from "./watch.js";
 
 const AGENTS = 1_000;
@@ -13,11 +13,6 @@ function make(name, attributes = {}, ...children) {
   }
   made.append(...children);
   return made;
-}
-
-/** A place of the house, for whoever acts here: the address carries who and where. */
-function placed(path) {
-  return path + location.search;
 }
 
 function figure(label) {

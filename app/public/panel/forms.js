@@ -1,6 +1,6 @@
 // Forms that begin a run.
 
-import { all, call, one } from "./page.js";
+import { all, call, one, placed } from "./page.js";
 
 function wishOf(form) {
   const wish = { run: form.dataset.run };
@@ -33,7 +33,7 @@ export function forms() {
       try {
         const { answer } = await call("POST", "/api/proof/runs", wishOf(form));
         if (one("[data-panel='mission']") === null) {
-          location.assign(answer.headers.get("location"));
+          location.assign(placed(answer.headers.get("location")));
         }
         // Mission Control stays: it draws the run beside everything else.
         button.disabled = false;

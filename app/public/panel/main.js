@@ -2,7 +2,7 @@
 
 import { forms } from "./forms.js";
 import { mission } from "./mission.js";
-import { all, one } from "./page.js";
+import { all, keepActing, one } from "./page.js";
 import { playground } from "./playground.js";
 import { attempts, running } from "./run.js";
 import { tiles } from "./tiles.js";
@@ -10,6 +10,7 @@ import { versus } from "./versus.js";
 
 const parts = { mission, playground };
 
+keepActing();
 tiles();
 forms();
 for (const section of all("[data-versus]")) {

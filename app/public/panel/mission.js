@@ -1,7 +1,7 @@
 // Mission Control: the house once a second.
 
 import { draw, remember } from "./chart.js";
-import { all, grouped, one } from "./page.js";
+import { all, grouped, one, placed } from "./page.js";
 import { probe, showLamp, switches } from "./regions.js";
 import { listen } from "./socket.js";
 
@@ -64,7 +64,7 @@ function runsOf(page, log) {
     } else {
       log.note(now.at_ms, "a run began");
       const link = document.createElement("a");
-      link.href = `/proof/runs/${now.run}`;
+      link.href = placed(`/proof/runs/${now.run}`);
       link.rel = "external";
       link.textContent = "A run goes on";
       one("[data-run-link]", page).replaceChildren(link);

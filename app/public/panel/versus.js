@@ -1,6 +1,6 @@
 // The same crowd against our engine and against a naive one, one after the other.
 
-import { all, grouped, one } from "./page.js";
+import { all, grouped, one, placed } from "./page.js";
 import { begin, ended, LOST } from "./watch.js";
 
 function show(side, run) {
@@ -14,7 +14,7 @@ function show(side, run) {
   one("[data-said]", side).textContent =
     `${grouped(scenario.expected + over)} sold of ${grouped(scenario.expected)}.`;
   const link = one("[data-link]", side);
-  link.href = `/proof/runs/${run.id}`;
+  link.href = placed(`/proof/runs/${run.id}`);
   link.hidden = false;
 }
 
