@@ -121,8 +121,8 @@ function chartsOf(page, log) {
   const points = [];
   let before = null;
   return (now) => {
-    if (before !== null && now.at_ms < before.at_ms) {
-      // Another node, or the same one anew: its clock begins again, and so do the charts.
+    if (before !== null && (now.at_ms < before.at_ms || now.committed < before.committed)) {
+      // Another node, or the same one anew: it counts from the beginning, and so do the charts.
       points.length = 0;
       log.marks.length = 0;
       before = null;
