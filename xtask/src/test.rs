@@ -4,6 +4,7 @@ use crate::stamp::read_file;
 use crate::{check, run, size, step, tools, wasm, wasm::Profile, workspace::Workspace};
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 #[derive(Debug, Args)]
@@ -200,17 +201,27 @@ fn browser_step(workspace: &Workspace) -> Result<()> {
     browser(workspace, Profile::Dev, &[])
 }
 
+/// What runs Rust tests, and whether it is nextest. All of them run, whatever fails.
+fn runner(workspace: &Workspace) -> (Command, bool) {
+    let mut cargo = workspace.cargo();
+    let is_nextest = step::succeeds(workspace.cargo().args(["nextest", "--version"]));
+    if is_nextest {
+        cargo.args(["nextest", "run", "--profile", "ci"]);
+    } else {
+        cargo.args(["test", "--no-fail-fast"]);
+    }
+    (cargo, is_nextest)
+}
+
 /// Unit and database tests. The database tests start PostgreSQL from the npm packages.
 fn rust(workspace: &Workspace) -> Result<()> {
     tools::for_build(workspace)?;
-    let mut cargo = workspace.cargo();
-    if step::succeeds(workspace.cargo().args(["nextest", "--version"])) {
-        cargo.args(["nextest", "run", "--profile", "ci"]);
-    } else {
+    let (mut cargo, is_nextest) = runner(workspace);
+    if !is_nextest {
         step::note(
             "cargo-nextest is not installed: `cargo test` it is (cargo install --locked cargo-nextest)",
         );
-        cargo.args(["test", "--no-fail-fast", "--bins", "--lib", "--tests"]);
+        cargo.args(["--bins", "--lib", "--tests"]);
     }
     step::run("unit and database tests", cargo.args(check::HOST_PACKAGES))?;
     let mut cargo = workspace.cargo();
@@ -231,31 +242,18 @@ fn mutants(workspace: &Workspace) -> Result<()> {
         "--features",
         "server/mutants",
     ];
-    let mut cargo = workspace.cargo();
-    if step::succeeds(workspace.cargo().args(["nextest", "--version"])) {
-        cargo.args(["nextest", "run", "--profile", "ci"]);
+    let (mut cargo, is_nextest) = runner(workspace);
+    if is_nextest {
         cargo.args(["-E", "binary(mutants) | binary(mutant)"]);
     } else {
-        cargo.args([
-            "test",
-            "--no-fail-fast",
-            "--test",
-            "mutants",
-            "--test",
-            "mutant",
-        ]);
+        cargo.args(["--test", "mutants", "--test", "mutant"]);
     }
     step::run("engines broken on purpose", cargo.args(packages))
 }
 
 /// Sees to it that a build for production breaks nothing and says so.
 fn production(workspace: &Workspace) -> Result<()> {
-    let mut cargo = workspace.cargo();
-    if step::succeeds(workspace.cargo().args(["nextest", "--version"])) {
-        cargo.args(["nextest", "run", "--profile", "ci"]);
-    } else {
-        cargo.args(["test", "--no-fail-fast"]);
-    }
+    let (mut cargo, _) = runner(workspace);
     let package = [
         "-p",
         "server",
