@@ -55,10 +55,13 @@ fn run(args: &[&str]) -> Ran {
     let said = text(&done.stdout) + &text(&done.stderr);
     println!("{said}");
     let report = std::fs::read_to_string(&file).expect("writes the report");
+    let report: Value = serde_json::from_str(&report).expect("is JSON");
+    let code = done.status.code();
+    assert_eq!(report["exit_code"].as_i64(), code.map(i64::from), "{said}");
     Ran {
-        code: done.status.code(),
+        code,
         said,
-        report: serde_json::from_str(&report).expect("is JSON"),
+        report,
         _folder: folder,
     }
 }

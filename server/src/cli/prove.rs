@@ -185,11 +185,7 @@ impl RunArgs {
         if let Some(file) = &self.json {
             write_json(file, report)?;
         }
-        Ok(match (report.violations, report.valid) {
-            (0, true) => ExitCode::SUCCESS,
-            (0, false) => ExitCode::from(4),
-            _ => ExitCode::from(3),
-        })
+        Ok(ExitCode::from(report.exit_code))
     }
 }
 

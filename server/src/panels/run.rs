@@ -103,6 +103,10 @@ fn report_of(run: &RunView, report: &Value) -> AnyView {
         text(&report["cores"]),
     );
     let seed = report["settings"]["seed"].to_string();
+    // A run that was kept by an earlier version has none.
+    let exit_code = report["exit_code"]
+        .as_u64()
+        .map_or("unknown".to_owned(), |code| code.to_string());
     view! {
         {shown}
         <section class="panel-card" aria-labelledby="after">
@@ -113,7 +117,8 @@ fn report_of(run: &RunView, report: &Value) -> AnyView {
                 <ul class="queries">{queries}</ul>
             </details>
             <p class="panel-note">{place}</p>
-            <p>"Seed " <code data-testid="seed">{seed}</code> ", " <a href=download download=format!("run-{id}.json") rel="external">"the report as JSON"</a></p>
+            <p>"Seed " <code data-testid="seed">{seed}</code> ", exit code "
+                <code data-testid="exit-code">{exit_code}</code> ", " <a href=download download=format!("run-{id}.json") rel="external">"the report as JSON"</a></p>
         </section>
     }
     .into_any()

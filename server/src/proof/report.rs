@@ -174,6 +174,9 @@ pub struct Report {
     pub violations: u64,
     /// Whether every race took place.
     pub valid: bool,
+    /// What the command ends with: 0 if everything held, 3 if something is broken, 4 if nothing is
+    /// proven.
+    pub exit_code: u8,
     /// The sizes.
     pub settings: Settings,
     /// Processors of this machine.
@@ -192,9 +195,16 @@ impl Report {
         broken: usize,
     ) -> Self {
         let raced: u64 = scenarios.iter().map(|scenario| scenario.violations).sum();
+        let violations = raced + u64::try_from(broken).unwrap_or(u64::MAX);
+        let valid = scenarios.iter().all(|scenario| scenario.valid);
         Self {
-            violations: raced + u64::try_from(broken).unwrap_or(u64::MAX),
-            valid: scenarios.iter().all(|scenario| scenario.valid),
+            violations,
+            valid,
+            exit_code: match (violations, valid) {
+                (0, true) => 0,
+                (0, false) => 4,
+                _ => 3,
+            },
             settings: *settings,
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             scenarios,
