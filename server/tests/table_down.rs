@@ -4,7 +4,8 @@
 //! long a bid takes, and what the table holds at the end.
 //!
 //! A phase lasts a few seconds; with `LOTZERO_FULL_FAULTS=1` as long as the fault is documented: a
-//! minute without the table, ten minutes with half of it.
+//! minute without the table, ten minutes with half of it. Only the full length has bids enough for
+//! their 99th percentile to be more than chance: a short run is held to what half of its bids take.
 #![cfg(feature = "local")]
 
 mod common;
@@ -245,25 +246,24 @@ impl Phase {
         counted.map(|(_, calls)| *calls).sum()
     }
 
-    /// The 99th percentile of the bids. With less than two hundred of them it leaves out one, since
-    /// the slowest of forty is chance.
-    fn p99(&self) -> Duration {
+    /// What so many percent of the bids took at most.
+    fn bids_at(&self, percent: usize) -> Duration {
         let mut sorted = self.bids.clone();
         sorted.sort_unstable();
-        let left_out = (sorted.len() / 100).max(1);
-        sorted[sorted.len() - 1 - left_out]
+        sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)]
     }
 
     /// The figures, for whoever reads the run.
     fn print(&self) {
         let Answers { taken, refused } = self.answers;
         say(&format!(
-            "{}, {} s: {} bids, p99 {:?}; {taken} messages taken, {refused} refused; \
-             {} calls and {} of the stream's reader: {:?}",
+            "{}, {} s: {} bids, half within {:?}, p99 {:?}; {taken} messages taken, {refused} \
+             refused; {} calls and {} of the stream's reader: {:?}",
             self.name,
             self.seconds,
             self.bids.len(),
-            self.p99(),
+            self.bids_at(50),
+            self.bids_at(99),
             self.calls(false),
             self.calls(true),
             self.calls,
@@ -272,13 +272,13 @@ impl Phase {
 
     /// Tests that the fault cost the money plane no time and the table no more calls than a tenth,
     /// as compared with a calm phase.
-    fn is_no_worse_than(&self, calm: &Self) {
+    fn is_no_worse_than(&self, calm: &Self, percent: usize) {
         let name = self.name;
-        let (p99, before) = (self.p99(), calm.p99());
+        let (took, before) = (self.bids_at(percent), calm.bids_at(percent));
         let allowed = (before * 11 / 10).max(before + NOISE);
         assert!(
-            p99 <= allowed,
-            "{name}: bids take {p99:?}, before {before:?}"
+            took <= allowed,
+            "{name}: {percent} of 100 bids take up to {took:?}, before {before:?}"
         );
         for by_reader in [false, true] {
             let (calls, before) = (self.calls(by_reader), calm.calls(by_reader));
@@ -488,9 +488,12 @@ async fn history(store: &Store, lot: LotId) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bids_go_on_and_no_message_is_lost_while_the_table_fails() {
     let full = std::env::var("LOTZERO_FULL_FAULTS").is_ok_and(|value| value == "1");
-    let [calm_s, down_s, half_s] = if full { FULL } else { SHORT };
-    let seed = rand::rng().random();
-    eprintln!("seed {seed}");
+    // Two slow writes of a disk are the slowest twentieth of forty bids, whatever the table does.
+    let ([calm_s, down_s, half_s], percent) = if full { (FULL, 99) } else { (SHORT, 50) };
+    let given = std::env::var("LOTZERO_FAULTS_SEED").ok();
+    let given = given.and_then(|seed| seed.parse().ok());
+    let seed = given.unwrap_or_else(|| rand::rng().random());
+    eprintln!("the faults are those of seed {seed} (LOTZERO_FAULTS_SEED)");
     let (folder, store) = (folder(), Store::start());
     let gate = DynamoGate::before(&store.endpoint(), seed, 1);
     let door = gate.door("node").await.expect("a door");
@@ -532,6 +535,6 @@ async fn bids_go_on_and_no_message_is_lost_while_the_table_fails() {
     // Records that were written just before a minute without the table are no news after it, and
     // everybody takes a snapshot instead.
     assert!(full || resyncs == 0, "{resyncs} snapshots");
-    down.is_no_worse_than(&calm);
-    half.is_no_worse_than(&calm);
+    down.is_no_worse_than(&calm, percent);
+    half.is_no_worse_than(&calm, percent);
 }
