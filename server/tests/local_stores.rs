@@ -239,9 +239,15 @@ async fn files_left_behind_are_no_obstacle() {
     fs::write(data.path().join("stores.json"), record).expect("write");
     // A pid that is another program's by now: this test's.
     let stale = format!("{}\n/elsewhere\n0\n5432\n\n127.0.0.1\n", std::process::id());
-    fs::write(data.path().join("postgres/postmaster.pid"), stale).expect("write");
+    fs::write(data.path().join("postgres/postmaster.pid"), &stale).expect("write");
+    let sockets = [".s.PGSQL.5432", ".s.PGSQL.5432.lock"].map(|name| {
+        let socket = data.path().join("postgres").join(name);
+        fs::write(&socket, &stale).expect("write");
+        socket
+    });
     assert!(attach_running(data.path()).await.is_none());
     let again = attach_with(program(), data.path()).await.expect("attach");
+    assert!(sockets.iter().all(|socket| !socket.exists()));
     run(&again, "SELECT 1").await;
     assert!(again.close().await);
 
@@ -332,6 +338,22 @@ async fn secrets_are_their_owners_and_the_terminal_is_left_alone() {
         PgConnection::connect(&wrong).await.is_err(),
         "the password counts"
     );
+    assert!(stores.close().await);
+}
+
+#[tokio::test]
+async fn a_socket_leads_to_postgres_and_its_address_does_too() {
+    let stores = attach_temporary_with(program()).await.expect("attach");
+    let by_socket = "SELECT count(*) FROM pg_stat_activity
+                     WHERE pid = pg_backend_pid() AND client_addr IS NULL";
+    assert_eq!(count(&stores, by_socket).await, 1);
+    // What stands in front of the database, such as a gate, has the address only.
+    let (loopback, socket) = stores.database_url.split_once("&host=").expect("both");
+    assert!(Path::new(socket).join("postmaster.pid").exists());
+    let mut connection = PgConnection::connect(loopback).await.expect("answers");
+    let row = sqlx::query(by_socket).fetch_one(&mut connection).await;
+    assert_eq!(row.expect("counts").get::<i64, _>(0), 0);
+    connection.close().await.expect("says goodbye");
     assert!(stores.close().await);
 }
 

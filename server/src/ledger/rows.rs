@@ -18,22 +18,31 @@ macro_rules! now_ms {
     };
 }
 
-/// Everything about a lot that decides or shows, one row per lot: the lot, its seller, its
-/// increments, its stock, its leading bid or winning claim with their people.
-macro_rules! lot_columns {
+/// A lot's own columns.
+macro_rules! own_columns {
     () => {
         "l.lot_id, l.seller_id, l.title, l.description, l.art, l.mechanism, l.currency,
          l.opens_at_ms, l.closes_at_ms, l.settled_at_ms, l.status, l.version, l.epoch, l.listed,
          l.opening_minor, l.reserve_minor, l.extension_window_ms, l.hard_end_ms,
          l.high_bid_id, l.high_bidder_id, l.high_mandate_id, l.high_hold_id, l.high_minor,
          l.start_minor, l.floor_minor, l.tick_decrease_minor, l.tick_ms,
-         l.price_minor, l.units, l.limit_units,
-         s.handle AS seller_handle, s.name AS seller_name, s.simulated AS seller_simulated,
-         bands.band_from, bands.band_increment, stock.units_left,
-         hb.region AS line_region_bid, hb.at_ms AS line_at_bid,
-         wc.region AS line_region_claim, wc.at_ms AS line_at_claim,
-         wc.claim_id, wc.buyer_id, wc.price_minor AS claim_price_minor,
-         lp.handle AS line_handle, lp.name AS line_name, lp.simulated AS line_simulated"
+         l.price_minor, l.units, l.limit_units"
+    };
+}
+
+/// Everything about a lot that decides or shows, one row per lot: the lot, its seller, its
+/// increments, its stock, its leading bid or winning claim with their people.
+macro_rules! lot_columns {
+    () => {
+        concat!(
+            $crate::ledger::rows::own_columns!(),
+            ", s.handle AS seller_handle, s.name AS seller_name, s.simulated AS seller_simulated,
+             bands.band_from, bands.band_increment, stock.units_left,
+             hb.region AS line_region_bid, hb.at_ms AS line_at_bid,
+             wc.region AS line_region_claim, wc.at_ms AS line_at_claim,
+             wc.claim_id, wc.buyer_id, wc.price_minor AS claim_price_minor,
+             lp.handle AS line_handle, lp.name AS line_name, lp.simulated AS line_simulated"
+        )
     };
 }
 
@@ -50,66 +59,78 @@ macro_rules! lot_joins {
                    array_agg(i.increment_minor ORDER BY i.from_minor) AS band_increment
             FROM lot_increments i WHERE i.lot_id = l.lot_id) AS bands
          CROSS JOIN LATERAL (
-            SELECT sum(b.available) AS units_left,
-                   array_agg(b.bucket ORDER BY b.bucket) FILTER (WHERE b.open)
-                        AS bucket_numbers,
-                   array_agg(b.available ORDER BY b.bucket) FILTER (WHERE b.open)
-                        AS bucket_available
+            SELECT sum(b.available) AS units_left
             FROM inventory_buckets b WHERE b.lot_id = l.lot_id) AS stock"
     };
 }
 
-pub(super) use {lot_columns, lot_joins, now_ms};
+pub(super) use {lot_columns, lot_joins, now_ms, own_columns};
 
-/// What [`lot_columns`] reads. Every column may be NULL, since the lot may not exist.
+/// What [`own_columns`] reads. Every column may be NULL, since the lot may not exist.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct OwnColumns {
+    pub lot_id: Option<Uuid>,
+    pub seller_id: Option<Uuid>,
+    pub title: Option<String>,
+    pub description: Option<String>,
+    pub art: Option<String>,
+    pub mechanism: Option<String>,
+    pub currency: Option<String>,
+    pub opens_at_ms: Option<i64>,
+    pub closes_at_ms: Option<i64>,
+    pub settled_at_ms: Option<i64>,
+    pub status: Option<String>,
+    pub version: Option<i64>,
+    pub epoch: Option<i64>,
+    pub listed: Option<bool>,
+    pub opening_minor: Option<i64>,
+    pub reserve_minor: Option<i64>,
+    pub extension_window_ms: Option<i64>,
+    pub hard_end_ms: Option<i64>,
+    pub high_bid_id: Option<Uuid>,
+    pub high_bidder_id: Option<Uuid>,
+    pub high_mandate_id: Option<Uuid>,
+    pub high_hold_id: Option<Uuid>,
+    pub high_minor: Option<i64>,
+    pub start_minor: Option<i64>,
+    pub floor_minor: Option<i64>,
+    pub tick_decrease_minor: Option<i64>,
+    pub tick_ms: Option<i64>,
+    pub price_minor: Option<i64>,
+    pub units: Option<i32>,
+    pub limit_units: Option<i32>,
+}
+
+/// What [`lot_columns`] has beside them, from rows of other tables.
+#[derive(Clone, Debug, Default, sqlx::FromRow)]
+pub struct JoinedColumns {
+    pub seller_handle: Option<String>,
+    pub seller_name: Option<String>,
+    pub seller_simulated: Option<bool>,
+    pub band_from: Option<Vec<i64>>,
+    pub band_increment: Option<Vec<i64>>,
+    pub units_left: Option<i64>,
+    pub line_region_bid: Option<String>,
+    pub line_at_bid: Option<i64>,
+    pub line_region_claim: Option<String>,
+    pub line_at_claim: Option<i64>,
+    pub claim_id: Option<Uuid>,
+    pub buyer_id: Option<Uuid>,
+    pub claim_price_minor: Option<i64>,
+    pub line_handle: Option<String>,
+    pub line_name: Option<String>,
+    pub line_simulated: Option<bool>,
+}
+
+/// What [`lot_columns`] reads.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct LotRow {
-    lot_id: Option<Uuid>,
-    seller_id: Option<Uuid>,
-    title: Option<String>,
-    description: Option<String>,
-    art: Option<String>,
-    mechanism: Option<String>,
-    currency: Option<String>,
-    opens_at_ms: Option<i64>,
-    closes_at_ms: Option<i64>,
-    settled_at_ms: Option<i64>,
-    status: Option<String>,
-    version: Option<i64>,
-    epoch: Option<i64>,
-    listed: Option<bool>,
-    opening_minor: Option<i64>,
-    reserve_minor: Option<i64>,
-    extension_window_ms: Option<i64>,
-    hard_end_ms: Option<i64>,
-    high_bid_id: Option<Uuid>,
-    high_bidder_id: Option<Uuid>,
-    high_mandate_id: Option<Uuid>,
-    high_hold_id: Option<Uuid>,
-    high_minor: Option<i64>,
-    start_minor: Option<i64>,
-    floor_minor: Option<i64>,
-    tick_decrease_minor: Option<i64>,
-    tick_ms: Option<i64>,
-    price_minor: Option<i64>,
-    units: Option<i32>,
-    limit_units: Option<i32>,
-    seller_handle: Option<String>,
-    seller_name: Option<String>,
-    seller_simulated: Option<bool>,
-    band_from: Option<Vec<i64>>,
-    band_increment: Option<Vec<i64>>,
-    units_left: Option<i64>,
-    line_region_bid: Option<String>,
-    line_at_bid: Option<i64>,
-    line_region_claim: Option<String>,
-    line_at_claim: Option<i64>,
-    claim_id: Option<Uuid>,
-    buyer_id: Option<Uuid>,
-    claim_price_minor: Option<i64>,
-    line_handle: Option<String>,
-    line_name: Option<String>,
-    line_simulated: Option<bool>,
+    /// From the lot's row.
+    #[sqlx(flatten)]
+    pub own: OwnColumns,
+    /// From others.
+    #[sqlx(flatten)]
+    pub joined: JoinedColumns,
 }
 
 /// A lot as one snapshot has it: for the rules, and for people.
@@ -173,72 +194,74 @@ pub const fn status_word(status: Status) -> &'static str {
 impl LotRow {
     /// The lot, `None` if there is no such row.
     pub fn read(&self) -> Result<Option<LotRead>, TxError> {
-        let Some(id) = self.lot_id else {
+        let Some(id) = self.own.lot_id else {
             return Ok(None);
         };
-        let currency = currency(self.currency.as_deref().unwrap_or_default())?;
-        let seller = PrincipalId::from_uuid(need(self.seller_id, "seller")?);
+        let currency = currency(self.own.currency.as_deref().unwrap_or_default())?;
+        let seller = PrincipalId::from_uuid(need(self.own.seller_id, "seller")?);
         let (book, terms) = self.book(currency)?;
         let lot = Lot {
             id: LotId::from_uuid(id),
             seller,
             currency,
-            opens_at: Timestamp(need(self.opens_at_ms, "opens_at")?),
-            closes_at: Timestamp(need(self.closes_at_ms, "closes_at")?),
-            status: status(self.status.as_deref().unwrap_or_default())?,
-            version: need(self.version, "version")?,
+            opens_at: Timestamp(need(self.own.opens_at_ms, "opens_at")?),
+            closes_at: Timestamp(need(self.own.closes_at_ms, "closes_at")?),
+            status: status(self.own.status.as_deref().unwrap_or_default())?,
+            version: need(self.own.version, "version")?,
             book,
         };
         let view = LotView {
             id: lot.id,
-            title: self.title.clone().unwrap_or_default(),
-            art: self.art.clone().unwrap_or_default(),
+            title: self.own.title.clone().unwrap_or_default(),
+            art: self.own.art.clone().unwrap_or_default(),
             seller: Person {
                 id: seller,
-                handle: self.seller_handle.clone().unwrap_or_default(),
-                name: self.seller_name.clone().unwrap_or_default(),
-                simulated: self.seller_simulated.unwrap_or_default(),
+                handle: self.joined.seller_handle.clone().unwrap_or_default(),
+                name: self.joined.seller_name.clone().unwrap_or_default(),
+                simulated: self.joined.seller_simulated.unwrap_or_default(),
             },
             currency,
             opens_at: lot.opens_at,
             // Sold out or claimed before it was due: that is when it ended.
             closes_at: self
+                .own
                 .settled_at_ms
                 .map_or(lot.closes_at, |at| lot.closes_at.min(Timestamp(at))),
             status: lot.status,
             terms,
             outcome: self.outcome(&lot)?,
-            epoch: need(self.epoch, "epoch")?,
+            epoch: need(self.own.epoch, "epoch")?,
             offset: lot.version,
         };
-        let description = self.description.clone().unwrap_or_default();
+        let description = self.own.description.clone().unwrap_or_default();
         Ok(Some(LotRead {
             lot,
             view,
             description,
-            listed: need(self.listed, "listed")?,
+            listed: need(self.own.listed, "listed")?,
         }))
     }
 
     fn book(&self, currency: Currency) -> Result<(Book, Terms), TxError> {
         let amount = |minor: Option<i64>, what| money(need(minor, what)?, currency);
-        match self.mechanism.as_deref() {
+        match self.own.mechanism.as_deref() {
             Some("english") => self.english(currency),
             Some("dutch") => {
                 let schedule = Dutch {
-                    start: amount(self.start_minor, "start")?,
-                    floor: amount(self.floor_minor, "floor")?,
-                    step_minor: need(self.tick_decrease_minor, "tick_decrease")?,
-                    tick_ms: need(self.tick_ms, "tick_ms")?,
+                    start: amount(self.own.start_minor, "start")?,
+                    floor: amount(self.own.floor_minor, "floor")?,
+                    step_minor: need(self.own.tick_decrease_minor, "tick_decrease")?,
+                    tick_ms: need(self.own.tick_ms, "tick_ms")?,
                 };
                 Ok((Book::Dutch(schedule), Terms::Dutch { schedule }))
             }
             Some("drop") => {
                 let drop = Drop {
-                    price: amount(self.price_minor, "price")?,
-                    units: count(need(self.units, "units")?.into())?,
-                    units_left: count(self.units_left.unwrap_or(0))?,
+                    price: amount(self.own.price_minor, "price")?,
+                    units: count(need(self.own.units, "units")?.into())?,
+                    units_left: count(self.joined.units_left.unwrap_or(0))?,
                     limit: self
+                        .own
                         .limit_units
                         .map(|limit| count(limit.into()))
                         .transpose()?,
@@ -264,35 +287,40 @@ impl LotRow {
     }
 
     fn english(&self, currency: Currency) -> Result<(Book, Terms), TxError> {
-        let from = self.band_from.clone().unwrap_or_default();
-        let raise = self.band_increment.clone().unwrap_or_default();
+        let from = self.joined.band_from.clone().unwrap_or_default();
+        let raise = self.joined.band_increment.clone().unwrap_or_default();
         let band = |(from_minor, increment_minor)| Band {
             from_minor,
             increment_minor,
         };
         let bands = from.into_iter().zip(raise).map(band).collect();
-        let high = match (self.high_bid_id, self.high_bidder_id, self.high_hold_id) {
+        let high = match (
+            self.own.high_bid_id,
+            self.own.high_bidder_id,
+            self.own.high_hold_id,
+        ) {
             (Some(bid), Some(bidder), Some(hold)) => Some(HighBid {
                 bid: BidId::from_uuid(bid),
                 funds: FundSource::new(
                     PrincipalId::from_uuid(bidder),
-                    self.high_mandate_id.map(MandateId::from_uuid),
+                    self.own.high_mandate_id.map(MandateId::from_uuid),
                 ),
                 hold: HoldId::from_uuid(hold),
-                amount: money(need(self.high_minor, "high")?, currency)?,
+                amount: money(need(self.own.high_minor, "high")?, currency)?,
             }),
             _ => None,
         };
         let english = English {
-            opening: money(need(self.opening_minor, "opening")?, currency)?,
+            opening: money(need(self.own.opening_minor, "opening")?, currency)?,
             increments: need(Increments::new(bands), "increments")?,
             reserve: self
+                .own
                 .reserve_minor
                 .map(|minor| money(minor, currency))
                 .transpose()?,
             extension: Extension {
-                window_ms: need(self.extension_window_ms, "extension_window")?,
-                hard_end: Timestamp(need(self.hard_end_ms, "hard_end")?),
+                window_ms: need(self.own.extension_window_ms, "extension_window")?,
+                hard_end: Timestamp(need(self.own.hard_end_ms, "hard_end")?),
             },
             high,
         };
@@ -311,9 +339,9 @@ impl LotRow {
     fn line_person(&self, id: PrincipalId) -> Person {
         Person {
             id,
-            handle: self.line_handle.clone().unwrap_or_default(),
-            name: self.line_name.clone().unwrap_or_default(),
-            simulated: self.line_simulated.unwrap_or_default(),
+            handle: self.joined.line_handle.clone().unwrap_or_default(),
+            name: self.joined.line_name.clone().unwrap_or_default(),
+            simulated: self.joined.line_simulated.unwrap_or_default(),
         }
     }
 
@@ -321,21 +349,24 @@ impl LotRow {
         Ok(LadderLine {
             id: high.bid.to_string(),
             who: self.line_person(high.bidder()),
-            region: region(self.line_region_bid.as_deref())?,
+            region: region(self.joined.line_region_bid.as_deref())?,
             amount: high.amount,
             units: 1,
-            at: Timestamp(need(self.line_at_bid, "bid time")?),
+            at: Timestamp(need(self.joined.line_at_bid, "bid time")?),
         })
     }
 
     fn claim_line(&self, currency: Currency) -> Result<LadderLine, TxError> {
         Ok(LadderLine {
-            id: ClaimId::from_uuid(need(self.claim_id, "winning claim")?).to_string(),
-            who: self.line_person(PrincipalId::from_uuid(need(self.buyer_id, "buyer")?)),
-            region: region(self.line_region_claim.as_deref())?,
-            amount: money(need(self.claim_price_minor, "claim price")?, currency)?,
+            id: ClaimId::from_uuid(need(self.joined.claim_id, "winning claim")?).to_string(),
+            who: self.line_person(PrincipalId::from_uuid(need(self.joined.buyer_id, "buyer")?)),
+            region: region(self.joined.line_region_claim.as_deref())?,
+            amount: money(
+                need(self.joined.claim_price_minor, "claim price")?,
+                currency,
+            )?,
             units: 1,
-            at: Timestamp(need(self.line_at_claim, "claim time")?),
+            at: Timestamp(need(self.joined.line_at_claim, "claim time")?),
         })
     }
 

@@ -14,6 +14,9 @@ use std::{fs, io, thread};
 /// PostgreSQL's user; the database is `postgres`, the only one that DSQL has.
 pub const USER: &str = "lotzero";
 
+/// How its sockets are named: this and the port; the socket's pid file adds `.lock`.
+pub const SOCKET: &str = ".s.PGSQL.";
+
 /// The password's file in the cluster's folder, so that both are there or neither is.
 const PASSWORD_FILE: &str = "lotzero.password";
 
@@ -114,13 +117,22 @@ impl Cluster {
         if !inhabitants(&self.path).is_empty() {
             return Err(ClusterError::LeftBehind(self.path.clone()));
         }
-        // Its pid may by now be another program's, which would keep PostgreSQL from starting.
-        match fs::remove_file(self.path.join("postmaster.pid")) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(ClusterError::Files(self.path.clone(), error))
+        self.remove_traces()
+            .map_err(|error| ClusterError::Files(self.path.clone(), error))
+    }
+
+    /// Removes its pid file, whose pid may by now be another program's, which would keep PostgreSQL
+    /// from starting; and its sockets, which have a pid file each.
+    fn remove_traces(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name == "postmaster.pid" || name.starts_with(SOCKET) {
+                fs::remove_file(entry.path())?;
             }
-            Ok(()) | Err(_) => Ok(()),
         }
+        Ok(())
     }
 }
 

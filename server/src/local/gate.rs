@@ -67,14 +67,29 @@ impl Gate {
         self.address
     }
 
-    /// The database URL with this gate's host and port; as it was if it has none.
+    /// The database URL with this gate's host and port, and no other way past the gate; as it was
+    /// if it has none.
     #[must_use]
     pub fn url(&self, database_url: &str) -> String {
+        let Some(range) = host_and_port(database_url) else {
+            return database_url.to_owned();
+        };
         let mut url = database_url.to_owned();
-        if let Some(range) = host_and_port(database_url) {
-            url.replace_range(range, &self.address.to_string());
+        url.replace_range(range, &self.address.to_string());
+        let Some((server, settings)) = url.split_once('?') else {
+            return url;
+        };
+        // These would win over what stands before them, such as the folder of a Unix socket.
+        let elsewhere = ["host", "hostaddr", "port"];
+        let name = |setting: &str| setting.split('=').next().unwrap_or_default().to_owned();
+        let kept = settings.split('&');
+        let kept = kept.filter(|setting| !elsewhere.contains(&name(setting).as_str()));
+        let kept: Vec<&str> = kept.collect();
+        if kept.is_empty() {
+            server.to_owned()
+        } else {
+            format!("{server}?{}", kept.join("&"))
         }
-        url
     }
 
     /// Puts these faults in the place of everything that is set or armed; none restores the gate.
@@ -243,10 +258,16 @@ mod tests {
         let gate = Gate::before("postgres://u:p@127.0.0.1:1/postgres")
             .await
             .expect("open");
-        let url = gate.url("postgres://u:p@127.0.0.1:1/postgres?a=b");
-        assert_eq!(
-            url,
-            format!("postgres://u:p@{}/postgres?a=b", gate.address())
-        );
+        let address = gate.address();
+        for (settings, kept) in [
+            ("?a=b", "?a=b"),
+            ("?a=b&host=/run/x&c=d", "?a=b&c=d"),
+            ("?host=/run/x", ""),
+            ("?hostaddr=10.0.0.1&port=2&hosts=x", "?hosts=x"),
+            ("", ""),
+        ] {
+            let url = gate.url(&format!("postgres://u:p@127.0.0.1:1/postgres{settings}"));
+            assert_eq!(url, format!("postgres://u:p@{address}/postgres{kept}"));
+        }
     }
 }

@@ -46,7 +46,7 @@ pub struct Halts {
 impl Halts {
     /// Sets the places up, and opens a node whose transactions stop at those that are closed.
     pub async fn with_node(database: &Database) -> (Self, Node) {
-        let url = format!("{}?application_name=halted", database.url);
+        let url = format!("{}&application_name=halted", database.url);
         let node = Node::at(&url, 8).await;
         let mut keeper = database.connect().await;
         let mut sql = FUNCTION.to_owned();
@@ -65,7 +65,7 @@ impl Halts {
 
     /// Another node that stops, at places of its own.
     pub async fn second_node(&self, database: &Database) -> Node {
-        let url = format!("{}?application_name=halted_too", database.url);
+        let url = format!("{}&application_name=halted_too", database.url);
         Node::at(&url, 8).await
     }
 

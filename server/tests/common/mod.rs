@@ -69,9 +69,10 @@ impl Database {
             .execute(&mut admin)
             .await
             .expect("creates");
-        let (server, _postgres) = stores.database_url.rsplit_once('/').expect("a URL");
+        let url = stores.database_url.as_str();
+        let (server, settings) = url.split_once("/postgres?").expect("a URL");
         Self {
-            url: format!("{server}/{name}"),
+            url: format!("{server}/{name}?{settings}"),
             stores,
             name,
         }

@@ -3,60 +3,44 @@
 
 use super::super::checkout::snapshot::{Row, mandate_part};
 use super::super::keys::Keyed;
-use super::super::rows::{LotRead, LotRow, count, lot_columns, lot_joins, money, now_ms};
+use super::super::rows::{
+    JoinedColumns, LotRead, LotRow, OwnColumns, count, money, now_ms, own_columns,
+};
 use super::super::transaction::{Tx, TxError};
 use shared::auction::{Bucket, Purse};
 use shared::ledger::{FundSource, Wallet};
 use shared::mutant::{self, Mutant};
-use shared::purchase::Lane;
+use shared::purchase::{Lane, Mandate};
 use shared::view::Person;
-use shared::{Currency, LotId, MandateId, PrincipalId, Timestamp};
+use shared::{LotId, MandateId, PrincipalId, Timestamp};
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row as _};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-
-#[derive(sqlx::FromRow)]
-struct LotAndStock {
-    now_ms: i64,
-    #[sqlx(flatten)]
-    lot: LotRow,
-    bucket_numbers: Option<Vec<i32>>,
-    bucket_available: Option<Vec<i32>>,
-}
+use uuid::Uuid;
 
 /// The part that is the lot.
 const LOT: i32 = 4;
 
-/// Nothing in place of the lot's columns, in rows that are of another part.
-macro_rules! no_lot {
-    () => {
-        "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-         NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-         NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-         NULL, NULL, NULL, NULL"
-    };
-}
-
-/// Everything: the lot with the database's time (4), and for each that is asked for a key with the
-/// buyer's limit (0), a mandate (1), a wallet in the lot's currency (2), a person (3). The mandate of
-/// the leader is read too.
+/// Everything, in parts: the lot with the database's time (4), its increments (5), its stock (6),
+/// its leading bid (7), its winning claim (8); and for each that is asked for a key with the buyer's
+/// limit (0), a mandate (1), a wallet in the lot's currency (2), a person (3). The leader's mandate
+/// is read too, and the people whom the lot names.
 ///
-/// One statement, since each is a round trip that every bid waits for.
+/// One statement, since each is a round trip that every bid waits for. The parts are narrow, and
+/// only the lot's own row meets the lot's many columns: every step of a plan pays for each of its
+/// columns before it reads a row.
 pub const READ: &str = concat!(
-    "SELECT 4 AS part, $1::uuid AS id, NULL::uuid AS other_id, NULL::bigint AS first,
+    "SELECT q.*, ",
+    now_ms!(),
+    " AS now_ms, ",
+    own_columns!(),
+    " FROM (
+     SELECT 4 AS part, $1::uuid AS id, NULL::uuid AS other_id, NULL::bigint AS first,
             NULL::bigint AS second, NULL::bigint AS third, NULL::text AS word,
             NULL::text AS text, NULL::bytea AS bytes, NULL::boolean AS flag,
             NULL::integer[] AS numbers, NULL::bigint[] AS versions, NULL::bigint[] AS amounts,
-            NULL::uuid[] AS ids, ",
-    now_ms!(),
-    " AS now_ms, stock.bucket_numbers, stock.bucket_available, ",
-    lot_columns!(),
-    " FROM (SELECT 1) AS one LEFT JOIN lots l ON l.lot_id = $1 ",
-    lot_joins!(),
-    " UNION ALL
-     SELECT p.*, ",
-    no_lot!(),
-    " FROM (
+            NULL::uuid[] AS ids, $1::uuid AS lot
+     UNION ALL SELECT p.*, NULL::uuid FROM (
      SELECT 0, d.owner, NULL::uuid, d.place, pl.units::bigint, NULL::bigint, NULL::text,
             k.outcome, k.fingerprint, NULL::boolean, NULL::integer[], NULL::bigint[],
             NULL::bigint[], NULL::uuid[]
@@ -78,8 +62,36 @@ pub const READ: &str = concat!(
      UNION ALL
      SELECT 3, p.principal_id, NULL, NULL, NULL, NULL, p.name,
             p.handle, NULL, p.simulated, NULL, NULL, NULL, NULL
-     FROM principals p WHERE p.principal_id = ANY($7)) AS p"
+     FROM lots of JOIN principals p ON p.principal_id = ANY($7 || ARRAY[
+        of.seller_id, of.high_bidder_id,
+        (SELECT won.buyer_id FROM claims won WHERE won.claim_id = of.winning_claim_id)])
+     WHERE of.lot_id = $1
+     UNION ALL
+     SELECT 5, i.lot_id, NULL, i.from_minor, i.increment_minor, NULL, NULL,
+            NULL, NULL, NULL, NULL, NULL, NULL, NULL
+     FROM lot_increments i WHERE i.lot_id = $1
+     UNION ALL
+     SELECT 6, b.lot_id, NULL, b.bucket::bigint, b.available::bigint, NULL, NULL,
+            NULL, NULL, b.open, NULL, NULL, NULL, NULL
+     FROM inventory_buckets b WHERE b.lot_id = $1
+     UNION ALL
+     SELECT 7, hb.bid_id, NULL, hb.at_ms, NULL, NULL, hb.region,
+            NULL, NULL, NULL, NULL, NULL, NULL, NULL
+     FROM lots of JOIN bids hb ON hb.bid_id = of.high_bid_id WHERE of.lot_id = $1
+     UNION ALL
+     SELECT 8, wc.claim_id, wc.buyer_id, wc.at_ms, wc.price_minor, NULL, wc.region,
+            NULL, NULL, NULL, NULL, NULL, NULL, NULL
+     FROM lots of JOIN claims wc ON wc.claim_id = of.winning_claim_id WHERE of.lot_id = $1) AS p)
+     AS q LEFT JOIN lots l ON l.lot_id = q.lot"
 );
+
+/// The part that is the lot, which may not exist.
+#[derive(sqlx::FromRow)]
+struct LotPart {
+    now_ms: i64,
+    #[sqlx(flatten)]
+    own: OwnColumns,
+}
 
 /// One row of it.
 #[expect(
@@ -87,7 +99,7 @@ pub const READ: &str = concat!(
     reason = "nearly every row is the large one"
 )]
 enum Found {
-    Lot(Box<LotAndStock>),
+    Lot(Box<LotPart>),
     Other(Row),
 }
 
@@ -95,7 +107,7 @@ impl<'r> FromRow<'r, PgRow> for Found {
     fn from_row(row: &'r PgRow) -> sqlx::Result<Self> {
         let part: i32 = row.try_get("part")?;
         if part == LOT {
-            let lot = LotAndStock::from_row(row)?;
+            let lot = LotPart::from_row(row)?;
             return Ok(Self::Lot(Box::new(lot)));
         }
         Row::from_row(row).map(Self::Other)
@@ -124,7 +136,7 @@ pub struct Snapshot {
     pub purses: BTreeMap<FundSource, Purse>,
     /// Units of the lot that those who ask have already.
     pub bought: HashMap<PrincipalId, u32>,
-    /// The people who were asked for.
+    /// The people who were asked for, and those whom the lot names.
     pub people: HashMap<PrincipalId, Person>,
 }
 
@@ -164,44 +176,18 @@ impl Snapshot {
             .bind(wallets.collect::<Vec<_>>())
             .bind(wanted.people.iter().map(|id| id.uuid()).collect::<Vec<_>>());
         let rows: Vec<Found> = tx.fetch_all(query).await?;
-        let (mut first, mut others) = (None, Vec::with_capacity(rows.len()));
+        let mut parts = Parts::default();
         for row in rows {
             match row {
-                Found::Lot(lot) => first = Some(lot),
-                Found::Other(row) => others.push(row),
+                Found::Lot(lot) => parts.lot = Some(lot),
+                Found::Other(row) => parts.take_in(row)?,
             }
         }
-        let first = first.ok_or(TxError::Corrupt("a lot's read"))?;
-        let mut snapshot = Self::of(*first)?;
-        let currency = snapshot.lot.as_ref().map(|read| read.lot.currency);
-        for row in others {
-            snapshot.take_in(row, currency)?;
-        }
+        let mut snapshot = parts.snapshot()?;
         if mutant::is(Mutant::CountedLimit) {
             snapshot.count_limits(tx, lot).await?;
         }
         Ok(snapshot)
-    }
-
-    fn of(first: LotAndStock) -> Result<Self, TxError> {
-        let numbers = first.bucket_numbers.into_iter().flatten();
-        let available = first.bucket_available.into_iter().flatten();
-        let bucket = |(number, available): (i32, i32)| {
-            Ok(Bucket {
-                number,
-                available: count(available.into())?,
-            })
-        };
-        let buckets = numbers.zip(available).map(bucket);
-        Ok(Self {
-            now: Timestamp(first.now_ms),
-            lot: first.lot.read()?,
-            buckets: buckets.collect::<Result<_, TxError>>()?,
-            kept: HashMap::new(),
-            purses: BTreeMap::new(),
-            bought: HashMap::new(),
-            people: HashMap::new(),
-        })
     }
 
     /// How a broken engine knows what a buyer has: by counting, so that no row is contended for.
@@ -209,60 +195,152 @@ impl Snapshot {
         let counted = sqlx::query_as(
             "SELECT buyer_id, sum(units) FROM claims WHERE lot_id = $1 GROUP BY buyer_id",
         );
-        let counted: Vec<(uuid::Uuid, i64)> = tx.fetch_all(counted.bind(lot.uuid())).await?;
+        let counted: Vec<(Uuid, i64)> = tx.fetch_all(counted.bind(lot.uuid())).await?;
         for (buyer, units) in counted {
             self.bought
                 .insert(PrincipalId::from_uuid(buyer), count(units)?);
         }
         Ok(())
     }
+}
 
-    fn take_in(&mut self, row: Row, currency: Option<Currency>) -> Result<(), TxError> {
-        let owner = PrincipalId::from_uuid(row.id);
+/// What was read, before it is put together.
+#[derive(Default)]
+struct Parts {
+    lot: Option<Box<LotPart>>,
+    joined: JoinedColumns,
+    /// Amount from which an increment holds, and the increment.
+    bands: BTreeMap<i64, i64>,
+    stock: BTreeMap<i64, Stocked>,
+    kept: HashMap<usize, Kept>,
+    mandates: BTreeMap<FundSource, Mandate>,
+    wallets: Vec<Row>,
+    bought: HashMap<PrincipalId, u32>,
+    people: HashMap<PrincipalId, Person>,
+}
+
+/// A bucket of a drop's stock, open or not.
+struct Stocked {
+    available: i64,
+    open: bool,
+}
+
+fn need<T>(value: Option<T>, what: &'static str) -> Result<T, TxError> {
+    value.ok_or(TxError::Corrupt(what))
+}
+
+impl Parts {
+    fn take_in(&mut self, row: Row) -> Result<(), TxError> {
         match row.part {
-            0 => {
-                let bought = count(row.second.unwrap_or(0))?;
-                self.bought.insert(owner, bought);
-                if let (Some(fingerprint), Some(outcome)) = (row.bytes, row.text) {
-                    let place = row.first.and_then(|place| usize::try_from(place - 1).ok());
-                    let place = place.ok_or(TxError::Corrupt("place of a key"))?;
-                    self.kept.insert(
-                        place,
-                        Kept {
-                            fingerprint,
-                            outcome,
-                        },
-                    );
-                }
-            }
+            0 => self.take_key(row)?,
             1 => {
-                let of = row.other_id.ok_or(TxError::Corrupt("owner of a mandate"))?;
-                let id = MandateId::from_uuid(row.id);
-                let funds = FundSource::new(PrincipalId::from_uuid(of), Some(id));
-                let purse = Purse::Mandate(row.mandate(Lane::ONLY)?);
-                self.purses.insert(funds, purse);
+                let of = PrincipalId::from_uuid(need(row.other_id, "owner of a mandate")?);
+                let funds = FundSource::new(of, Some(MandateId::from_uuid(row.id)));
+                self.mandates.insert(funds, row.mandate(Lane::ONLY)?);
             }
-            2 => {
-                let currency = currency.ok_or(TxError::Corrupt("a wallet for no lot"))?;
-                let amount = |minor: Option<i64>| money(minor.unwrap_or_default(), currency);
-                let wallet = Wallet {
-                    funded: amount(row.first)?,
-                    held: amount(row.second)?,
-                    spent: amount(row.third)?,
-                };
-                self.purses
-                    .insert(FundSource::Wallet(owner), Purse::Wallet(wallet));
-            }
-            _ => {
+            2 => self.wallets.push(row),
+            3 => {
+                let id = PrincipalId::from_uuid(row.id);
                 let person = Person {
-                    id: owner,
+                    id,
                     handle: row.text.unwrap_or_default(),
                     name: row.word.unwrap_or_default(),
                     simulated: row.flag.unwrap_or_default(),
                 };
-                self.people.insert(owner, person);
+                self.people.insert(id, person);
             }
+            5 => {
+                let from = need(row.first, "start of an increment")?;
+                self.bands.insert(from, need(row.second, "increment")?);
+            }
+            6 => {
+                let stocked = Stocked {
+                    available: need(row.second, "stock")?,
+                    open: need(row.flag, "bucket")?,
+                };
+                self.stock.insert(need(row.first, "bucket")?, stocked);
+            }
+            7 => {
+                self.joined.line_region_bid = row.word;
+                self.joined.line_at_bid = row.first;
+            }
+            8 => {
+                self.joined.claim_id = Some(row.id);
+                self.joined.buyer_id = row.other_id;
+                self.joined.claim_price_minor = row.second;
+                self.joined.line_region_claim = row.word;
+                self.joined.line_at_claim = row.first;
+            }
+            _ => return Err(TxError::Corrupt("a part that nobody asked for")),
         }
         Ok(())
+    }
+
+    fn take_key(&mut self, row: Row) -> Result<(), TxError> {
+        let buyer = PrincipalId::from_uuid(row.id);
+        self.bought.insert(buyer, count(row.second.unwrap_or(0))?);
+        if let (Some(fingerprint), Some(outcome)) = (row.bytes, row.text) {
+            let place = row.first.and_then(|place| usize::try_from(place - 1).ok());
+            let kept = Kept {
+                fingerprint,
+                outcome,
+            };
+            self.kept.insert(need(place, "place of a key")?, kept);
+        }
+        Ok(())
+    }
+
+    fn snapshot(self) -> Result<Snapshot, TxError> {
+        let LotPart { now_ms, own } = *need(self.lot, "a lot's read")?;
+        let person =
+            |id: Option<Uuid>| id.and_then(|id| self.people.get(&PrincipalId::from_uuid(id)));
+        let mut joined = self.joined;
+        if let Some(seller) = person(own.seller_id) {
+            joined.seller_handle = Some(seller.handle.clone());
+            joined.seller_name = Some(seller.name.clone());
+            joined.seller_simulated = Some(seller.simulated);
+        }
+        if let Some(leader) = person(own.high_bidder_id.or(joined.buyer_id)) {
+            joined.line_handle = Some(leader.handle.clone());
+            joined.line_name = Some(leader.name.clone());
+            joined.line_simulated = Some(leader.simulated);
+        }
+        joined.band_from = Some(self.bands.keys().copied().collect());
+        joined.band_increment = Some(self.bands.values().copied().collect());
+        joined.units_left = Some(self.stock.values().map(|bucket| bucket.available).sum());
+        let lot = LotRow { own, joined }.read()?;
+
+        let mut purses: BTreeMap<FundSource, Purse> = BTreeMap::new();
+        for (funds, mandate) in self.mandates {
+            purses.insert(funds, Purse::Mandate(mandate));
+        }
+        for row in self.wallets {
+            let of = lot.as_ref().map(|read| read.lot.currency);
+            let currency = need(of, "a wallet for no lot")?;
+            let amount = |minor: Option<i64>| money(minor.unwrap_or_default(), currency);
+            let wallet = Wallet {
+                funded: amount(row.first)?,
+                held: amount(row.second)?,
+                spent: amount(row.third)?,
+            };
+            let funds = FundSource::Wallet(PrincipalId::from_uuid(row.id));
+            purses.insert(funds, Purse::Wallet(wallet));
+        }
+        let open = self.stock.iter().filter(|(_, bucket)| bucket.open);
+        let buckets = open.map(|(&number, bucket)| {
+            Ok(Bucket {
+                number: i32::try_from(number).map_err(|_range| TxError::Corrupt("bucket"))?,
+                available: count(bucket.available)?,
+            })
+        });
+        Ok(Snapshot {
+            now: Timestamp(now_ms),
+            lot,
+            buckets: buckets.collect::<Result<_, TxError>>()?,
+            kept: self.kept,
+            purses,
+            bought: self.bought,
+            people: self.people,
+        })
     }
 }
