@@ -115,6 +115,7 @@ impl LotBatch {
             keys: offers.iter().map(|offer| &offer.keyed).collect(),
             funds: offers.iter().map(|offer| offer.funds).collect(),
             people: unknown.map(|offer| offer.funds.owner()).collect(),
+            is_for_claims: offers.iter().all(Offer::is_claim_from_wallet),
         }
     }
 }

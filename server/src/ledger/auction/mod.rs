@@ -18,6 +18,7 @@ mod queues;
 pub mod read;
 pub mod settle;
 mod snapshot;
+mod statement;
 mod write;
 
 pub use offer::{Offer, Reply, Wish};
@@ -27,7 +28,8 @@ pub use queues::{Answer, LotQueues};
 #[must_use]
 pub fn statements() -> Vec<(&'static str, &'static str)> {
     let mut all = write::STATEMENTS.to_vec();
-    all.push(("the read of offers", snapshot::READ));
+    all.push(("the read of offers", statement::READ));
+    all.push(("the read of claims", statement::READ_CLAIMS));
     all.push(("wallets", super::posting::WALLETS));
     all
 }

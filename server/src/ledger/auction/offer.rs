@@ -66,6 +66,12 @@ impl Offer {
         }
     }
 
+    /// Whether this is a claim that a wallet pays for: one that rests on no mandate.
+    #[must_use]
+    pub const fn is_claim_from_wallet(&self) -> bool {
+        matches!(self.wish, Wish::Claim { .. }) && matches!(self.funds, FundSource::Wallet(_))
+    }
+
     /// An offer of an agent, paid by a mandate of its owner.
     #[must_use]
     pub fn by_agent(

@@ -1,118 +1,18 @@
-//! What the decisions of a batch rest on: the lot and its stock, keys, purses, limits and people, in
-//! one statement.
+//! What the decisions of a batch rest on: the lot and its stock, keys, purses, limits and people.
 
-use super::super::checkout::snapshot::{Row, mandate_part};
+use super::super::checkout::snapshot::Row;
 use super::super::keys::Keyed;
-use super::super::rows::{
-    JoinedColumns, LotRead, LotRow, OwnColumns, count, money, now_ms, own_columns,
-};
+use super::super::rows::{JoinedColumns, LotRead, LotRow, count, money};
 use super::super::transaction::{Tx, TxError};
+use super::statement::{Found, LotPart, READ, READ_CLAIMS};
 use shared::auction::{Bucket, Purse};
 use shared::ledger::{FundSource, Wallet};
 use shared::mutant::{self, Mutant};
 use shared::purchase::{Lane, Mandate};
 use shared::view::Person;
 use shared::{LotId, MandateId, PrincipalId, Timestamp};
-use sqlx::postgres::PgRow;
-use sqlx::{FromRow, Row as _};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
-
-/// The part that is the lot.
-const LOT: i32 = 4;
-
-/// Everything, in parts: the lot with the database's time (4), its increments (5), its stock (6),
-/// its leading bid (7), its winning claim (8); and for each that is asked for a key with the buyer's
-/// limit (0), a mandate (1), a wallet in the lot's currency (2), a person (3). The leader's mandate
-/// is read too, and the people whom the lot names.
-///
-/// One statement, since each is a round trip that every bid waits for. The parts are narrow, and
-/// only the lot's own row meets the lot's many columns: every step of a plan pays for each of its
-/// columns before it reads a row.
-pub const READ: &str = concat!(
-    "SELECT q.*, ",
-    now_ms!(),
-    " AS now_ms, ",
-    own_columns!(),
-    " FROM (
-     SELECT 4 AS part, $1::uuid AS id, NULL::uuid AS other_id, NULL::bigint AS first,
-            NULL::bigint AS second, NULL::bigint AS third, NULL::text AS word,
-            NULL::text AS text, NULL::bytea AS bytes, NULL::boolean AS flag,
-            NULL::integer[] AS numbers, NULL::bigint[] AS versions, NULL::bigint[] AS amounts,
-            NULL::uuid[] AS ids, $1::uuid AS lot
-     UNION ALL SELECT p.*, NULL::uuid FROM (
-     SELECT 0, d.owner, NULL::uuid, d.place, pl.units::bigint, NULL::bigint, NULL::text,
-            k.outcome, k.fingerprint, NULL::boolean, NULL::integer[], NULL::bigint[],
-            NULL::bigint[], NULL::uuid[]
-     FROM unnest($2::uuid[], $3::text[], $4::text[]) WITH ORDINALITY AS d(owner, route, key, place)
-     LEFT JOIN idempotency_keys k
-        ON k.principal_id = d.owner AND k.key = d.key AND k.route = d.route
-     LEFT JOIN purchase_limits pl ON pl.lot_id = $1 AND pl.buyer_id = d.owner
-     UNION ALL ",
-    mandate_part!(
-        "m.mandate_id = ANY($5::uuid[] || ARRAY(
-            SELECT leader.high_mandate_id FROM lots leader WHERE leader.lot_id = $1))"
-    ),
-    "
-     UNION ALL
-     SELECT 2, w.principal_id, NULL, w.funded_minor, w.held_minor, w.spent_minor, w.currency,
-            NULL, NULL, NULL, NULL, NULL, NULL, NULL
-     FROM lots of JOIN wallets w ON w.principal_id = ANY($6) AND w.currency = of.currency
-     WHERE of.lot_id = $1
-     UNION ALL
-     SELECT 3, p.principal_id, NULL, NULL, NULL, NULL, p.name,
-            p.handle, NULL, p.simulated, NULL, NULL, NULL, NULL
-     FROM lots of JOIN principals p ON p.principal_id = ANY($7 || ARRAY[
-        of.seller_id, of.high_bidder_id,
-        (SELECT won.buyer_id FROM claims won WHERE won.claim_id = of.winning_claim_id)])
-     WHERE of.lot_id = $1
-     UNION ALL
-     SELECT 5, i.lot_id, NULL, i.from_minor, i.increment_minor, NULL, NULL,
-            NULL, NULL, NULL, NULL, NULL, NULL, NULL
-     FROM lot_increments i WHERE i.lot_id = $1
-     UNION ALL
-     SELECT 6, b.lot_id, NULL, b.bucket::bigint, b.available::bigint, NULL, NULL,
-            NULL, NULL, b.open, NULL, NULL, NULL, NULL
-     FROM inventory_buckets b WHERE b.lot_id = $1
-     UNION ALL
-     SELECT 7, hb.bid_id, NULL, hb.at_ms, NULL, NULL, hb.region,
-            NULL, NULL, NULL, NULL, NULL, NULL, NULL
-     FROM lots of JOIN bids hb ON hb.bid_id = of.high_bid_id WHERE of.lot_id = $1
-     UNION ALL
-     SELECT 8, wc.claim_id, wc.buyer_id, wc.at_ms, wc.price_minor, NULL, wc.region,
-            NULL, NULL, NULL, NULL, NULL, NULL, NULL
-     FROM lots of JOIN claims wc ON wc.claim_id = of.winning_claim_id WHERE of.lot_id = $1) AS p)
-     AS q LEFT JOIN lots l ON l.lot_id = q.lot"
-);
-
-/// The part that is the lot, which may not exist.
-#[derive(sqlx::FromRow)]
-struct LotPart {
-    now_ms: i64,
-    #[sqlx(flatten)]
-    own: OwnColumns,
-}
-
-/// One row of it.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every row is the large one"
-)]
-enum Found {
-    Lot(Box<LotPart>),
-    Other(Row),
-}
-
-impl<'r> FromRow<'r, PgRow> for Found {
-    fn from_row(row: &'r PgRow) -> sqlx::Result<Self> {
-        let part: i32 = row.try_get("part")?;
-        if part == LOT {
-            let lot = LotPart::from_row(row)?;
-            return Ok(Self::Lot(Box::new(lot)));
-        }
-        Row::from_row(row).map(Self::Other)
-    }
-}
 
 /// What a key was answered before.
 pub struct Kept {
@@ -149,6 +49,8 @@ pub struct Wanted<'a> {
     pub funds: BTreeSet<FundSource>,
     /// People.
     pub people: BTreeSet<PrincipalId>,
+    /// Nothing but claims that wallets pay for is to be decided.
+    pub is_for_claims: bool,
 }
 
 impl Snapshot {
@@ -157,31 +59,14 @@ impl Snapshot {
     /// # Errors
     /// What the database says, or a corrupt row.
     pub async fn read(tx: &mut Tx, lot: LotId, wanted: Wanted<'_>) -> Result<Self, TxError> {
-        let keys = &wanted.keys;
-        let mandates = wanted.funds.iter().filter_map(|funds| funds.mandate());
-        let wallets = wanted.funds.iter().filter_map(|funds| match funds {
-            FundSource::Wallet(owner) => Some(owner.uuid()),
-            FundSource::Mandate { .. } => None,
-        });
-        let query = sqlx::query_as(READ)
-            .bind(lot.uuid())
-            .bind(keys.iter().map(|k| k.owner.uuid()).collect::<Vec<_>>())
-            .bind(keys.iter().map(|k| k.route_word()).collect::<Vec<_>>())
-            .bind(
-                keys.iter()
-                    .map(|k| k.key.as_str().to_owned())
-                    .collect::<Vec<_>>(),
-            )
-            .bind(mandates.map(|id| id.uuid()).collect::<Vec<_>>())
-            .bind(wallets.collect::<Vec<_>>())
-            .bind(wanted.people.iter().map(|id| id.uuid()).collect::<Vec<_>>());
-        let rows: Vec<Found> = tx.fetch_all(query).await?;
-        let mut parts = Parts::default();
-        for row in rows {
-            match row {
-                Found::Lot(lot) => parts.lot = Some(lot),
-                Found::Other(row) => parts.take_in(row)?,
-            }
+        let mut parts = if wanted.is_for_claims {
+            Parts::read(tx, READ_CLAIMS, lot, &wanted).await?
+        } else {
+            Parts::read(tx, READ, lot, &wanted).await?
+        };
+        if wanted.is_for_claims && parts.are_of_english() {
+            // Claims of it are refused, but by its own rules.
+            parts = Parts::read(tx, READ, lot, &wanted).await?;
         }
         let mut snapshot = parts.snapshot()?;
         if mutant::is(Mutant::CountedLimit) {
@@ -230,6 +115,47 @@ fn need<T>(value: Option<T>, what: &'static str) -> Result<T, TxError> {
 }
 
 impl Parts {
+    async fn read(
+        tx: &mut Tx,
+        statement: &'static str,
+        lot: LotId,
+        wanted: &Wanted<'_>,
+    ) -> Result<Self, TxError> {
+        let keys = &wanted.keys;
+        let words = keys.iter().map(|k| k.key.as_str().to_owned());
+        let wallets = wanted.funds.iter().filter_map(|funds| match funds {
+            FundSource::Wallet(owner) => Some(owner.uuid()),
+            FundSource::Mandate { .. } => None,
+        });
+        let mut query = sqlx::query_as(statement)
+            .bind(lot.uuid())
+            .bind(keys.iter().map(|k| k.owner.uuid()).collect::<Vec<_>>())
+            .bind(keys.iter().map(|k| k.route_word()).collect::<Vec<_>>())
+            .bind(words.collect::<Vec<_>>())
+            .bind(wallets.collect::<Vec<_>>())
+            .bind(wanted.people.iter().map(|id| id.uuid()).collect::<Vec<_>>());
+        if statement == READ {
+            let mandates = wanted.funds.iter().filter_map(|funds| funds.mandate());
+            query = query.bind(mandates.map(|id| id.uuid()).collect::<Vec<_>>());
+        }
+        let mut parts = Self::default();
+        for row in tx.fetch_all(query).await? {
+            match row {
+                Found::Lot(lot) => parts.lot = Some(lot),
+                Found::Other(row) => parts.take_in(row)?,
+            }
+        }
+        Ok(parts)
+    }
+
+    fn are_of_english(&self) -> bool {
+        let mechanism = self
+            .lot
+            .as_ref()
+            .and_then(|lot| lot.own.mechanism.as_deref());
+        mechanism == Some("english")
+    }
+
     fn take_in(&mut self, row: Row) -> Result<(), TxError> {
         match row.part {
             0 => self.take_key(row)?,
