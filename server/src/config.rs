@@ -41,7 +41,8 @@ pub struct StoreArgs {
     )]
     pub data_dir: PathBuf,
 
-    /// Database connections of this node, 16 if not said; of each kernel of `prove`, 8 if not said
+    /// Database connections of this node, 16 if not said; of each kernel of `prove`, if not said 8,
+    /// or two for each core of this machine if the database is on it
     #[arg(long, env = "LOTZERO_POOL", value_parser = clap::value_parser!(u32).range(2..=500),
           value_name = "N")]
     pool: Option<u32>,
@@ -54,11 +55,18 @@ impl StoreArgs {
         self.pool.unwrap_or(DEFAULT_POOL_SIZE)
     }
 
-    /// Database connections of each kernel of a proof run. Two kernels with eight each keep 2 cores
-    /// busy; more of them only wait longer at the same rows.
+    /// Database connections of each kernel of a proof run. Two kernels with four each keep 2 cores
+    /// busy where PostgreSQL runs on them too; more of them only wait longer at the same rows.
     #[must_use]
     pub fn kernel_pool(&self) -> u32 {
-        self.pool.unwrap_or(DEFAULT_POOL_SIZE / 2)
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let by_cores = u32::try_from(2 * cores).unwrap_or(u32::MAX).clamp(4, 16);
+        let unsaid = if self.local_ledger() {
+            by_cores
+        } else {
+            DEFAULT_POOL_SIZE / 2
+        };
+        self.pool.unwrap_or(unsaid)
     }
 
     /// Whether the money plane needs the local stores.
