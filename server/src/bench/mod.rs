@@ -18,6 +18,7 @@ pub use report::{Report, print};
 
 use crate::ledger::endpoint::Endpoints;
 use crate::ledger::schema;
+use crate::local::gate::by_address;
 use crate::local::{Attached, attach_temporary_in};
 use crate::proof::faults::{self, FaultsReport, Ground};
 use anyhow::Context;
@@ -98,12 +99,14 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Makes a database for one measurement, which drops it when it is done.
+    /// Makes a database for one measurement, which drops it when it is done. It is reached by the
+    /// loopback, on both sides, as a database elsewhere is by a network: a Unix socket would spare
+    /// every round trip the same, of which a purchase by itself has many and a batch shares few.
     ///
     /// # Errors
     /// When PostgreSQL refuses.
     pub async fn database(&self, name: &'static str) -> anyhow::Result<Database> {
-        Database::create(&self.stores.database_url, name).await
+        Database::create(&by_address(&self.stores.database_url), name).await
     }
 }
 

@@ -76,20 +76,7 @@ impl Gate {
         };
         let mut url = database_url.to_owned();
         url.replace_range(range, &self.address.to_string());
-        let Some((server, settings)) = url.split_once('?') else {
-            return url;
-        };
-        // These would win over what stands before them, such as the folder of a Unix socket.
-        let elsewhere = ["host", "hostaddr", "port"];
-        let name = |setting: &str| setting.split('=').next().unwrap_or_default().to_owned();
-        let kept = settings.split('&');
-        let kept = kept.filter(|setting| !elsewhere.contains(&name(setting).as_str()));
-        let kept: Vec<&str> = kept.collect();
-        if kept.is_empty() {
-            server.to_owned()
-        } else {
-            format!("{server}?{}", kept.join("&"))
-        }
+        by_address(&url)
     }
 
     /// Puts these faults in the place of everything that is set or armed; none restores the gate.
@@ -226,6 +213,28 @@ impl Drop for Gate {
 #[must_use]
 pub fn server_of(url: &str) -> Option<&str> {
     host_and_port(url).and_then(|range| url.get(range))
+}
+
+/// A URL that leads to the server which it names in front, and nowhere else: without the settings that
+/// would win over that, such as the folder of a Unix socket.
+#[must_use]
+pub fn by_address(database_url: &str) -> String {
+    let Some((server, settings)) = database_url.split_once('?') else {
+        return database_url.to_owned();
+    };
+    let leads_elsewhere = |setting: &str| {
+        let name = setting.split('=').next().unwrap_or_default();
+        ["host", "hostaddr", "port"].contains(&name)
+    };
+    let kept: Vec<&str> = settings
+        .split('&')
+        .filter(|setting| !leads_elsewhere(setting))
+        .collect();
+    if kept.is_empty() {
+        server.to_owned()
+    } else {
+        format!("{server}?{}", kept.join("&"))
+    }
 }
 
 /// Where a URL names its server: between the password and the path.
