@@ -41,8 +41,8 @@ pub struct StoreArgs {
     )]
     pub data_dir: PathBuf,
 
-    /// Database connections of this node, 16 if not said; of each kernel of `prove`, if not said 8,
-    /// or two for each core of this machine if the database is on it
+    /// Database connections of this node, 16 if not said; of each kernel of a proof run, if not said
+    /// 8, or with the local stores two for each core, 4 to 8
     #[arg(long, env = "LOTZERO_POOL", value_parser = clap::value_parser!(u32).range(2..=500),
           value_name = "N")]
     pool: Option<u32>,
@@ -60,7 +60,7 @@ impl StoreArgs {
     #[must_use]
     pub fn kernel_pool(&self) -> u32 {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let by_cores = u32::try_from(2 * cores).unwrap_or(u32::MAX).clamp(4, 16);
+        let by_cores = u32::try_from(2 * cores).unwrap_or(u32::MAX).clamp(4, 8);
         let unsaid = if self.local_ledger() {
             by_cores
         } else {

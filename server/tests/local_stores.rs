@@ -2,6 +2,7 @@
 //! what a kill leaves behind. Observed from outside: pids, files and connections.
 #![cfg(all(feature = "local", target_os = "linux"))]
 
+use server::local::gate::by_address;
 use server::local::{AttachError, Attached, attach_running, attach_temporary_with, attach_with};
 use sqlx::{Connection, PgConnection, Row};
 use std::fs;
@@ -334,26 +335,46 @@ async fn secrets_are_their_owners_and_the_terminal_is_left_alone() {
         .database_url
         .replacen(":", ":x", 2)
         .replacen(":x//", "://", 1);
-    assert!(
-        PgConnection::connect(&wrong).await.is_err(),
-        "the password counts"
-    );
+    for url in [by_address(&wrong), wrong] {
+        let refused = PgConnection::connect(&url).await.expect_err("refused");
+        let code = refused.as_database_error().and_then(|error| error.code());
+        assert_eq!(
+            code.as_deref(),
+            Some("28P01"),
+            "the password counts: {refused}"
+        );
+    }
     assert!(stores.close().await);
 }
 
 #[tokio::test]
 async fn a_socket_leads_to_postgres_and_its_address_does_too() {
-    let stores = attach_temporary_with(program()).await.expect("attach");
+    let data = tempfile::tempdir_in("/tmp").expect("a folder");
+    open_to_all(data.path());
+    let stores = attach_with(program(), data.path()).await.expect("attach");
     let by_socket = "SELECT count(*) FROM pg_stat_activity
                      WHERE pid = pg_backend_pid() AND client_addr IS NULL";
     assert_eq!(count(&stores, by_socket).await, 1);
     // What stands in front of the database, such as a gate, has the address only.
-    let (loopback, socket) = stores.database_url.split_once("&host=").expect("both");
-    assert!(Path::new(socket).join("postmaster.pid").exists());
-    let mut connection = PgConnection::connect(loopback).await.expect("answers");
+    let loopback = by_address(&stores.database_url);
+    assert_ne!(loopback, stores.database_url);
+    let mut connection = PgConnection::connect(&loopback).await.expect("answers");
     let row = sqlx::query(by_socket).fetch_one(&mut connection).await;
     assert_eq!(row.expect("counts").get::<i64, _>(0), 0);
     connection.close().await.expect("says goodbye");
+    assert!(stores.close().await);
+}
+
+#[tokio::test]
+async fn where_no_socket_can_be_the_loopback_serves() {
+    let data = tempfile::tempdir_in("/tmp").expect("a folder");
+    open_to_all(data.path());
+    let odd = data.path().join("a folder with spaces");
+    fs::create_dir(&odd).expect("creates");
+    open_to_all(&odd);
+    let stores = attach_with(program(), &odd).await.expect("attach");
+    assert_eq!(stores.database_url, by_address(&stores.database_url));
+    run(&stores, "SELECT 1").await;
     assert!(stores.close().await);
 }
 

@@ -5,7 +5,7 @@
 //!
 //! A phase lasts a few seconds; with `LOTZERO_FULL_FAULTS=1` as long as the fault is documented: a
 //! minute without the table, ten minutes with half of it. Only the full length has bids enough for
-//! their 99th percentile to be more than chance: a short run is held to what half of its bids take.
+//! their 99th percentile to be more than chance: a short run is held to what nine in ten of its bids take.
 #![cfg(feature = "local")]
 
 mod common;
@@ -488,8 +488,9 @@ async fn history(store: &Store, lot: LotId) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bids_go_on_and_no_message_is_lost_while_the_table_fails() {
     let full = std::env::var("LOTZERO_FULL_FAULTS").is_ok_and(|value| value == "1");
-    // Two slow writes of a disk are the slowest twentieth of forty bids, whatever the table does.
-    let ([calm_s, down_s, half_s], percent) = if full { (FULL, 99) } else { (SHORT, 50) };
+    // Two slow writes of a disk are the slowest twentieth of forty bids, whatever the table does:
+    // a short run leaves out three.
+    let ([calm_s, down_s, half_s], percent) = if full { (FULL, 99) } else { (SHORT, 90) };
     let given = std::env::var("LOTZERO_FAULTS_SEED").ok();
     let given = given.and_then(|seed| seed.parse().ok());
     let seed = given.unwrap_or_else(|| rand::rng().random());

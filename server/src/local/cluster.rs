@@ -6,13 +6,18 @@ use super::os::{self, Signal};
 use super::user::{self, RunAs};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
 /// PostgreSQL's user; the database is `postgres`, the only one that DSQL has.
 pub const USER: &str = "lotzero";
+
+/// The longest name of a socket: macOS takes 103 bytes, Linux 107.
+const MAX_SOCKET_NAME: usize = 103;
 
 /// How its sockets are named: this and the port; the socket's pid file adds `.lock`.
 pub const SOCKET: &str = ".s.PGSQL.";
@@ -33,6 +38,8 @@ pub struct Cluster {
     pub binaries: Binaries,
     pub run_as: Option<RunAs>,
     pub password: String,
+    /// Where its Unix sockets are, if it can have any.
+    pub socket_folder: Option<String>,
     /// What the person at the terminal should know.
     pub notes: Vec<String>,
 }
@@ -84,11 +91,13 @@ impl Cluster {
             Some(password) => password,
             None => make(&home, &path, &found, run_as.as_ref())?,
         };
+        let socket_folder = socket_folder(&path);
         let cluster = Self {
             path,
             binaries: found,
             run_as,
             password,
+            socket_folder,
             notes,
         };
         cluster.clear()?;
@@ -121,19 +130,45 @@ impl Cluster {
             .map_err(|error| ClusterError::Files(self.path.clone(), error))
     }
 
-    /// Removes its pid file, whose pid may by now be another program's, which would keep PostgreSQL
-    /// from starting; and its sockets, which have a pid file each.
+    /// Removes its pid file and those of its sockets: their pid may by now be another program's, which
+    /// would keep PostgreSQL from starting. It takes the place of a socket left behind by itself.
     fn remove_traces(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            if name == "postmaster.pid" || name.starts_with(SOCKET) {
-                fs::remove_file(entry.path())?;
+            let is_trace = name == "postmaster.pid" || name.starts_with(SOCKET);
+            if is_trace && !is_socket(&entry) {
+                match fs::remove_file(entry.path()) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    Ok(()) | Err(_) => {}
+                }
             }
         }
         Ok(())
     }
+}
+
+fn is_socket(entry: &fs::DirEntry) -> bool {
+    entry.file_type().is_ok_and(|kind| kind.is_socket())
+}
+
+/// Where PostgreSQL puts its Unix sockets: in its own folder, into which nobody else may look. `None`
+/// if a socket's name would be longer than systems take, if the folder's name would have to be quoted
+/// in a setting or a URL, or if there can be no sockets, as on the shares of some virtual machines.
+fn socket_folder(cluster: &Path) -> Option<String> {
+    let folder = cluster.to_str()?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    let name = format!("{folder}/{SOCKET}65535");
+    let fits = name.len() <= MAX_SOCKET_NAME && folder.starts_with('/');
+    if !fits || !folder.chars().all(plain) {
+        return None;
+    }
+    let trial = cluster.join(".s.lotzero");
+    let bound = UnixListener::bind(&trial);
+    // There is none to remove if it could not be bound.
+    let _ = fs::remove_file(&trial);
+    bound.is_ok().then(|| folder.to_owned())
 }
 
 /// The folder that the cluster lies in: the data folder, or for root a place of its own when the
@@ -285,4 +320,29 @@ fn inhabitants(cluster: &Path) -> Vec<u32> {
     let said = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     let is_ours = said.is_ok_and(|said| said.contains(&*cluster.to_string_lossy()));
     Vec::from_iter(is_ours.then_some(pid))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_is_where_its_name_fits_and_needs_no_quotes() {
+        let home = tempfile::tempdir_in("/tmp").expect("a folder");
+        let found = |name: &str| {
+            let folder = home.path().join(name);
+            fs::create_dir_all(&folder).expect("creates");
+            socket_folder(&folder).is_some()
+        };
+        assert!(found("lot-zero_1.0/postgres"));
+        for odd in ["a b", "a,b", "a'b", "a&b", "a%20b", "é"] {
+            assert!(!found(odd), "{odd}");
+        }
+        // `/.s.PGSQL.65535` are 15 bytes of the 103, and one parts the folder from its home.
+        let left = 103 - 15 - 1 - home.path().as_os_str().len();
+        assert!(found(&"x".repeat(left)));
+        assert!(!found(&"x".repeat(left + 1)));
+        assert_eq!(socket_folder(Path::new("relative")), None);
+        assert_eq!(socket_folder(&home.path().join("not-there")), None);
+    }
 }

@@ -1,14 +1,13 @@
 //! The private PostgreSQL: started on a free port of the loopback, watched, started again when it
 //! crashes, and never left running.
 
-use super::cluster::{Cluster, ClusterError, SOCKET, USER};
+use super::cluster::{Cluster, ClusterError, USER};
 use super::folder::Folder;
 use super::os::{self, Signal};
 use super::user;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{Connection, Row};
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,9 +23,6 @@ const MAX_CONNECTIONS: u32 = 200;
 
 /// Recovery after a kill takes well under a second; this is for a machine that is very busy.
 const READY_WITHIN: Duration = Duration::from_secs(60);
-
-/// The longest name of a socket: macOS takes 103 bytes, Linux 107.
-const MAX_SOCKET_NAME: usize = 103;
 
 /// Between two attempts to connect.
 const READY_POLL: Duration = Duration::from_millis(10);
@@ -128,8 +124,8 @@ impl Postgres {
         Ok(started)
     }
 
-    /// How to connect, password included: by the cluster's Unix socket if it has one, which costs
-    /// every statement less than the loopback, and with the loopback's address for gates.
+    /// How to connect, password included: by the cluster's Unix socket if it can have one, which
+    /// costs every statement less than the loopback, and with the loopback's address for gates.
     #[must_use]
     pub fn url(&self) -> String {
         let password = &self.cluster.password;
@@ -137,7 +133,7 @@ impl Postgres {
             "postgres://{USER}:{password}@127.0.0.1:{}/postgres?sslmode=disable",
             self.port
         );
-        match socket_folder(&self.cluster.path) {
+        match &self.cluster.socket_folder {
             Some(folder) => format!("{loopback}&host={folder}"),
             None => loopback,
         }
@@ -242,17 +238,6 @@ async fn ask(options: &PgConnectOptions) -> Result<(String, String), sqlx::Error
     Ok((version.to_owned(), answer.1))
 }
 
-/// Where PostgreSQL puts its Unix socket: in its own folder, into which nobody else may look. `None`
-/// if the socket's name would be longer than a system takes, or its folder's name would have to be
-/// quoted in a setting or a URL.
-fn socket_folder(cluster: &Path) -> Option<&str> {
-    let folder = cluster.to_str()?;
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-    let name = format!("{folder}/{SOCKET}65535");
-    let fits = name.len() <= MAX_SOCKET_NAME && folder.starts_with('/');
-    (fits && folder.chars().all(plain)).then_some(folder)
-}
-
 fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
         .local_addr()?
@@ -260,7 +245,7 @@ fn free_port() -> io::Result<u16> {
 }
 
 fn server(cluster: &Cluster, port: u16) -> Command {
-    let sockets = socket_folder(&cluster.path).unwrap_or_default();
+    let sockets = cluster.socket_folder.as_deref().unwrap_or_default();
     let settings = [
         "listen_addresses=127.0.0.1".to_owned(),
         format!("port={port}"),
@@ -353,22 +338,4 @@ fn watch_in_this_thread(
         phase.send_replace(Phase::Running(child.id()));
     }
     phase.send_replace(Phase::Ended);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_socket_is_where_its_name_fits_and_needs_no_quotes() {
-        let found = |folder: &str| socket_folder(Path::new(folder)).is_some();
-        assert!(found("/home/x/lot-zero_1.0/.lotzero/postgres"));
-        for odd in ["relative", "/a b", "/a,b", "/a'b", "/a&b", "/a%20b", "/é"] {
-            assert!(!found(odd), "{odd}");
-        }
-        // `/.s.PGSQL.65535` are 15 bytes of the 103.
-        let folder = |length: usize| format!("/{}", "x".repeat(length - 1));
-        assert!(found(&folder(88)));
-        assert!(!found(&folder(89)));
-    }
 }

@@ -324,8 +324,18 @@ fn seeds_of(seed: u64) -> impl Iterator<Item = u64> {
     StdRng::seed_from_u64(seed).random_iter()
 }
 
-/// Whether a URL names a server of this machine by its loopback.
+/// Whether a URL names a server of this machine by its loopback, and no other one behind that.
 fn is_local(database_url: &str) -> bool {
+    let settings = database_url.split_once('?').map_or("", |(_, rest)| rest);
+    let leads_elsewhere = |setting: &str| {
+        let (name, value) = setting.split_once('=').unwrap_or((setting, ""));
+        // The folder of a Unix socket is on this machine. What is encoded is not worth decoding.
+        let is_folder = name == "host" && value.starts_with('/');
+        !is_folder && (name.contains('%') || ["host", "hostaddr", "port"].contains(&name))
+    };
+    if settings.split('&').any(leads_elsewhere) {
+        return false;
+    }
     let Some(server) = gate::server_of(database_url) else {
         return false;
     };

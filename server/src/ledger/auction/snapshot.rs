@@ -36,7 +36,7 @@ pub struct Snapshot {
     pub purses: BTreeMap<FundSource, Purse>,
     /// Units of the lot that those who ask have already.
     pub bought: HashMap<PrincipalId, u32>,
-    /// The people who were asked for, and those whom the lot names.
+    /// The people who were asked for, and those whom the lot names; nobody if there is no lot.
     pub people: HashMap<PrincipalId, Person>,
 }
 
@@ -65,7 +65,8 @@ impl Snapshot {
             Parts::read(tx, READ, lot, &wanted).await?
         };
         if wanted.is_for_claims && parts.are_of_english() {
-            // Claims of it are refused, but by its own rules.
+            // They are refused, but by the lot's own rules, which are not whole without its
+            // increments and its leader.
             parts = Parts::read(tx, READ, lot, &wanted).await?;
         }
         let mut snapshot = parts.snapshot()?;

@@ -1,4 +1,5 @@
-//! The read of offers: one statement, since each is a round trip that every bid waits for.
+//! The read of offers: one statement, since each is a round trip that every bid waits for. Only a claim
+//! of an English lot takes two.
 
 use super::super::checkout::snapshot::{Row, mandate_part};
 use super::super::rows::{OwnColumns, now_ms, own_columns};
@@ -12,8 +13,9 @@ const LOT: i32 = 4;
 /// and the people whom it names (3); for each that is asked for a key with the buyer's limit (0), a
 /// wallet in the lot's currency (2), a person (3); and what more is asked for.
 ///
-/// The parts are narrow, and only the lot's own row meets the lot's many columns: every step of a
-/// plan pays for each of its columns before it reads a row.
+/// The parts are narrow, and only the last step has the lot's many columns: every step of a plan pays
+/// for each of its columns before it reads a row. That step finds the lot by its key, which is why it
+/// names the key: joined by a column of the parts, small tables would be read whole.
 macro_rules! read {
     ($($more:tt)*) => {
         concat!(
@@ -26,8 +28,8 @@ macro_rules! read {
                     NULL::bigint AS second, NULL::bigint AS third, NULL::text AS word,
                     NULL::text AS text, NULL::bytea AS bytes, NULL::boolean AS flag,
                     NULL::integer[] AS numbers, NULL::bigint[] AS versions,
-                    NULL::bigint[] AS amounts, NULL::uuid[] AS ids, $1::uuid AS lot
-             UNION ALL SELECT p.*, NULL::uuid FROM (
+                    NULL::bigint[] AS amounts, NULL::uuid[] AS ids
+             UNION ALL (
              SELECT 0, d.owner, NULL::uuid, d.place, pl.units::bigint, NULL::bigint, NULL::text,
                     k.outcome, k.fingerprint, NULL::boolean, NULL::integer[], NULL::bigint[],
                     NULL::bigint[], NULL::uuid[]
@@ -55,10 +57,10 @@ macro_rules! read {
              UNION ALL
              SELECT 8, wc.claim_id, wc.buyer_id, wc.at_ms, wc.price_minor, NULL, wc.region,
                     NULL, NULL, NULL, NULL, NULL, NULL, NULL
-             FROM lots of JOIN claims wc ON wc.claim_id = of.winning_claim_id
-             WHERE of.lot_id = $1 ",
+             FROM claims wc WHERE wc.claim_id = (
+                SELECT sold.winning_claim_id FROM lots sold WHERE sold.lot_id = $1) ",
             $($more)*
-            ") AS p) AS q LEFT JOIN lots l ON l.lot_id = q.lot"
+            ")) AS q LEFT JOIN lots l ON l.lot_id = $1 AND q.part = 4"
         )
     };
 }
@@ -78,11 +80,12 @@ pub const READ: &str = read!(
      UNION ALL
      SELECT 7, hb.bid_id, NULL, hb.at_ms, NULL, NULL, hb.region,
             NULL, NULL, NULL, NULL, NULL, NULL, NULL
-     FROM lots of JOIN bids hb ON hb.bid_id = of.high_bid_id WHERE of.lot_id = $1",
+     FROM bids hb WHERE hb.bid_id = (
+        SELECT led.high_bid_id FROM lots led WHERE led.lot_id = $1)",
 );
 
-/// What claims that wallets pay for rest on, if the lot is not an English one: a third less to plan
-/// through when everybody rushes a drop.
+/// What claims that wallets pay for rest on, if the lot is not an English one: a third of the tables
+/// less, when everybody rushes a drop.
 pub const READ_CLAIMS: &str = read!();
 
 /// The part that is the lot, which may not exist.

@@ -64,6 +64,7 @@ fn only_the_loopback_is_local() {
         "postgres://u@localhost:5/x",
         "postgres://u@[::1]:5/x",
         "postgres://[::1]",
+        "postgres://u@127.0.0.1:5/x?host=/run/postgresql&sslmode=disable",
     ] {
         assert!(is_local(url), "{url}");
     }
@@ -73,6 +74,10 @@ fn only_the_loopback_is_local() {
         "postgres://u@localhost.example/x",
         "postgres://u@0.0.0.0:5/x",
         "postgres:///x?host=127.0.0.1",
+        "postgres://u@127.0.0.1:5/x?host=db.example",
+        "postgres://u@127.0.0.1:5/x?sslmode=disable&hostaddr=10.0.0.1",
+        "postgres://u@127.0.0.1:5/x?port=6",
+        "postgres://u@127.0.0.1:5/x?%68ost=db.example",
         "nonsense",
     ] {
         assert!(!is_local(url), "{url}");
