@@ -146,7 +146,8 @@ pub struct LotRead {
     pub listed: bool,
 }
 
-fn need<T>(value: Option<T>, what: &'static str) -> Result<T, TxError> {
+/// A value that must be there.
+pub fn need<T>(value: Option<T>, what: &'static str) -> Result<T, TxError> {
     value.ok_or(TxError::Corrupt(what))
 }
 

@@ -215,6 +215,9 @@ pub fn server_of(url: &str) -> Option<&str> {
     host_and_port(url).and_then(|range| url.get(range))
 }
 
+/// Settings of a URL that win over the server which it names in front.
+pub(super) const ELSEWHERE: [&str; 3] = ["host", "hostaddr", "port"];
+
 /// A URL that leads to the server which it names in front, and nowhere else: without the settings that
 /// would win over that, such as the folder of a Unix socket.
 #[must_use]
@@ -224,7 +227,7 @@ pub fn by_address(database_url: &str) -> String {
     };
     let leads_elsewhere = |setting: &str| {
         let name = setting.split('=').next().unwrap_or_default();
-        ["host", "hostaddr", "port"].contains(&name)
+        ELSEWHERE.contains(&name)
     };
     let kept: Vec<&str> = settings
         .split('&')

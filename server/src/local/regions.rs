@@ -331,7 +331,7 @@ fn is_local(database_url: &str) -> bool {
         let (name, value) = setting.split_once('=').unwrap_or((setting, ""));
         // The folder of a Unix socket is on this machine. What is encoded is not worth decoding.
         let is_folder = name == "host" && value.starts_with('/');
-        !is_folder && (name.contains('%') || ["host", "hostaddr", "port"].contains(&name))
+        !is_folder && (name.contains('%') || gate::ELSEWHERE.contains(&name))
     };
     if settings.split('&').any(leads_elsewhere) {
         return false;

@@ -2,7 +2,7 @@
 
 use super::super::checkout::snapshot::Row;
 use super::super::keys::Keyed;
-use super::super::rows::{JoinedColumns, LotRead, LotRow, count, money};
+use super::super::rows::{JoinedColumns, LotRead, LotRow, count, money, need};
 use super::super::transaction::{Tx, TxError};
 use super::statement::{Found, LotPart, READ, READ_CLAIMS};
 use shared::auction::{Bucket, Purse};
@@ -109,10 +109,6 @@ struct Parts {
 struct Stocked {
     available: i64,
     open: bool,
-}
-
-fn need<T>(value: Option<T>, what: &'static str) -> Result<T, TxError> {
-    value.ok_or(TxError::Corrupt(what))
 }
 
 impl Parts {

@@ -1,6 +1,6 @@
 //! The one read of a batch: keys, stock, mandates and intents, from one snapshot in one statement.
 
-use super::super::rows::{currency, money, now_ms};
+use super::super::rows::{currency, money, need, now_ms};
 use super::super::transaction::{Tx, TxError};
 use super::batch::{Asked, Decision, ItemCard};
 use shared::purchase::{First, Lane, Mandate, Pool, Slot};
@@ -188,10 +188,6 @@ impl Snapshot {
             Err(TxError::Corrupt("an item that was there is gone"))
         }
     }
-}
-
-fn need<T>(value: Option<T>, what: &'static str) -> Result<T, TxError> {
-    value.ok_or(TxError::Corrupt(what))
 }
 
 impl Row {
