@@ -132,7 +132,7 @@ impl<'a> Trial<'a> {
         &self.recorder
     }
 
-    /// Sends the requests, each by a client of its own.
+    /// Sends the requests, each by a client of its own, with what goes wrong beside them.
     ///
     /// # Errors
     /// When the history cannot be written.
@@ -142,10 +142,35 @@ impl<'a> Trial<'a> {
         F: Fn(Arc<Ledger>, S) -> Sent + Clone + Send + Sync + 'static,
         Sent: Future<Output = Result<Heard, Failure>> + Send,
     {
+        self.in_trouble(self.volley(shots, send)).await
+    }
+
+    /// Goes through something while what the run asked for goes wrong beside it.
+    ///
+    /// # Errors
+    /// What it says.
+    pub async fn in_trouble<T>(
+        &self,
+        race: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<T> {
         #[cfg(feature = "local")]
         let trouble = self.stage.trouble.as_ref();
         #[cfg(feature = "local")]
         let _ongoing = trouble.map(Trouble::begin).transpose()?;
+        race.await
+    }
+
+    /// Sends a part of a race's requests, each by a client of its own; who calls this sees to
+    /// [`Trial::in_trouble`].
+    ///
+    /// # Errors
+    /// When the history cannot be written.
+    pub async fn volley<S, F, Sent>(&self, shots: Vec<Shot<S>>, send: F) -> anyhow::Result<Tally>
+    where
+        S: Ask,
+        F: Fn(Arc<Ledger>, S) -> Sent + Clone + Send + Sync + 'static,
+        Sent: Future<Output = Result<Heard, Failure>> + Send,
+    {
         race::race(self.kernels, Some(&self.recorder), shots, send).await
     }
 
