@@ -14,6 +14,9 @@ use server::local::Gate;
 use sqlx::Connection;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 /// A node whose every connection goes through a gate.
 async fn gated(database: &Database) -> (Gate, Node) {
@@ -239,11 +242,20 @@ async fn a_command_goes_on_at_the_peer_when_its_endpoint_is_lost_or_hangs() {
     database.drop().await;
 }
 
-/// A read that takes half a second.
-fn slow(tx: &mut Tx) -> Reading<'_, ()> {
+/// Connections of the large pool.
+const MANY: u32 = 24;
+
+/// Keeps a connection until all the others are kept as well.
+fn keep(tx: &mut Tx, free: Arc<Semaphore>, all_kept: CancellationToken) -> Reading<'_, ()> {
     Box::pin(async move {
-        let query = sqlx::query_as("SELECT 1 FROM pg_sleep(0.5)");
-        tx.fetch_one::<(i32,)>(query).await.map(|_one| ())
+        tx.fetch_one::<(i32,)>(sqlx::query_as("SELECT 1")).await?;
+        // Given back by a read that takes too long, which is dropped where it waits.
+        let _place = free.acquire().await.expect("open");
+        if free.available_permits() == 0 {
+            all_kept.cancel();
+        }
+        all_kept.cancelled().await;
+        Ok(())
     })
 }
 
@@ -251,23 +263,29 @@ fn slow(tx: &mut Tx) -> Reading<'_, ()> {
 async fn dead_connections_of_a_large_pool_do_not_use_up_a_commands_tries() {
     let database = Database::create().await;
     let gate = Gate::before(&database.url).await.expect("the gate opens");
-    let node = Node::at(&gate.url(&database.url), 24).await;
+    let node = Node::at(&gate.url(&database.url), MANY).await;
     let (seller, ann) = (node.person("s", 0).await, node.person("ann", 100).await);
     let lot = node.put_up(&seller, drop_of(100, None)).await;
-    // Twenty-four that take their time fill the pool.
-    let mut readers = tokio::task::JoinSet::new();
-    for _ in 0..24 {
+    // As many readers as there are connections fill the pool.
+    let free = Arc::new(Semaphore::new(usize::try_from(MANY).expect("small")));
+    let all_kept = CancellationToken::new();
+    let mut readers = JoinSet::new();
+    for _ in 0..MANY {
         let runner = Arc::clone(node.ledger.runner());
-        // Twenty-four logins at once may take a busy machine longer than a read waits.
-        readers.spawn(async move { while runner.read(slow).await.is_err() {} });
+        let (free, all_kept) = (Arc::clone(&free), all_kept.clone());
+        readers.spawn(async move {
+            // So many logins at once may take a busy machine longer than a read waits.
+            while !all_kept.is_cancelled() {
+                let (free, all_kept) = (Arc::clone(&free), all_kept.clone());
+                let read = runner.read(move |tx| keep(tx, Arc::clone(&free), all_kept.clone()));
+                let _again = read.await;
+            }
+        });
     }
     readers.join_all().await;
     gate.cut_connections();
-    let done = node
-        .ledger
-        .claim(&ann, ids::key(), lot.id, 1, usd(500))
-        .await;
-    let done = done.expect("the database is there");
+    let claimed = node.ledger.claim(&ann, ids::key(), lot.id, 1, usd(500));
+    let done = claimed.await.expect("the database is there");
     assert!(
         done.attempts > MAX_RACES,
         "{} tries: the pool was not full of dead connections",
@@ -449,7 +467,7 @@ const RACES: usize = 6;
 async fn the_schema_may_be_applied_by_several_nodes_at_once() {
     for _ in 0..RACES {
         let database = Database::create().await;
-        let mut nodes = tokio::task::JoinSet::new();
+        let mut nodes = JoinSet::new();
         for _ in 0..4 {
             let url = database.url.clone();
             nodes.spawn(async move {

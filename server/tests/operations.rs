@@ -266,16 +266,14 @@ async fn figures_are_pushed_while_a_run_goes_on() {
     assert_eq!(status, 202, "{run}");
     let id = run["id"].as_str().expect("an id").to_owned();
     let mut decided = Vec::new();
-    while decided.len() < 3 {
+    // A busy machine may tell the same more than once before the swarm goes on.
+    while decided.len() < 3 || decided.last() == decided.first() {
         let told = pushed(&mut socket, Channel::Runs).await;
         assert_eq!(told["run"]["id"], id.as_str(), "{told}");
         assert_eq!(told["run"]["state"], "running", "{told}");
         decided.extend(told["run"]["standing"]["sent"].as_u64());
     }
-    assert!(
-        decided.is_sorted() && decided[2] > decided[0],
-        "{decided:?}"
-    );
+    assert!(decided.is_sorted(), "{decided:?}");
     let meanwhile = pushed(&mut socket, Channel::Vitals).await;
     assert_eq!(meanwhile["vitals"]["run"], id.as_str(), "{meanwhile}");
     assert!(meanwhile["vitals"]["committed"].as_u64() > before["vitals"]["committed"].as_u64());

@@ -366,12 +366,10 @@ mod tests {
         let measured = measured.expect("runs");
         assert_eq!((measured.requests, measured.answered()), (200, 200));
         let times = times.lock().expect("held");
-        let first = times.first().expect("sent").1;
         for (sequence, at) in times.iter() {
-            // Never early; a busy machine may be late.
-            let early = Duration::from_millis(5);
+            // Never early, by a clock that began before the loop; a busy machine may be late.
             let due = Duration::from_micros(2_500 * sequence);
-            assert!(*at + early >= first + due, "{sequence} at {at:?}");
+            assert!(*at >= due, "{sequence} at {at:?}");
         }
     }
 

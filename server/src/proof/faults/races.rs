@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tokio::process::{Child, Command};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -31,9 +32,11 @@ use tokio_tungstenite::tungstenite::{Message, protocol::CloseFrame};
 const AGENTS: u64 = 100_000;
 const STOCK: u32 = 100;
 
-/// Callers of the node that is asked to end, how long they have had by then, and how soon it ends.
+/// Callers of the node that is asked to end, the purchases that they have made by then, how long that
+/// may take, and how soon it ends.
 const CALLERS: u32 = 16;
-const LOAD_FOR: Duration = Duration::from_millis(800);
+const LEAST_MADE: u32 = 200;
+const MADE_WITHIN: Duration = Duration::from_secs(20);
 const ENDS_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a node says once it answers; its address follows.
@@ -282,15 +285,19 @@ pub async fn graceful_end(ground: &Ground) -> anyhow::Result<Case> {
         .context("trying the stand")?;
     let socket = tokio::spawn(close_code(node.address.clone()));
     let mut callers = JoinSet::new();
+    let (made, mut seen) = watch::channel(0);
     let lost = Arc::new(AtomicU32::new(0));
     for _ in 0..CALLERS {
-        let (caller, lost) = (caller.clone(), Arc::clone(&lost));
+        let (caller, lost, made) = (caller.clone(), Arc::clone(&lost), made.clone());
         callers.spawn(async move {
             let (mut acknowledged, mut unanswered) = (Vec::new(), Vec::new());
             loop {
                 let key = ids::key().as_str().to_owned();
                 match caller.buy(&key).await {
-                    Ok((StatusCode::CREATED, _)) => acknowledged.push(key),
+                    Ok((StatusCode::CREATED, _)) => {
+                        acknowledged.push(key);
+                        made.send_modify(|made| *made += 1);
+                    }
                     Ok(_) => unanswered.push(key),
                     Err(_gone) => {
                         lost.fetch_add(1, Ordering::SeqCst);
@@ -301,7 +308,8 @@ pub async fn graceful_end(ground: &Ground) -> anyhow::Result<Case> {
             }
         });
     }
-    tokio::time::sleep(LOAD_FOR).await;
+    let enough = seen.wait_for(|made| *made >= LEAST_MADE);
+    let is_loaded = tokio::time::timeout(MADE_WITHIN, enough).await.is_ok();
     let took = node.end().await?;
     case.expect(took <= ENDS_WITHIN, || {
         format!("it took {} ms", took.as_millis())
@@ -319,7 +327,7 @@ pub async fn graceful_end(ground: &Ground) -> anyhow::Result<Case> {
         unanswered.extend(not);
     }
     case.happened(1, u64::from(lost.load(Ordering::SeqCst)).min(1));
-    case.needs(acknowledged.len() > 50, "there was hardly any load");
+    case.needs(is_loaded, "there was hardly any load");
     let node = Node::start(&data, &site).await?;
     let caller = Caller::of(&node);
     let mut missing = 0;
