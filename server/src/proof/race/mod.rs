@@ -97,6 +97,13 @@ pub struct Answered {
     pub heard: Result<Heard, Failure>,
 }
 
+impl Answered {
+    /// Whether it heard that it was done.
+    pub fn is_done(&self) -> bool {
+        self.heard.as_ref().is_ok_and(|heard| heard.answer.is_ok())
+    }
+}
+
 /// Sends every request at its time, each in a task of its own, and waits for every answer. A request
 /// without an answer is sent again under its key, which is one operation of the history, if one is
 /// written.

@@ -4,7 +4,7 @@ use super::super::Stage;
 use super::super::history::bank::{self, Bank};
 use super::super::history::linear::{self, EnglishTerms, Limits};
 use super::super::history::{History, Verdict, drop, keys};
-use super::super::race::{Answered, Bid, Claim, Close, Heard, Shot, Tally};
+use super::super::race::{Bid, Claim, Close, Shot, Tally};
 use super::super::report::Scenario;
 use super::super::stage::{DURATION_MS, cents, fund, people, put_up, somebody};
 use super::super::trial::{Effects, Observed, Trial};
@@ -321,8 +321,8 @@ async fn check_winner(
     result.expect(spent == Vec::from_iter(high), || {
         format!("{spent:?} cents were paid, the highest bid is {high:?}")
     });
-    let accepted = |one: &&Answered| matches!(&one.heard, Ok(Heard { answer: Ok(()), .. }));
-    let last = tally.all.iter().filter(accepted).map(|one| one.sent).max();
+    let accepted = tally.all.iter().filter(|one| one.is_done());
+    let last = accepted.map(|one| one.sent).max();
     let last = last.map_or(0, |last| {
         i64::try_from(last.as_millis()).unwrap_or(i64::MAX)
     });

@@ -233,12 +233,14 @@ pub(super) async fn revoke_against_spend(stage: &Stage) -> anyhow::Result<Scenar
     let observed = money_of(&shop, mandate);
     let race = trial.observe(&observed, trial.in_trouble(in_turn));
     let (early, meanwhile, late, revoked) = race.await?;
-    // Its clock begins a little after this one, so that the doubt is on the safe side.
+    // The volley's clock begins a little after the revocation's, so that the doubt is on the safe side.
     let all = meanwhile.all.iter();
     let met = all.filter(|one| one.sent < revoked.end && one.answered > revoked.start);
     let met = met.count();
     let bought_before = early.committed();
-    let too_late = bought_since(&meanwhile, revoked.end) + bought_since(&late, Duration::ZERO);
+    let all = meanwhile.all.iter();
+    let since = all.filter(|one| one.sent >= revoked.end && one.is_done());
+    let too_late = u64::try_from(since.count())? + late.committed();
     let mut tally = early;
     tally.add(meanwhile);
     tally.add(late);
@@ -261,11 +263,4 @@ pub(super) async fn revoke_against_spend(stage: &Stage) -> anyhow::Result<Scenar
         format!("the mandate has spent {spent} cents of {cap} and given {back} back")
     });
     Ok(result)
-}
-
-/// Purchases that were begun so long after their race, or later, and made.
-fn bought_since(tally: &Tally, since: Duration) -> usize {
-    let sent = tally.all.iter().filter(|one| one.sent >= since);
-    let made = sent.filter(|one| one.heard.as_ref().is_ok_and(|heard| heard.answer.is_ok()));
-    made.count()
 }
