@@ -12,6 +12,7 @@ mod compress;
 mod css;
 mod names;
 mod pgbench;
+mod room;
 mod run;
 mod site;
 mod size;

@@ -1,7 +1,7 @@
 //! `test`: everything CI runs, step by step, with a table of times at the end.
 
 use crate::stamp::read_file;
-use crate::{check, run, size, step, tools, wasm, wasm::Profile, workspace::Workspace};
+use crate::{check, room, run, size, step, tools, wasm, wasm::Profile, workspace::Workspace};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::process::Command;
@@ -99,6 +99,7 @@ struct Done {
 
 /// Runs the chosen steps until one fails, and prints their times.
 pub fn run(workspace: &Workspace, arguments: &TestArgs) -> Result<()> {
+    room::warn_if_short(workspace)?;
     let before = tree_state(workspace);
     let mut table = Vec::new();
     let mut outcome = Ok(());
@@ -116,6 +117,9 @@ pub fn run(workspace: &Workspace, arguments: &TestArgs) -> Result<()> {
         });
     }
     print_table(&table);
+    if outcome.is_err() {
+        room::warn_if_short(workspace)?;
+    }
     outcome
 }
 
