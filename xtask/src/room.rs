@@ -13,7 +13,8 @@ const WHOLE_RUN_GB: u64 = 14;
 /// Says so if less is free than a whole run may take. It is no reason to stop: what is built
 /// already takes no more.
 pub fn warn_if_short(workspace: &Workspace) -> Result<()> {
-    let folder = &workspace.root;
+    // This program was built into it, so it is there.
+    let folder = &workspace.target;
     let disk = statvfs(folder).with_context(|| format!("the disk of {}", folder.display()))?;
     let free_gb = disk.f_bavail.saturating_mul(disk.f_frsize) / GB;
     if let Some(warning) = warning(free_gb) {
