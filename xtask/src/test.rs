@@ -72,7 +72,7 @@ const STEPS: [Step; 12] = [
     },
     Step {
         name: "server",
-        about: "the server's binary",
+        about: "the server and its tests",
         run: server,
     },
     Step {
@@ -197,37 +197,52 @@ fn bundle(workspace: &Workspace) -> Result<()> {
     wasm::refuse_server_text(&wasm)
 }
 
+/// Compiles the server, and the tests with it: by itself it would be compiled once more for them.
 fn server(workspace: &Workspace) -> Result<()> {
-    run::server(workspace, Profile::Dev)
+    tools::for_build(workspace)?;
+    let mut cargo = tests(workspace);
+    step::run("compiling the server and its tests", cargo.arg("--no-run"))
 }
 
 fn browser_step(workspace: &Workspace) -> Result<()> {
     browser(workspace, Profile::Dev, &[])
 }
 
-/// What runs Rust tests, and whether it is nextest. All of them run, whatever fails.
-fn runner(workspace: &Workspace) -> (Command, bool) {
+/// What runs Rust tests. All of them run, whatever fails. All steps name the same packages: then the
+/// dependencies have the same features in each, and are compiled once.
+fn runner(workspace: &Workspace) -> Command {
     let mut cargo = workspace.cargo();
-    let is_nextest = step::succeeds(workspace.cargo().args(["nextest", "--version"]));
-    if is_nextest {
+    if has_nextest(workspace) {
         cargo.args(["nextest", "run", "--profile", "ci"]);
     } else {
         cargo.args(["test", "--no-fail-fast"]);
     }
-    (cargo, is_nextest)
+    cargo.args(check::HOST_PACKAGES);
+    cargo
+}
+
+fn has_nextest(workspace: &Workspace) -> bool {
+    step::succeeds(workspace.cargo().args(["nextest", "--version"]))
+}
+
+/// Runs the unit and database tests, without the examples in docs.
+fn tests(workspace: &Workspace) -> Command {
+    let mut cargo = runner(workspace);
+    if !has_nextest(workspace) {
+        cargo.args(["--bins", "--lib", "--tests"]);
+    }
+    cargo
 }
 
 /// Unit and database tests. The database tests start PostgreSQL from the npm packages.
 fn rust(workspace: &Workspace) -> Result<()> {
     tools::for_build(workspace)?;
-    let (mut cargo, is_nextest) = runner(workspace);
-    if !is_nextest {
+    if !has_nextest(workspace) {
         step::note(
             "cargo-nextest is not installed: `cargo test` it is (cargo install --locked cargo-nextest)",
         );
-        cargo.args(["--bins", "--lib", "--tests"]);
     }
-    step::run("unit and database tests", cargo.args(check::HOST_PACKAGES))?;
+    step::run("unit and database tests", &mut tests(workspace))?;
     let mut cargo = workspace.cargo();
     step::run_quietly(
         "examples in the rules' docs",
@@ -235,37 +250,21 @@ fn rust(workspace: &Workspace) -> Result<()> {
     )
 }
 
-/// Sees to it that each engine that is broken on purpose is caught, by a build of its own.
+/// Sees to it that each engine that is broken on purpose is caught, by a build of its own. Only its
+/// own tests are named: a filter of the runner would have all the others built as well.
 fn mutants(workspace: &Workspace) -> Result<()> {
     tools::for_build(workspace)?;
-    let packages = [
-        "-p",
-        "server",
-        "-p",
-        "shared",
-        "--features",
-        "server/mutants",
-    ];
-    let (mut cargo, is_nextest) = runner(workspace);
-    if is_nextest {
-        cargo.args(["-E", "binary(mutants) | binary(mutant)"]);
-    } else {
-        cargo.args(["--test", "mutants", "--test", "mutant"]);
-    }
-    step::run("engines broken on purpose", cargo.args(packages))
+    let mut cargo = runner(workspace);
+    cargo.args(["--features", "server/mutants"]);
+    cargo.args(["--test", "mutants", "--test", "mutant"]);
+    step::run("engines broken on purpose", &mut cargo)
 }
 
 /// Sees to it that a build for production breaks nothing and says so.
 fn production(workspace: &Workspace) -> Result<()> {
-    let (mut cargo, _) = runner(workspace);
-    let package = [
-        "-p",
-        "server",
-        "--no-default-features",
-        "--test",
-        "production",
-    ];
-    step::run("the build for production", cargo.args(package))
+    let mut cargo = runner(workspace);
+    cargo.args(["--no-default-features", "--test", "production"]);
+    step::run("the build for production", &mut cargo)
 }
 
 /// What git says about the tree; `None` where this is not a git checkout.
