@@ -14,9 +14,7 @@ use server::local::Gate;
 use sqlx::Connection;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 /// A node whose every connection goes through a gate.
 async fn gated(database: &Database) -> (Gate, Node) {
@@ -245,20 +243,6 @@ async fn a_command_goes_on_at_the_peer_when_its_endpoint_is_lost_or_hangs() {
 /// Connections of the large pool.
 const MANY: u32 = 24;
 
-/// Keeps a connection until all the others are kept as well.
-fn keep(tx: &mut Tx, free: Arc<Semaphore>, all_kept: CancellationToken) -> Reading<'_, ()> {
-    Box::pin(async move {
-        tx.fetch_one::<(i32,)>(sqlx::query_as("SELECT 1")).await?;
-        // Given back by a read that takes too long, which is dropped where it waits.
-        let _place = free.acquire().await.expect("open");
-        if free.available_permits() == 0 {
-            all_kept.cancel();
-        }
-        all_kept.cancelled().await;
-        Ok(())
-    })
-}
-
 #[tokio::test]
 async fn dead_connections_of_a_large_pool_do_not_use_up_a_commands_tries() {
     let database = Database::create().await;
@@ -266,23 +250,16 @@ async fn dead_connections_of_a_large_pool_do_not_use_up_a_commands_tries() {
     let node = Node::at(&gate.url(&database.url), MANY).await;
     let (seller, ann) = (node.person("s", 0).await, node.person("ann", 100).await);
     let lot = node.put_up(&seller, drop_of(100, None)).await;
-    // As many readers as there are connections fill the pool.
-    let free = Arc::new(Semaphore::new(usize::try_from(MANY).expect("small")));
-    let all_kept = CancellationToken::new();
-    let mut readers = JoinSet::new();
+    // Every connection there may be, opened and given back.
+    let pool = node.ledger.runner().endpoints().pool();
+    let mut taken = Vec::new();
     for _ in 0..MANY {
-        let runner = Arc::clone(node.ledger.runner());
-        let (free, all_kept) = (Arc::clone(&free), all_kept.clone());
-        readers.spawn(async move {
-            // So many logins at once may take a busy machine longer than a read waits.
-            while !all_kept.is_cancelled() {
-                let (free, all_kept) = (Arc::clone(&free), all_kept.clone());
-                let read = runner.read(move |tx| keep(tx, Arc::clone(&free), all_kept.clone()));
-                let _again = read.await;
-            }
-        });
+        taken.push(pool.acquire().await.expect("connects"));
     }
-    readers.join_all().await;
+    drop(taken);
+    // A connection is tested before it is idle again: cut in the midst of that it would be closed.
+    let many = usize::try_from(MANY).expect("small");
+    eventually("every connection is idle", async || pool.num_idle() == many).await;
     gate.cut_connections();
     let claimed = node.ledger.claim(&ann, ids::key(), lot.id, 1, usd(500));
     let done = claimed.await.expect("the database is there");
