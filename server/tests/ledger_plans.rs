@@ -62,6 +62,24 @@ const FILL: &str = "
     SELECT gen_random_uuid(), 'bid', n, 'x', 'x', n FROM generate_series(1, 1000000) AS n;
     ANALYZE";
 
+/// A database to plan in. Only since version 16 does PostgreSQL plan a statement whose parameters have
+/// no values.
+async fn planner() -> (Database, PgConnection) {
+    let database = Database::create().await;
+    database.node().await;
+    let mut raw = database.connect().await;
+    let version: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::int")
+        .fetch_one(&mut raw)
+        .await
+        .expect("answers");
+    assert!(
+        version >= 160_000,
+        "plans of any parameters take PostgreSQL 16, this is {version}: `cargo xtask tools` installs \
+         it, and a new cluster has it once target/tmp/stores is gone"
+    );
+    (database, raw)
+}
+
 async fn plan(raw: &mut PgConnection, statement: &str) -> String {
     let explain = format!("EXPLAIN (GENERIC_PLAN) {statement}");
     // Over the simple protocol, which has no parameters to bind: the plan is for any.
@@ -84,9 +102,7 @@ async fn plan_by_key(raw: &mut PgConnection, name: &str, statement: &str) -> usi
 
 #[tokio::test]
 async fn every_statement_of_the_kernel_goes_by_an_index_at_a_million_rows() {
-    let database = Database::create().await;
-    database.node().await;
-    let mut raw = database.connect().await;
+    let (database, mut raw) = planner().await;
     sqlx::raw_sql(FILL).execute(&mut raw).await.expect("fills");
     // As PostgreSQL is out of the box, which may read whole tables if it finds that cheaper.
     let mut by_index = 0;
@@ -111,9 +127,7 @@ async fn every_statement_of_the_kernel_goes_by_an_index_at_a_million_rows() {
 #[tokio::test]
 async fn the_read_of_offers_goes_by_an_index_in_a_small_house_too() {
     for lots in ["10", "150", "1000"] {
-        let database = Database::create().await;
-        database.node().await;
-        let mut raw = database.connect().await;
+        let (database, mut raw) = planner().await;
         let fill = FILL.replace("1000000", "100000").replace("100000", lots);
         // Ten bids later there are ten keys more.
         let keys = format!("n FROM generate_series(1, {lots}) AS n;\n    ANALYZE");
