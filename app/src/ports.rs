@@ -9,6 +9,7 @@ use shared::view::{
     BoardLine, ChatView, CrowdView, FloorView, Person, RoomView, WalletPageView, WalletView,
 };
 use shared::{Currency, IdempotencyKey, LotId, MessageId, Money, PrincipalId, Region};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The person a request acts for, and where. Made by the server from the browser's sessions only.
@@ -145,12 +146,22 @@ pub trait Ledger: Send + Sync {
     /// A lot's room, `None` if there is no such lot.
     async fn room(&self, lot: LotId) -> Result<Option<RoomView>, Failure>;
 
-    /// A person's wallet in a currency.
+    /// People's wallets in a currency; people who have none are left out.
+    async fn wallets(
+        &self,
+        of: Vec<PrincipalId>,
+        currency: Currency,
+    ) -> Result<BTreeMap<PrincipalId, WalletView>, Failure>;
+
+    /// A person's wallet in a currency, `None` if they have none.
     async fn wallet(
         &self,
         who: PrincipalId,
         currency: Currency,
-    ) -> Result<Option<WalletView>, Failure>;
+    ) -> Result<Option<WalletView>, Failure> {
+        let mut wallets = self.wallets(vec![who], currency).await?;
+        Ok(wallets.remove(&who))
+    }
 
     /// A person's wallet page.
     async fn wallet_page(

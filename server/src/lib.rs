@@ -13,6 +13,7 @@ pub mod config;
 pub mod demo;
 pub mod events;
 pub mod firehose;
+mod gather;
 mod hexadecimal;
 pub mod ids;
 pub mod ledger;

@@ -1,6 +1,7 @@
 //! Who may act: the browser's cookie holds one secret, the ledger knows its hash and the people
 //! it may act as. `?as=` selects among them and can name nobody else.
 
+use crate::gather::Gather;
 use crate::hexadecimal::hexadecimal;
 use crate::ledger::Ledger;
 use app::ports::{Failure, SessionKey, StepIn, Viewer};
@@ -18,6 +19,9 @@ use std::time::{Duration, Instant};
 /// longer, and a socket opened by it is found by the next round of `live/watch.rs`: both together
 /// stay under five seconds.
 const CACHE_LIFE: Duration = Duration::from_secs(2);
+
+/// The least time from one read of sessions to the next: pages wait for it.
+const READ_PAUSE: Duration = Duration::from_millis(20);
 
 /// Sessions that one read asks about.
 const MAX_ASKED: usize = 1_000;
@@ -43,6 +47,8 @@ pub struct BrowserSessions {
     operators: BTreeSet<String>,
     /// By the secret's hash: when it was read, and whom it may act as.
     cache: Mutex<BTreeMap<SecretHash, Cached>>,
+    /// Reads what the cache does not have.
+    reads: Gather<SecretHash, Vec<Person>>,
 }
 
 impl BrowserSessions {
@@ -54,12 +60,16 @@ impl BrowserSessions {
         demo: bool,
         operators: impl IntoIterator<Item = String>,
     ) -> Self {
+        let reader = Arc::clone(&ledger);
         Self {
             ledger,
             secure,
             demo,
             operators: operators.into_iter().collect(),
             cache: Mutex::default(),
+            reads: Gather::new(READ_PAUSE, move |hashes| {
+                people_of(Arc::clone(&reader), hashes)
+            }),
         }
     }
 
@@ -95,8 +105,7 @@ impl BrowserSessions {
         {
             return Ok(people.clone());
         }
-        let name = hexadecimal(secret_hash);
-        let people = self.ledger.people_of_browser(&name).await?;
+        let people = self.reads.get(*secret_hash).await?.unwrap_or_default();
         if let Ok(mut cache) = self.cache.lock() {
             if cache.len() >= MAX_CACHED {
                 cache.clear();
@@ -111,6 +120,21 @@ impl BrowserSessions {
             cache.remove(secret_hash);
         }
     }
+}
+
+/// The people whom each of some browsers may act as.
+async fn people_of(
+    ledger: Arc<Ledger>,
+    hashes: Vec<SecretHash>,
+) -> Result<BTreeMap<SecretHash, Vec<Person>>, Failure> {
+    let mut by_name: BTreeMap<_, _> = hashes
+        .iter()
+        .map(|hash| (hexadecimal(hash), *hash))
+        .collect();
+    let names = by_name.keys().cloned().collect();
+    let people = ledger.people_of_browsers(names).await?.into_iter();
+    let by_hash = people.filter_map(|(name, people)| Some((by_name.remove(&name)?, people)));
+    Ok(by_hash.collect())
 }
 
 /// Hexadecimal digits of a secret: 256 random bits.
@@ -180,9 +204,9 @@ impl app::ports::Sessions for BrowserSessions {
         };
         if let Some(hash) = self.secret_hash(headers) {
             // Asked anew: what this node remembers may have ended on another.
-            let known = self.ledger.people_of_browser(&hexadecimal(&hash)).await?;
+            let known = self.reads.get(hash).await?;
             // A secret that we never gave out (a fixed or a forgotten one) is not adopted.
-            if !known.is_empty() {
+            if known.is_some() {
                 self.ledger.step_in(hexadecimal(&hash), person.id).await?;
                 self.forget(&hash);
                 return Ok(StepIn::Done { cookie: None });
@@ -206,7 +230,7 @@ impl app::ports::Sessions for BrowserSessions {
             return Ok(());
         };
         let person = if let Some(handle) = handle {
-            let known = self.ledger.people_of_browser(&hexadecimal(&hash)).await?;
+            let known = self.reads.get(hash).await?.unwrap_or_default();
             let Some(person) = known.into_iter().find(|one| one.handle == handle) else {
                 return Ok(());
             };

@@ -6,7 +6,9 @@ mod common;
 
 use app::ports::{Ledger as _, Sessions as _, StepIn};
 use common::{Database, english, eventually, usd};
+use futures::future::join_all;
 use http::HeaderMap;
+use http::header::COOKIE;
 use server::demo;
 use server::ids;
 use server::ledger::lots::NewTerms;
@@ -166,6 +168,49 @@ async fn outside_a_demo_nobody_steps_in() {
         "; Path=/;",
     ] {
         assert!(cookie.contains(part), "{part} in {cookie}");
+    }
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn browsers_that_come_at_once_are_each_told_whom_they_may_act_as() {
+    const BROWSERS: usize = 40;
+    let database = Database::create().await;
+    let node = database.node().await;
+    let handles = ["lena", "kenji", "priya"];
+    for handle in handles {
+        node.person(handle, 0).await;
+    }
+    let sessions = || BrowserSessions::new(Arc::clone(&node.ledger), false, true, []);
+    let with = |cookie: &str| {
+        let mut headers = HeaderMap::new();
+        headers.insert(COOKIE, cookie.parse().expect("a header"));
+        headers
+    };
+    let before = sessions();
+    let mut browsers = Vec::new();
+    for number in 0..BROWSERS {
+        let own = &handles[..=number % handles.len()];
+        let mut headers = HeaderMap::new();
+        for handle in own {
+            let done = before.step_in(&headers, handle).await.expect("answers");
+            if let StepIn::Done { cookie: Some(set) } = done {
+                headers = with(set.split(';').next().expect("a pair"));
+            }
+        }
+        browsers.push((headers, own));
+    }
+    let unknown = with(&format!("lotzero_browser={}", "0".repeat(64)));
+    browsers.push((unknown, &[]));
+    // Another node, which has to read all of them.
+    let after = sessions();
+    let viewers = browsers
+        .iter()
+        .map(|(headers, _)| after.viewer(headers, None, None));
+    for (viewer, (_, own)) in join_all(viewers).await.into_iter().zip(&browsers) {
+        let viewer = viewer.expect("answers");
+        let seen: Vec<_> = viewer.sessions.iter().map(|p| p.handle.as_str()).collect();
+        assert_eq!(&seen, own, "in the order in which they stepped in");
     }
     database.drop().await;
 }

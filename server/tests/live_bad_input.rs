@@ -132,6 +132,25 @@ async fn nobody_takes_too_many_sockets() {
 }
 
 #[tokio::test]
+async fn nobody_has_a_fifty_first_socket() {
+    let house = House::open().await;
+    let mut sockets = Vec::new();
+    for _ in 0..50 {
+        sockets.push(house.socket(Some("ada")).await);
+    }
+    let mut request = house.request("");
+    let cookie = "sessions=ada".parse().expect("a header");
+    request.headers_mut().insert("cookie", cookie);
+    let refused = Socket::open(request).await.err();
+    assert_eq!(refused.map(|(status, _)| status), Some(503));
+    let _bo = house.socket(Some("bo")).await;
+    for socket in &mut sockets {
+        let id = socket.send(|id| ClientFrame::Ping { id }).await;
+        assert_eq!(socket.next().await, ServerMessage::Pong { id });
+    }
+}
+
+#[tokio::test]
 async fn guests_of_one_address_share_their_sockets_unless_a_proxy_is_in_front() {
     let limits = LiveConfig {
         max_guest_sockets_per_address: 2,
@@ -327,6 +346,22 @@ async fn a_frame_without_a_mask_breaks_the_protocol() {
 }
 
 #[tokio::test]
+async fn a_flood_of_the_protocols_own_pings_is_closed() {
+    let house = House::open().await;
+    let mut socket = house.socket(None).await;
+    for _ in 0..400 {
+        let ping = Message::Ping(b"x".to_vec().into());
+        if futures::SinkExt::send(&mut socket.inner, ping)
+            .await
+            .is_err()
+        {
+            break;
+        }
+    }
+    assert_eq!(socket.closes().await, close_code::POLICY);
+}
+
+#[tokio::test]
 async fn a_flood_is_told_and_then_closed() {
     let house = House::open().await;
     let mut socket = house.socket(None).await;
@@ -395,6 +430,42 @@ async fn talking_and_reacting_too_fast_is_refused_and_later_fine() {
         .send(|id| ClientFrame::React { id, lot, reaction })
         .await;
     assert!(matches!(socket.next().await, ServerMessage::Done { .. }));
+}
+
+/// Reactions sent at once: the burst, and fewer more than are forgiven.
+const REACTS: u32 = 32;
+
+#[tokio::test]
+async fn feeling_too_much_at_once_is_refused_and_the_rest_is_counted() {
+    let house = House::open().await;
+    let lot = house.lot;
+    let mut socket = house.socket(Some("ada")).await;
+    let reaction = Reaction::Heart;
+    for _ in 0..REACTS {
+        let frame = |id| ClientFrame::React { id, lot, reaction };
+        socket.send(frame).await;
+    }
+    let (mut done, mut refused) = (0, 0);
+    for _ in 0..REACTS {
+        match socket.next().await {
+            ServerMessage::Done { .. } => done += 1,
+            ServerMessage::Error { code, .. } => {
+                assert_eq!(code, ErrorCode::RateLimited);
+                refused += 1;
+            }
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+    // Twenty at once; on a slow machine one or the other more while the rest is sent.
+    assert!((1..=REACTS - 20).contains(&refused), "{refused} refused");
+    for _ in 0..100 {
+        let counted = house.firehose.reactions(lot).await.expect("reads");
+        if counted.values().sum::<u64>() == done {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{done} reactions were acknowledged and not counted");
 }
 
 #[tokio::test]

@@ -6,7 +6,9 @@ mod common;
 #[path = "support/store.rs"]
 mod store;
 
+use common::PATIENCE;
 use common::web::{Answer, Browser, Served, Socket, request};
+use serde_json::{Value, json};
 use server::local::dynamo_gate::{Fault, Rule};
 use server::local::{DynamoGate, attach_running};
 use shared::LotId;
@@ -14,6 +16,7 @@ use shared::live::{Channel, ClientFrame, ErrorCode, Push, ServerMessage};
 use shared::view::ChatMessage;
 use sqlx::{Connection, PgConnection};
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 use store::Store;
 
@@ -45,6 +48,19 @@ async fn lot(data: &Path) -> (LotId, String, i64) {
     .await
     .expect("has one");
     (LotId::from_uuid(id), seller, opening)
+}
+
+/// An open drop.
+async fn open_drop(data: &Path) -> LotId {
+    let stores = attach_running(data).await.expect("runs");
+    let mut raw = PgConnection::connect(&stores.database_url)
+        .await
+        .expect("connects");
+    let id = sqlx::query_scalar(
+        "SELECT lot_id FROM lots WHERE mechanism = 'drop' AND status = 'open'
+         ORDER BY closes_at_ms DESC LIMIT 1",
+    );
+    LotId::from_uuid(id.fetch_one(&mut raw).await.expect("has one"))
 }
 
 /// Says something as soon as the socket may write: how many messages were tried before, and so how much
@@ -249,9 +265,8 @@ async fn older_activity_is_read_page_by_page_and_leads_to_lots() {
     assert!(floor.contains("Top buyers") && floor.contains("Older activity"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn bids_go_on_while_the_table_is_broken_throttled_or_hangs() {
-    let folder = folder();
+/// A node whose calls to its table go through a gate.
+async fn behind_a_gate(data: &Path) -> (Store, DynamoGate, Served) {
     let store = Store::start();
     let gate = DynamoGate::before(&store.endpoint(), 1, 1);
     let endpoint = gate.door("node").await.expect("a door");
@@ -261,7 +276,14 @@ async fn bids_go_on_while_the_table_is_broken_throttled_or_hangs() {
         "--dynamodb-endpoint",
         &endpoint,
     ];
-    let node = Served::start(folder.path(), &table);
+    let node = Served::start(data, &table);
+    (store, gate, node)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bids_go_on_while_the_table_is_broken_throttled_or_hangs() {
+    let folder = folder();
+    let (_store, gate, node) = behind_a_gate(folder.path()).await;
     let (lot, _, opening) = lot(folder.path()).await;
     let lena = Browser::step_in(&node.address, "lena").await;
     let mut socket = lena.socket("lena").await;
@@ -323,4 +345,108 @@ async fn bids_go_on_while_the_table_is_broken_throttled_or_hangs() {
     };
     let ids: Vec<_> = messages.iter().map(|m| m.client_id.as_str()).collect();
     assert_eq!(ids, ["c0", "c1", "c2", "c3"], "each once, none lost");
+}
+
+/// A tenant's agent, and what it buys.
+struct Agent {
+    address: String,
+    secret: String,
+    purchase: Value,
+}
+
+impl Agent {
+    async fn build(data: &Path, address: &str) -> Self {
+        let made = Command::new(env!("CARGO_BIN_EXE_lotzero"))
+            .args(["key", "create", "--tenant", "shop", "--data-dir"])
+            .arg(data)
+            .env_remove("DATABASE_URL")
+            .output()
+            .expect("runs");
+        let text = String::from_utf8(made.stdout).expect("text");
+        let secret = text.lines().find_map(|line| line.strip_prefix("key     "));
+        let mut agent = Self {
+            address: address.to_owned(),
+            secret: secret.expect("a key").to_owned(),
+            purchase: Value::Null,
+        };
+        let money = json!({"amount_minor": 10_000, "currency": "USD"});
+        agent.make("/v1/wallet/top-up", &money).await;
+        let merchant = agent.make("/v1/merchants", &json!({"name": "Socks"})).await;
+        let merchant = &merchant["merchant_id"];
+        let item = json!({
+            "merchant_id": merchant, "title": "Socks", "price_minor": 100, "currency": "USD",
+            "units": 100
+        });
+        let item = agent.make("/v1/items", &item).await;
+        let mandate = json!({"cap_minor": 10_000, "currency": "USD", "expires_in_s": 3_600});
+        let mandate = agent.make("/v1/mandates", &mandate).await;
+        agent.purchase = json!({
+            "merchant_id": merchant, "mandate_id": mandate["mandate_id"],
+            "item_id": item["item_id"], "agent_id": "shopper", "quantity": 1,
+            "max_price_minor": 100, "currency": "USD"
+        });
+        agent
+    }
+
+    async fn send(&self, path: &str, key: &str, body: &Value) -> Answer {
+        let bearer = format!("Bearer {}", self.secret);
+        let headers = [
+            ("Authorization", bearer.as_str()),
+            ("Idempotency-Key", key),
+            ("Content-Type", "application/json"),
+        ];
+        request(&self.address, "POST", path, &headers, &body.to_string()).await
+    }
+
+    async fn make(&self, path: &str, body: &Value) -> Value {
+        let answer = self.send(path, server::ids::key().as_str(), body).await;
+        assert_eq!(answer.status, 201, "{path}: {answer:?}");
+        serde_json::from_str(&answer.body).expect("JSON")
+    }
+
+    async fn buy(&self, key: &str) -> Answer {
+        self.send("/v1/purchases/commit", key, &self.purchase).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn purchases_go_on_while_the_table_is_broken_throttled_or_hangs() {
+    let folder = folder();
+    let (_store, gate, node) = behind_a_gate(folder.path()).await;
+    let drop = open_drop(folder.path()).await;
+    let lena = Browser::step_in(&node.address, "lena").await;
+    let agent = Agent::build(folder.path(), &node.address).await;
+    let mut receipts = Vec::new();
+    for fault in [Fault::Broken, Fault::Throttled, Fault::Hangs] {
+        gate.add_fault(Rule::all(fault));
+        gate.take_calls();
+        for number in 0..5 {
+            let key = format!("{fault:?}-{number}");
+            let begun = Instant::now();
+            let bought = agent.buy(&key).await;
+            assert!(begun.elapsed() < Duration::from_secs(1), "{fault:?}");
+            assert_eq!(bought.status, 201, "{fault:?}: {bought:?}");
+            receipts.push((key, bought.body));
+            let form = format!(
+                "lot={drop}&units=1&max_price=1000000&currency=USD&key={}&acting_as=lena\
+                 &acting_in=",
+                server::ids::key()
+            );
+            let begun = Instant::now();
+            let claimed = lena.post("/api/claim", &form).await;
+            assert!(begun.elapsed() < Duration::from_secs(1), "{fault:?}");
+            assert_eq!(claimed.status, 200, "{fault:?}: {claimed:?}");
+        }
+        // What was sold is to be logged, so the table is asked, and fails.
+        let begun = Instant::now();
+        while gate.take_calls().is_empty() {
+            assert!(begun.elapsed() < PATIENCE, "{fault:?}: it is never asked");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        gate.heal();
+    }
+    for (key, receipt) in receipts {
+        let again = agent.buy(&key).await;
+        assert_eq!((again.status, again.body), (201, receipt), "{key}");
+    }
 }

@@ -16,7 +16,7 @@ use server::firehose::{Firehose, FirehoseConfig};
 use server::local::dynamo_gate::Habits;
 use server::local::{Attached, DynamoGate, attach_with};
 use shared::LotId;
-use shared::live::{Channel, ClientFrame, LotEvent, Push, ServerMessage};
+use shared::live::{Channel, ClientFrame, LotEvent, Push, ServerMessage, close_code};
 use sqlx::{Connection, PgConnection};
 use std::collections::HashSet;
 use std::path::Path;
@@ -135,6 +135,8 @@ struct Seen {
     texts: Vec<String>,
     watchers: u32,
     resyncs: usize,
+    /// The server's close code, once the socket has ended.
+    closed: Option<u16>,
 }
 
 /// A tab in the room, which notes what it sees.
@@ -157,9 +159,12 @@ impl Tab {
             loop {
                 tokio::select! {
                     Some(text) = said.recv() => say(&mut socket, lot, text).await,
-                    message = socket.next_or_end() => match message {
-                        Some(message) => note(&notes, message),
-                        None => return,
+                    message = socket.next_or_close() => match message {
+                        Ok(message) => note(&notes, message),
+                        Err(code) => {
+                            notes.lock().expect("not poisoned").closed = code;
+                            return;
+                        }
                     },
                 }
             }
@@ -271,6 +276,8 @@ async fn tabs_on_different_nodes_see_each_other_and_a_node_that_stops_hands_over
     println!("SIGTERM of the leader → another leads: {moved:?}");
     assert!(moved < Duration::from_secs(3), "{moved:?}");
     assert!(a.terminate(), "it ends well");
+    assert_eq!(here.seen().closed, Some(close_code::RESTART), "come back");
+    assert_eq!(there.seen().closed, None);
     let lena = Browser::step_in(&b.address, "lena").await;
     nodes.bid_and_say(&lena, &there.talk).await;
     nodes.is_complete("there", &there).await;

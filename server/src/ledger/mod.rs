@@ -64,6 +64,7 @@ pub use read::witness::Tally;
 use shared::live::{LotEvent, Position};
 use shared::view::{FloorView, LotView, Person, RoomView, WalletPageView, WalletView};
 use shared::{Currency, IdempotencyKey, LotId, Money, PrincipalId, Timestamp};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -268,14 +269,16 @@ impl Ledger {
         self.runner.read(|tx| Box::pin(people::of_demo(tx))).await
     }
 
-    /// The people a browser may act as.
+    /// The people whom each of some browsers may act as; browsers without any are left out.
     ///
     /// # Errors
     /// When the ledger cannot answer.
-    pub async fn people_of_browser(&self, secret_hash: &str) -> Result<Vec<Person>, Failure> {
-        let secret_hash = secret_hash.to_owned();
+    pub async fn people_of_browsers(
+        &self,
+        secret_hashes: Vec<String>,
+    ) -> Result<BTreeMap<String, Vec<Person>>, Failure> {
         self.runner
-            .read(move |tx| Box::pin(people::of_browser(tx, secret_hash.clone())))
+            .read(move |tx| Box::pin(people::of_browsers(tx, secret_hashes.clone())))
             .await
     }
 
@@ -494,13 +497,13 @@ impl app::ports::Ledger for Ledger {
             .await
     }
 
-    async fn wallet(
+    async fn wallets(
         &self,
-        who: PrincipalId,
+        of: Vec<PrincipalId>,
         currency: Currency,
-    ) -> Result<Option<WalletView>, Failure> {
+    ) -> Result<BTreeMap<PrincipalId, WalletView>, Failure> {
         self.runner
-            .read(move |tx| Box::pin(read::wallet(tx, who, currency)))
+            .read(move |tx| Box::pin(read::wallets(tx, of.clone(), currency)))
             .await
     }
 

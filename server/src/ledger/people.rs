@@ -5,6 +5,7 @@ use super::transaction::{Command, Tx, TxError};
 use async_trait::async_trait;
 use shared::PrincipalId;
 use shared::view::Person;
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// How long a browser keeps its demo sessions: 30 days.
@@ -16,6 +17,13 @@ pub(super) struct PersonRow {
     handle: String,
     name: String,
     simulated: bool,
+}
+
+#[derive(sqlx::FromRow)]
+struct SessionRow {
+    secret_hash: String,
+    #[sqlx(flatten)]
+    person: PersonRow,
 }
 
 impl From<PersonRow> for Person {
@@ -152,20 +160,30 @@ pub async fn holding(
         .collect())
 }
 
-/// The people a browser may act as, in the order it stepped in.
+/// The people whom each of some browsers may act as, in the order it stepped in; browsers without
+/// any are left out.
 ///
 /// # Errors
 /// What the database says.
-pub async fn of_browser(tx: &mut Tx, secret_hash: String) -> Result<Vec<Person>, TxError> {
+pub async fn of_browsers(
+    tx: &mut Tx,
+    secret_hashes: Vec<String>,
+) -> Result<BTreeMap<String, Vec<Person>>, TxError> {
     let query = sqlx::query_as(concat!(
-        "SELECT p.principal_id, p.handle, p.name, p.simulated
+        "SELECT s.secret_hash, p.principal_id, p.handle, p.name, p.simulated
          FROM browser_sessions s JOIN principals p ON p.principal_id = s.principal_id
-         WHERE s.secret_hash = $1 AND s.expires_at_ms > ",
+         WHERE s.secret_hash = ANY($1) AND s.expires_at_ms > ",
         now_ms!(),
         " ORDER BY s.created_at_ms, p.handle"
     ))
-    .bind(secret_hash);
-    Ok(people(tx.fetch_all(query).await?))
+    .bind(secret_hashes);
+    let rows: Vec<SessionRow> = tx.fetch_all(query).await?;
+    let mut people = BTreeMap::<_, Vec<_>>::new();
+    for row in rows {
+        let sessions = people.entry(row.secret_hash).or_default();
+        sessions.push(Person::from(row.person));
+    }
+    Ok(people)
 }
 
 /// The people whom a browser of the demo may step in as.

@@ -428,6 +428,11 @@ pub struct WalletRow {
 }
 
 impl WalletRow {
+    /// Whose it is.
+    pub const fn owner(&self) -> PrincipalId {
+        PrincipalId::from_uuid(self.principal_id)
+    }
+
     /// The wallet for the rules.
     pub fn wallet(&self, currency: Currency) -> Result<Wallet, TxError> {
         Ok(Wallet {

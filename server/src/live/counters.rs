@@ -38,7 +38,7 @@ pub struct Counters {
     pub frames_sent: Count,
     /// Calls to the operating system that wrote them.
     pub writes: Count,
-    /// Snapshots that were read from a store.
+    /// Reads of a store for snapshots; those of people's wallets are gathered, many in one.
     pub snapshots_read: Count,
     /// Frames of the droppable lane that a slow reader did not get.
     pub frames_dropped: Count,

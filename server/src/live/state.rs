@@ -13,8 +13,10 @@ use super::watch::Watch;
 use crate::clock::Clock;
 use crate::config::{NodeUrl, PublicUrl};
 use crate::firehose::{Firehose, Stream, StreamConfig, StreamItem};
+use crate::gather::Gather;
 use app::ports::{Ledger, Sessions};
 use shared::chat::Moderation;
+use shared::view::WalletView;
 use shared::{Currency, LotId, PrincipalId};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -33,6 +35,9 @@ const SWEEP: Duration = Duration::from_secs(30);
 
 /// How long the stream may take to open before sockets are served without it.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The least time from one read of wallets to the next: the page has shown each its own already.
+const WALLETS_PAUSE: Duration = Duration::from_millis(200);
 
 /// How long closed sockets may take to end: what is left is written, and the client answers.
 const SOCKETS_END: Duration = Duration::from_secs(4);
@@ -131,9 +136,10 @@ pub struct Inner {
     pub(super) watch: Arc<Watch>,
     pub(super) known_lots: KnownLots,
     pub(super) snapshots: Snapshots,
+    /// Wallets for the snapshots of `me`.
+    pub(super) wallets: Gather<PrincipalId, WalletView>,
     pub(super) board: OnceLock<Arc<dyn Board>>,
     pub(super) frames_per_write: usize,
-    pub(super) currency: Currency,
     /// The table's stream, as this node takes part in it.
     pub stream: Stream,
     pub(super) sockets: TaskTracker,
@@ -171,6 +177,7 @@ impl LiveState {
             ..StreamConfig::default()
         };
         let stream = firehose.stream(stream_config, sender);
+        let wallets = wallets(&hub, &ledger, config.currency);
         let state = Self(Arc::new(Inner {
             clock,
             hub,
@@ -185,9 +192,9 @@ impl LiveState {
             watch: Arc::default(),
             known_lots: KnownLots::default(),
             snapshots: Snapshots::default(),
+            wallets,
             board: OnceLock::new(),
             frames_per_write: config.frames_per_write,
-            currency: config.currency,
             stream,
             sockets: TaskTracker::new(),
             tasks: TaskTracker::new(),
@@ -290,6 +297,20 @@ impl LiveState {
             tracing::warn!(left = self.tasks.len(), "some tasks did not end in time");
         }
     }
+}
+
+/// Gathers the reads of wallets.
+fn wallets(
+    hub: &Hub,
+    ledger: &Arc<dyn Ledger>,
+    currency: Currency,
+) -> Gather<PrincipalId, WalletView> {
+    let (counters, ledger) = (Arc::clone(&hub.counters), Arc::clone(ledger));
+    Gather::new(WALLETS_PAUSE, move |people| {
+        counters.snapshots_read.add(1);
+        let ledger = Arc::clone(&ledger);
+        async move { ledger.wallets(people, currency).await }
+    })
 }
 
 #[derive(Debug, Default)]

@@ -269,10 +269,21 @@ impl Socket {
 
     /// The next message, however long it takes; none once the socket has ended.
     pub async fn next_or_end(&mut self) -> Option<ServerMessage> {
+        self.next_or_close().await.ok()
+    }
+
+    /// The next message, however long it takes, or the code that the server closed the socket
+    /// with, if it said one.
+    pub async fn next_or_close(&mut self) -> Result<ServerMessage, Option<u16>> {
         loop {
-            if let Message::Text(text) = self.0.next().await?.ok()? {
-                let frame = serde_json::from_str::<ServerFrame>(&text);
-                return Some(frame.expect("reads").message);
+            match self.0.next().await {
+                Some(Ok(Message::Text(text))) => {
+                    let frame = serde_json::from_str::<ServerFrame>(&text);
+                    return Ok(frame.expect("reads").message);
+                }
+                Some(Ok(Message::Close(close))) => return Err(close.map(|c| c.code.into())),
+                Some(Ok(_control)) => {}
+                Some(Err(_)) | None => return Err(None),
             }
         }
     }

@@ -3,7 +3,8 @@
 use crate::ALONE;
 use crate::house::{House, Socket};
 use crate::storm::{
-    BEGIN, bid_event, busiest, full, joined, line, lot_led_by, next_room, offset_of, random, say,
+    BEGIN, bid_event, busiest, full, joined, line, lot_led_by, next_room, next_wallet, offset_of,
+    random, say,
 };
 use futures::future::join_all;
 use rand::Rng;
@@ -46,6 +47,9 @@ const MOST_CLOSED_PERCENT: usize = 50;
 /// Bids before the restart, and from one to the next while everybody comes back.
 const BIDS_BEFORE: i64 = 10;
 const STORM_PACE: Duration = Duration::from_millis(200);
+
+/// From one read of wallets to the next, as the live plane has it.
+const WALLETS_PAUSE: Duration = Duration::from_millis(200);
 
 /// Two nodes of a house, of which one restarts.
 struct Storm {
@@ -105,6 +109,10 @@ async fn ride_out(storm: Arc<Storm>, handle: String, mut socket: Socket, random:
     sleep(if full() { pause } else { pause / SHORTENED }).await;
     let begun = Instant::now();
     let mut socket = storm.beside.socket(Some(handle.as_str())).await;
+    // As every page does, whose wallet is its reader's own.
+    socket.subscribe(Channel::Me, None).await;
+    let wallet = next_wallet(&mut socket).await;
+    assert!(wallet.is_some(), "{handle}");
     let since = Position { epoch: 1, offset };
     let channel = Channel::Lot(storm.beside.lot);
     let recovered = socket.subscribe(channel, Some(since)).await;
@@ -179,6 +187,8 @@ async fn a_planned_restart_sends_everybody_to_the_other_node_spread_over_time() 
     let neighbour = stay(neighbour, heard);
     let snapshots = storm.beside.hub.counters.snapshots_read.get();
     let reads = *storm.house.ledger.reads.lock().expect("healthy");
+    let wallet_reads = || storm.house.ledger.wallet_reads.load(Ordering::Relaxed);
+    assert_eq!(wallet_reads(), 0);
     let begun = Instant::now();
     let restarting = Arc::clone(&storm);
     let shutdown = tokio::spawn(async move { restarting.house.live.shutdown().await });
@@ -202,13 +212,21 @@ async fn a_planned_restart_sends_everybody_to_the_other_node_spread_over_time() 
         }
     }
     let counters = &storm.beside.hub.counters;
-    let snapshots = counters.snapshots_read.get() - snapshots;
+    let wallet_reads = wallet_reads();
+    let snapshots = counters.snapshots_read.get() - snapshots - u64::from(wallet_reads);
     let reads = *storm.house.ledger.reads.lock().expect("healthy") - reads;
     say(&format!(
-        "{GUESTS} clients came back with {snapshots} snapshots and {reads} reads of the ledger"
+        "{GUESTS} clients came back with {snapshots} snapshots and {reads} reads of the ledger, and \
+         with {wallet_reads} reads of wallets"
     ));
     let few = u64::try_from(GUESTS / 10).expect("few");
     assert!(snapshots <= few && u64::from(reads) <= few);
+    let turns = begun.elapsed().as_millis() / WALLETS_PAUSE.as_millis() + 1;
+    assert!(u128::from(wallet_reads) <= turns, "{turns} at most");
+    assert!(
+        full() || u64::from(wallet_reads) <= 2 * few,
+        "of the denser storm"
+    );
     let there = u64::try_from(GUESTS + 1).expect("few");
     assert_eq!(counters.sockets.get(), there, "all of them are there");
     assert_eq!(storm.house.hub.counters.sockets.get(), 0);

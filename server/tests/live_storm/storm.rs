@@ -8,7 +8,9 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use server::events::{EventBody, HouseEvent};
 use shared::live::{Applied, Channel, LotEvent, Position, Push, ServerMessage, Snapshot, apply};
-use shared::view::{LadderLine, LotView, MAX_LADDER_LINES, Person, Reserve, RoomView, Terms};
+use shared::view::{
+    LadderLine, LotView, MAX_LADDER_LINES, Person, Reserve, RoomView, Terms, WalletView,
+};
 use shared::{LotId, Region, Timestamp};
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -141,6 +143,16 @@ pub async fn next_room(socket: &mut Socket) -> RoomView {
         ServerMessage::Snapshot { snapshot, .. } => match *snapshot {
             Snapshot::Room(room) => room,
             other => panic!("no room: {other:?}"),
+        },
+        other => panic!("no snapshot: {other:?}"),
+    }
+}
+
+pub async fn next_wallet(socket: &mut Socket) -> Option<WalletView> {
+    match socket.next().await {
+        ServerMessage::Snapshot { snapshot, .. } => match *snapshot {
+            Snapshot::Me { wallet } => wallet,
+            other => panic!("no wallet: {other:?}"),
         },
         other => panic!("no snapshot: {other:?}"),
     }

@@ -33,7 +33,7 @@ use shared::view::{
 use shared::{Currency, IdempotencyKey, LotId, Money, PrincipalId, Region, Timestamp};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -194,6 +194,8 @@ pub fn claimed(lot: LotId, units_left: u32) -> HouseEvent {
 pub struct FakeLedger {
     rooms: Mutex<BTreeMap<LotId, LotView>>,
     pub reads: Mutex<u32>,
+    /// Reads of wallets, of one or of many.
+    pub wallet_reads: AtomicU32,
     /// Whether rooms cannot be read.
     pub is_down: AtomicBool,
 }
@@ -277,14 +279,21 @@ impl Ledger for FakeLedger {
         }))
     }
 
-    async fn wallet(&self, who: PrincipalId, _: Currency) -> Result<Option<WalletView>, Failure> {
-        Ok((who == person("ada").id).then(|| WalletView {
+    async fn wallets(
+        &self,
+        of: Vec<PrincipalId>,
+        _: Currency,
+    ) -> Result<BTreeMap<PrincipalId, WalletView>, Failure> {
+        self.wallet_reads.fetch_add(1, Ordering::Relaxed);
+        let wallet = WalletView {
             available: money(7),
             held: money(0),
             spent: money(0),
             funded: money(7),
             version: 3,
-        }))
+        };
+        let rich = of.into_iter().filter(|who| *who != person("bo").id);
+        Ok(rich.map(|who| (who, wallet.clone())).collect())
     }
 
     async fn wallet_page(

@@ -18,7 +18,7 @@ use shared::{IdempotencyKey, LotId, PrincipalId, Timestamp};
 use sqlx::postgres::PgPool;
 use std::time::Instant;
 use uuid::Uuid;
-pub use wallet::{wallet, wallet_page};
+pub use wallet::{wallet_page, wallets};
 
 /// Database time, and when it was asked for, by a statement of its own: in a transaction it would
 /// be the time of BEGIN. Asked once a connection is there, since waiting for one is no part of the

@@ -5,25 +5,28 @@ use super::super::transaction::{Tx, TxError};
 use shared::ledger::{AccountKind, TransferKind};
 use shared::view::{HoldView, MAX_STATEMENT_LINES, StatementLine, WalletPageView, WalletView};
 use shared::{BidId, Currency, LotId, PrincipalId, Timestamp, TransferId};
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// A person's wallet, `None` if they have none in the currency.
+/// People's wallets in a currency; people who have none are left out.
 ///
 /// # Errors
 /// What the database says, or a row that cannot be read.
-pub async fn wallet(
+pub async fn wallets(
     tx: &mut Tx,
-    who: PrincipalId,
+    of: Vec<PrincipalId>,
     currency: Currency,
-) -> Result<Option<WalletView>, TxError> {
+) -> Result<BTreeMap<PrincipalId, WalletView>, TxError> {
+    let of: Vec<Uuid> = of.into_iter().map(PrincipalId::uuid).collect();
     let query = sqlx::query_as(
         "SELECT principal_id, funded_minor, held_minor, spent_minor, version
-         FROM wallets WHERE principal_id = $1 AND currency = $2",
+         FROM wallets WHERE principal_id = ANY($1) AND currency = $2",
     )
-    .bind(who.uuid())
+    .bind(of)
     .bind(currency.code());
     let rows: Vec<WalletRow> = tx.fetch_all(query).await?;
-    rows.first().map(|row| row.view(currency)).transpose()
+    let view = |row: WalletRow| Ok((row.owner(), row.view(currency)?));
+    rows.into_iter().map(view).collect()
 }
 
 #[derive(sqlx::FromRow)]
@@ -89,7 +92,7 @@ pub async fn wallet_page(
     who: PrincipalId,
     currency: Currency,
 ) -> Result<Option<WalletPageView>, TxError> {
-    let Some(wallet) = wallet(tx, who, currency).await? else {
+    let Some(wallet) = wallets(tx, vec![who], currency).await?.remove(&who) else {
         return Ok(None);
     };
     let holds = sqlx::query_as(
