@@ -445,17 +445,24 @@ async fn feeling_too_much_at_once_is_refused_and_the_rest_is_counted() {
         let frame = |id| ClientFrame::React { id, lot, reaction };
         socket.send(frame).await;
     }
-    let (mut done, mut refused) = (0, 0);
-    for _ in 0..REACTS {
+    socket.send(|id| ClientFrame::Ping { id }).await;
+    let (mut done, mut refused, mut before_pong) = (0, 0, None);
+    for _ in 0..=REACTS {
         match socket.next().await {
             ServerMessage::Done { .. } => done += 1,
             ServerMessage::Error { code, .. } => {
                 assert_eq!(code, ErrorCode::RateLimited);
                 refused += 1;
             }
+            ServerMessage::Pong { .. } => before_pong = Some(done),
             other => panic!("unexpected {other:?}"),
         }
     }
+    let before_pong = before_pong.expect("a pong");
+    assert!(
+        before_pong < done,
+        "a ping waits for no reaction to be written"
+    );
     // Twenty at once; on a slow machine one or the other more while the rest is sent.
     assert!((1..=REACTS - 20).contains(&refused), "{refused} refused");
     for _ in 0..100 {

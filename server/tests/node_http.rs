@@ -293,6 +293,7 @@ async fn pages_have_their_status_and_their_headers() {
         ("/", 200),
         ("/wallet?as=lena&in=eu-west-1", 200),
         ("/about", 200),
+        ("/docs/socket", 200),
         ("/healthz", 200),
         ("/readyz", 200),
         (unknown.as_str(), 404),

@@ -11,6 +11,7 @@ mod common;
 
 use common::eventually;
 use common::web::{Browser, Served, Socket, request};
+use serde_json::json;
 use server::clock::Clock;
 use server::firehose::{Firehose, FirehoseConfig};
 use server::local::dynamo_gate::Habits;
@@ -310,6 +311,60 @@ async fn killing_the_leader_moves_the_lease_and_loses_nothing() {
     nodes.is_complete("on b", &tab_b).await;
     nodes.is_complete("on c", &tab_c).await;
     assert!(nodes.gate.most_readers() <= 2);
+}
+
+/// How often a node has sent everybody to a snapshot, by its own account.
+async fn lost(node: &Served) -> u64 {
+    let answer = request(&node.address, "GET", "/readyz", &[], "").await;
+    let before = answer.body.split(" lost").next().expect("a part");
+    let number = before.rsplit(' ').next().expect("a word");
+    number.parse().expect("a number")
+}
+
+/// F24: what the table has trimmed before anybody read it is gone, so every tab of every node is
+/// told to take a snapshot, and an operator can see it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trimmed_history_sends_the_tabs_of_every_node_to_a_snapshot() {
+    let mut nodes = Nodes::open().await;
+    let a = nodes.start("a").await;
+    let b = nodes.start("b").await;
+    let lena = Browser::step_in(&a.address, "lena").await;
+    let kenji = Browser::step_in(&b.address, "kenji").await;
+    let here = Tab::open(&lena, "lena", nodes.lot).await;
+    let there = Tab::open(&kenji, "kenji", nodes.lot).await;
+    nodes.bid_and_say(&lena, &there.talk).await;
+    nodes.is_complete("here", &here).await;
+    nodes.is_complete("there", &there).await;
+    let before = (lost(&a).await, lost(&b).await);
+    let record = json!({
+        "eventName": "INSERT",
+        "dynamodb": {
+            "Keys": { "pk": { "S": "CHAT#gone" }, "sk": { "S": "gone" } },
+            "SequenceNumber": "0",
+            "ApproximateCreationDateTime": Clock::new().now().0 / 1_000,
+        },
+    });
+    {
+        // It comes and goes before anybody can read it.
+        let mut topology = nodes.gate.topology();
+        topology.take_in(record, Instant::now());
+        topology.trim();
+    }
+    // The lot, its chat and its crowd.
+    eventually("both are told of all three channels", async || {
+        here.seen().resyncs == 3 && there.seen().resyncs == 3
+    })
+    .await;
+    let after = (lost(&a).await, lost(&b).await);
+    assert_eq!(after, (before.0 + 1, before.1 + 1));
+    // It goes on for whoever came back.
+    let again = Tab::open(&kenji, "kenji", nodes.lot).await;
+    nodes.bid(&lena).await;
+    eventually("a bid on the other node", async || {
+        again.seen().bids.len() == 1
+    })
+    .await;
+    assert_eq!(again.seen().resyncs, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

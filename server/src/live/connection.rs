@@ -29,12 +29,6 @@ const LINGER_UNREAD: Duration = Duration::from_millis(300);
 /// Bytes that are read at once while lingering.
 const LINGER_BUFFER: usize = 512;
 
-/// Close code of RFC 6455 for a frame that breaks the protocol.
-const PROTOCOL: u16 = 1002;
-
-/// Close code of RFC 6455 for text that is not UTF-8.
-const INVALID_TEXT: u16 = 1007;
-
 /// How the reader ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
@@ -187,11 +181,11 @@ fn broken(error: &Error, lanes: &Arc<Lanes>) -> End {
             lanes.close(close_code::TOO_BIG, "the frame is too large");
         }
         Error::Utf8(_) => {
-            lanes.close(INVALID_TEXT, "the text is not UTF-8");
+            lanes.close(close_code::INVALID_TEXT, "the text is not UTF-8");
         }
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => return End::Gone,
         Error::Protocol(_) => {
-            lanes.close(PROTOCOL, "the frame breaks the protocol");
+            lanes.close(close_code::PROTOCOL, "the frame breaks the protocol");
         }
         Error::AlreadyClosed
         | Error::Io(_)

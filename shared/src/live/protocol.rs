@@ -22,6 +22,10 @@ pub const MAX_FRAME_BYTES: usize = 64 * 1024;
 
 /// Close codes. 4000–4499 mean "reconnect", 4500–4999 mean "do not".
 pub mod close_code {
+    /// A frame broke the WebSocket protocol.
+    pub const PROTOCOL: u16 = 1002;
+    /// Text was not UTF-8.
+    pub const INVALID_TEXT: u16 = 1007;
     /// The server restarts: wait a random 2 to 20 seconds.
     pub const RESTART: u16 = 1012;
     /// The reader is too slow or takes nothing: resume from the last offset.
@@ -34,6 +38,18 @@ pub mod close_code {
     pub const TOO_BIG: u16 = 1009;
     /// No pong in time: reconnect.
     pub const SILENT: u16 = 4000;
+
+    /// All that a server of ours closes with.
+    pub const ALL: [u16; 8] = [
+        PROTOCOL,
+        UNSUPPORTED,
+        INVALID_TEXT,
+        POLICY,
+        TOO_BIG,
+        RESTART,
+        SLOW,
+        SILENT,
+    ];
 }
 
 /// An ordered stream of frames for one subject.

@@ -111,11 +111,15 @@ async fn act(bare: Arc<Bare>, order: Order) -> anyhow::Result<Value> {
             bare.written().await?;
             Ok(json!({ "frames_per_write": per_group }))
         }
-        Order::Pace { per_second, frames } => {
+        Order::Pace {
+            per_second,
+            groups,
+            per_group,
+        } => {
             let mut beat = Beat::new(per_second)?;
-            for _ in 0..frames {
+            for _ in 0..groups {
                 beat.next().await;
-                bare.publish(1).await?;
+                bare.publish(per_group).await?;
             }
             Ok(Value::Null)
         }

@@ -121,12 +121,8 @@ async fn received(shared: &Arc<Shared>, frames: u64, longest: Duration) -> anyho
     let all = until(longest, || shared.tally().has_each(frames)).await;
     let mut tally = shared.tally();
     let figures = tally.take();
-    ensure!(
-        all.is_ok() && figures.least == frames && figures.most == frames,
-        "of {frames} frames each socket received between {} and {}: the run is void",
-        figures.least,
-        figures.most
-    );
+    figures.of_each(frames)?;
+    all.context("frames that came too late: the run is void")?;
     Ok(serde_json::to_value(figures)?)
 }
 

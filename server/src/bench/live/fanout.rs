@@ -47,7 +47,7 @@ pub struct Run {
     pub paced: Option<Paced>,
 }
 
-/// Latencies at half of what was possible frame by frame.
+/// Latencies at half of what was possible.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Paced {
     /// Deliveries a second that were asked for.
@@ -88,7 +88,7 @@ pub(super) async fn measure(place: &Place<'_>) -> anyhow::Result<Fanout> {
         for frames_per_write in [1, COALESCED] {
             for round in 0..2 {
                 for side in [Side::Ours, Side::Bare, Side::Socketio] {
-                    let paced = frames_per_write == 1 && round == 1;
+                    let paced = round == 1;
                     let name = format!("{side:?}, {sockets} sockets, {frames_per_write} a write");
                     let scene = place
                         .scene(side, usize::try_from(frames_per_write)?)
@@ -192,10 +192,11 @@ async fn publish(scene: &Scene, groups: u32, per_group: u32) -> anyhow::Result<(
     Ok((received, seen.context("a side does not say how it wrote")?))
 }
 
-/// Latencies of frames one by one at half the speed.
+/// Latencies of the same groups at half the speed.
 async fn at_half(scene: &Scene, run: &Run) -> anyhow::Result<Paced> {
-    let per_second = run.deliveries_per_s / 2.0 / f64::from(run.sockets);
-    let received = paced(scene, per_second, PACED_SECONDS).await?;
+    let (sockets, per_group) = (f64::from(run.sockets), run.frames_per_write);
+    let per_second = run.deliveries_per_s / 2.0 / sockets / f64::from(per_group);
+    let received = paced(scene, per_second, per_group, PACED_SECONDS).await?;
     Ok(Paced {
         offered_per_s: run.deliveries_per_s / 2.0,
         p50_ms: received.p50_ms,
@@ -203,17 +204,24 @@ async fn at_half(scene: &Scene, run: &Run) -> anyhow::Result<Paced> {
     })
 }
 
-/// Publishes frames one by one at a rate, for so many seconds.
-pub(super) async fn paced(scene: &Scene, per_second: f64, seconds: u32) -> anyhow::Result<Figures> {
-    let mut frames = 1_u32;
-    while f64::from(frames) < per_second * f64::from(seconds) {
-        frames += 1;
+/// Publishes groups of frames at a rate, for so many seconds.
+pub(super) async fn paced(
+    scene: &Scene,
+    per_second: f64,
+    per_group: u32,
+    seconds: u32,
+) -> anyhow::Result<Figures> {
+    let mut groups = 1_u32;
+    while f64::from(groups) < per_second * f64::from(seconds) {
+        groups += 1;
     }
-    let published = scene
-        .side
-        .order::<Value>(Order::Pace { per_second, frames });
+    let published = scene.side.order::<Value>(Order::Pace {
+        per_second,
+        groups,
+        per_group,
+    });
     let received = scene.crowd.order::<Figures>(Order::Await {
-        frames: u64::from(frames),
+        frames: u64::from(groups) * u64::from(per_group),
         timeout_s: LONGEST_S,
     });
     let (_published, received) = tokio::try_join!(published, received)?;

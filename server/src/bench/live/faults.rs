@@ -180,10 +180,10 @@ pub(super) async fn stuck(place: &Place<'_>) -> anyhow::Result<Stuck> {
     } else {
         STUCK_SECONDS
     };
-    let before = paced(&scene, STUCK_PER_SECOND, seconds).await?;
+    let before = paced(&scene, STUCK_PER_SECOND, 1, seconds).await?;
     let memory = resident(scene.side.pid)?;
     let _stopped: Value = scene.crowd.order(Order::Stop { sockets: stuck }).await?;
-    let during = paced(&scene, STUCK_PER_SECOND, seconds).await?;
+    let during = paced(&scene, STUCK_PER_SECOND, 1, seconds).await?;
     let grown = resident(scene.side.pid)?.saturating_sub(memory);
     let counters: Counters = scene.side.order(Order::Counters).await?;
     scene.end().await;

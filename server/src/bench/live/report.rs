@@ -77,6 +77,12 @@ impl Report {
 
     /// Takes in the deliveries of all sides.
     pub fn take_fanout(&mut self, fanout: Fanout) {
+        self.fanout = Some(fanout.into());
+    }
+}
+
+impl From<Fanout> for Deliveries {
+    fn from(fanout: Fanout) -> Self {
         let ratios = ratios(&fanout.runs);
         let lowest = |of: fn(&Ratio) -> Option<f64>| {
             let all = ratios.iter().filter_map(of);
@@ -91,7 +97,7 @@ impl Report {
             .runs
             .into_iter()
             .partition(|run| run.side == Side::Ours);
-        self.fanout = Some(Deliveries {
+        Self {
             runs,
             others,
             ratio_bare,
@@ -100,7 +106,7 @@ impl Report {
             ratios,
             bytes_per_idle_socket: fanout.memory.idle,
             bytes_per_socket_after_burst: fanout.memory.after_burst,
-        });
+        }
     }
 }
 
@@ -215,4 +221,57 @@ fn run_line(run: &Run) -> String {
         run.frames_per_write_seen,
         run.deliveries_per_s
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::live::fanout::{Paced, PerSocket};
+
+    fn run(side: Side, sockets: u32, frames_per_write: u32, deliveries_per_s: f64) -> Run {
+        Run {
+            side,
+            sockets,
+            frames_per_write,
+            frames_per_write_seen: f64::from(frames_per_write),
+            deliveries_per_s,
+            paced: Some(Paced {
+                offered_per_s: deliveries_per_s / 2.0,
+                p50_ms: 1.0,
+                p99_ms: 2.0,
+            }),
+        }
+    }
+
+    #[test]
+    fn the_lowest_ratio_of_each_kind_counts_and_every_run_has_its_latencies() {
+        let mut runs = Vec::new();
+        for (sockets, ours, bare, socketio) in
+            [(1_000, 80.0, 100.0, 20.0), (5_000, 60.0, 50.0, 10.0)]
+        {
+            runs.push(run(Side::Ours, sockets, 1, ours));
+            runs.push(run(Side::Bare, sockets, 1, bare));
+            runs.push(run(Side::Socketio, sockets, 1, socketio));
+            runs.push(run(Side::Ours, sockets, COALESCED, ours * 5.0));
+            runs.push(run(Side::Bare, sockets, COALESCED, bare * 5.0));
+            runs.push(run(Side::Socketio, sockets, COALESCED, socketio * 4.0));
+        }
+        let memory = PerSocket {
+            idle: 6_000,
+            after_burst: 7_000,
+        };
+        let deliveries = Deliveries::from(Fanout { runs, memory });
+        let written = serde_json::to_value(&deliveries).expect("is JSON");
+        assert_eq!(written["ratio_bare"], 0.8);
+        assert_eq!(written["ratio_socketio"], 5.0, "coalesced");
+        assert_eq!(written["ratio_socketio_by_frame"], 4.0);
+        assert_eq!(written["bytes_per_idle_socket"], 6_000);
+        let runs = written["runs"].as_array().expect("runs");
+        assert_eq!(runs.len(), 4, "ours");
+        for run in runs {
+            for key in ["sockets", "deliveries_per_s", "p50_ms", "p99_ms"] {
+                assert!(run[key].as_f64().is_some_and(|n| n > 0.0), "{key}");
+            }
+        }
+    }
 }

@@ -326,11 +326,15 @@ async fn put_up(ledger: &Arc<Ledger>, cast: &demo::Cast) -> anyhow::Result<LotId
 async fn act(node: Arc<Node>, order: Order) -> anyhow::Result<Value> {
     match order {
         Order::Publish { groups, per_group } => node.rush(groups, per_group).await,
-        Order::Pace { per_second, frames } => {
+        Order::Pace {
+            per_second,
+            groups,
+            per_group,
+        } => {
             let mut beat = Beat::new(per_second)?;
-            for _ in 0..frames {
+            for _ in 0..groups {
                 beat.next().await;
-                node.publish(1)?;
+                node.publish(per_group)?;
             }
             Ok(Value::Null)
         }

@@ -86,14 +86,14 @@ const orders = {
     }
     return { frames_per_write: per_group };
   },
-  pace: async ({ per_second, frames }) => {
+  pace: async ({ per_second, groups, per_group }) => {
     const begun = performance.now();
-    for (let n = 0; n < frames; n += 1) {
+    for (let n = 0; n < groups; n += 1) {
       const wait = begun + (n * 1_000) / per_second - performance.now();
       if (wait > 0) {
         await sleep(wait);
       }
-      emit();
+      publish(per_group);
     }
     return null;
   },

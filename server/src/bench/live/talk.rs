@@ -30,12 +30,14 @@ pub enum Order {
         /// Frames a group, and at most in one write.
         per_group: u32,
     },
-    /// A side: publishes frames one by one at their time.
+    /// A side: publishes groups of frames, each at its time.
     Pace {
-        /// Frames a second.
+        /// Groups a second.
         per_second: f64,
         /// How many.
-        frames: u32,
+        groups: u32,
+        /// Frames a group, and at most in one write.
+        per_group: u32,
     },
     /// A side that copies: the frame to publish, whose stamp is renewed each time.
     Copy {

@@ -28,7 +28,7 @@ async fn socket() -> Response {
 /// Close codes: what each means, and what a client does.
 const CLOSE_CODES: [(u16, &str, &str); 8] = [
     (
-        1002,
+        close_code::PROTOCOL,
         "A frame broke the WebSocket protocol.",
         "Mend the client. It may come back.",
     ),
@@ -37,7 +37,11 @@ const CLOSE_CODES: [(u16, &str, &str); 8] = [
         "Binary frames are not spoken here.",
         "Send text.",
     ),
-    (1007, "Text was not UTF-8.", "Mend the client."),
+    (
+        close_code::INVALID_TEXT,
+        "Text was not UTF-8.",
+        "Mend the client.",
+    ),
     (
         close_code::POLICY,
         "Too many malformed frames, or a flood that went on after it was refused; or the session \
@@ -324,14 +328,8 @@ mod tests {
     #[test]
     fn every_close_code_and_error_is_on_the_page() {
         let body = body();
-        for number in [
-            close_code::RESTART,
-            close_code::SLOW,
-            close_code::UNSUPPORTED,
-            close_code::POLICY,
-            close_code::TOO_BIG,
-            close_code::SILENT,
-        ] {
+        assert_eq!(CLOSE_CODES.map(|(number, ..)| number), close_code::ALL);
+        for number in close_code::ALL {
             assert!(body.contains(&format!("<code>{number}</code>")), "{number}");
         }
         // A code that is not listed does not compile here, or fails.

@@ -2,6 +2,7 @@
 //! touches money.
 
 use super::super::frame;
+use super::super::queues::Lane;
 use super::{Flow, Session, in_time, unavailable};
 use crate::firehose::{Posted, chat_text};
 use crate::ids;
@@ -9,6 +10,7 @@ use shared::chat::{Moderation, Silence};
 use shared::live::{ErrorCode, ServerMessage};
 use shared::view::{ChatMessage, Reaction};
 use shared::{LotId, MessageId};
+use std::sync::Arc;
 use tokio::time::Instant;
 
 /// The longest client id of a message, in bytes.
@@ -81,23 +83,39 @@ impl Session {
         }
     }
 
-    pub(super) async fn react(&mut self, id: u32, lot: LotId, reaction: Reaction) -> Flow {
+    /// A room's reactions are written together a few times a second. The answer comes when they are;
+    /// what the socket says next does not wait for it.
+    pub(super) fn react(&mut self, id: u32, lot: LotId, reaction: Reaction) -> Flow {
         if !self.reactions.take(Instant::now()) || !self.may_ask_for(lot) {
             return self.too_fast(Some(id));
         }
-        let counted = async {
-            self.person()?;
-            self.live.seller_of(lot).await?;
-            let counted = self.live.firehose.react(lot, reaction).await;
-            counted.map_err(|error| unavailable(error.into_failure()))
-        };
-        match in_time(counted).await {
-            Ok(()) => {
-                self.live.rooms.totals_changed(lot);
-                self.send(ServerMessage::Done { id });
-            }
-            Err(code) => self.refuse(id, code),
+        if let Err(code) = self.person() {
+            self.refuse(id, code);
+            return Flow::GoOn;
         }
+        let (live, lanes) = (self.live.clone(), Arc::clone(&self.lanes));
+        let cancel = live.cancel.clone();
+        let counting = async move {
+            let counted = in_time(async {
+                live.seller_of(lot).await?;
+                let counted = live.firehose.react(lot, reaction).await;
+                counted.map_err(|error| unavailable(error.into_failure()))
+            });
+            let answer = match counted.await {
+                Ok(()) => {
+                    live.rooms.totals_changed(lot);
+                    frame::encode(&live.clock, ServerMessage::Done { id })
+                }
+                Err(code) => {
+                    live.hub.counters.frames_refused.add(1);
+                    frame::encode(&live.clock, frame::error(Some(id), code))
+                }
+            };
+            lanes.send(Lane::Must, answer);
+        };
+        self.live.tasks.spawn(async move {
+            cancel.run_until_cancelled(counting).await;
+        });
         Flow::GoOn
     }
 

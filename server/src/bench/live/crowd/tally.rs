@@ -1,5 +1,6 @@
 //! What the sockets received.
 
+use anyhow::ensure;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,20 @@ pub struct Figures {
 }
 
 impl Figures {
+    /// Tests that every socket received each frame once.
+    ///
+    /// # Errors
+    /// When one received more or fewer: the run is void.
+    pub fn of_each(&self, frames: u64) -> anyhow::Result<()> {
+        ensure!(
+            self.least == frames && self.most == frames,
+            "of {frames} frames each socket received between {} and {}: the run is void",
+            self.least,
+            self.most
+        );
+        Ok(())
+    }
+
     /// Frames a second, from the first publish to the last receipt.
     #[must_use]
     pub fn per_second(&self) -> f64 {
@@ -180,8 +195,19 @@ mod tests {
         assert!(tally.has_each(1) && !tally.has_each(2));
         let figures = tally.take();
         assert_eq!((figures.least, figures.most, figures.received), (1, 2, 3));
+        // Of two frames one socket missed one; of one frame another received it twice.
+        assert!(figures.of_each(2).is_err() && figures.of_each(1).is_err());
         assert!((1.9..2.1).contains(&figures.p50_ms), "{}", figures.p50_ms);
         assert!((1_400.0..1_600.0).contains(&figures.per_second()));
         assert_eq!(tally.take().received, 0);
+    }
+
+    #[test]
+    fn a_run_in_which_each_socket_received_each_frame_counts() {
+        let mut tally = Tally::new(2);
+        for index in [0, 1, 1, 0] {
+            tally.count(index, 1_000_000, 2_000_000);
+        }
+        tally.take().of_each(2).expect("whole");
     }
 }
