@@ -11,9 +11,11 @@ use server::ids;
 use shared::auction::Status;
 use shared::live::{LotEvent, Position};
 use shared::view::{
-    Activity, ActivityKind, ChatMessage, LotView, Notice, Outcome, Person, Reaction, Terms,
+    Activity, ActivityKind, ChatMessage, LadderLine, LotView, Notice, Outcome, Person, Reaction,
+    Reserve, Terms,
 };
 use shared::{Currency, LotId, Money, Region, Timestamp};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
@@ -21,6 +23,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+const TABLE: &str = "lotzero-test";
 
 fn person(n: u128, handle: &str) -> Person {
     Person {
@@ -119,7 +123,7 @@ fn message(clock: &Clock, who: &Person, client_id: &str, text: &str) -> ChatMess
 
 async fn firehose(store: &Store) -> (Firehose, Arc<Clock>) {
     let clock = Arc::new(Clock::new());
-    let firehose = store.firehose("lotzero-test", &clock).await;
+    let firehose = store.firehose(TABLE, &clock).await;
     firehose.ensure_table().await.expect("table");
     (firehose, clock)
 }
@@ -247,6 +251,72 @@ async fn watchers_count_by_their_time_and_people_once() {
     assert_eq!(crowd.people, [ada, bo]);
     let later = firehose.crowd(lot, now.plus_ms(30_000)).await;
     assert_eq!(later.expect("reads").watchers, 0, "items are still there");
+}
+
+/// The bid of one of many people.
+fn bid(clock: &Clock, lot: LotId, offset: i64) -> HouseEvent {
+    let who = person(ids::event().uuid().as_u128(), "bidder");
+    let mut told = closed(clock, lot, offset);
+    if let EventBody::Lot { event, .. } = &mut told.body {
+        *event = LotEvent::Bid {
+            line: LadderLine {
+                id: offset.to_string(),
+                who,
+                region: Region::Tokyo,
+                amount: money(offset),
+                units: 1,
+                at: Timestamp(5),
+            },
+            closes_at: Timestamp(9),
+            extended: false,
+            reserve: Reserve::None,
+            next_minimum: money(offset + 1),
+        };
+    }
+    told
+}
+
+/// What many people do at once lands in many partitions: one takes a thousand writes a second.
+#[tokio::test]
+async fn hot_keys_are_written_to_many_partitions() {
+    const PEOPLE: i64 = 64;
+    let store = Store::start();
+    let (firehose, clock) = firehose(&store).await;
+    let lot = ids::lot();
+    let bids: Vec<_> = (1..=PEOPLE)
+        .map(|offset| bid(&clock, lot, offset))
+        .collect();
+    let appended = firehose.append_events(&bids).await;
+    assert!(appended.failed.is_empty(), "{appended:?}");
+    for watcher in 0..PEOPLE {
+        let name = watcher.to_string();
+        let touch = firehose.touch_presence(lot, &name, None, true, clock.now());
+        touch.await.expect("touches");
+    }
+    // A node writes a room's reactions together, so it takes many nodes.
+    let nodes = (0..PEOPLE).map(|_| store.firehose(TABLE, &clock));
+    let nodes = futures::future::join_all(nodes).await;
+    let hearts = nodes.iter().map(|node| node.react(lot, Reaction::Heart));
+    futures::future::try_join_all(hearts).await.expect("counts");
+    let all = store.partitions(TABLE);
+    let shards = |of: &str| {
+        let sharded = all.iter().filter(|pk| pk.starts_with(of));
+        let shard = |pk: &String| {
+            pk.rsplit('#')
+                .next()
+                .and_then(|last| last.parse::<u32>().ok())
+        };
+        sharded.filter_map(shard).collect::<BTreeSet<_>>().len()
+    };
+    // Of eight; fewer than six of them, by chance, is rarer than once in a million runs.
+    for kind in [
+        format!("PRESENCE#{lot}#"),
+        format!("REACTIONS#{lot}#"),
+        format!("BOARD#{lot}#"),
+        "FEED#".to_owned(),
+    ] {
+        assert!(shards(&kind) >= 6, "{kind}: {all:?}");
+    }
 }
 
 #[tokio::test]

@@ -453,6 +453,41 @@ async fn a_pong_answers_a_ping() {
     assert_eq!(socket.next().await, ServerMessage::Pong { id });
 }
 
+/// Nobody else's socket hears what is a person's own, also not one of the same browser.
+#[tokio::test]
+async fn news_reach_the_person_and_nobody_else() {
+    let house = House::open().await;
+    let mut ada = joined(&house, Some("ada"), Channel::Me).await;
+    let mut bo = joined(&house, Some("bo"), Channel::Me).await;
+    let mut request = house.request("?as=bo");
+    let cookie = "sessions=ada+bo".parse().expect("a header");
+    request.headers_mut().insert("cookie", cookie);
+    let mut both = Socket::open(request).await.expect("connects");
+    assert!(matches!(both.next().await, ServerMessage::Hello { .. }));
+    both.subscribe(Channel::Me, None).await;
+    next_snapshot(&mut both).await;
+    let mut room = joined(&house, None, Channel::Lot(house.lot)).await;
+    let notice = Notice::Freed {
+        lot: house.lot,
+        title: "Lamp".to_owned(),
+        freed: money(1),
+    };
+    let hers = Audience::Person(person("ada").id);
+    house.hub.push(hers, Push::Notice(notice.clone()));
+    let ServerMessage::Push { push, .. } = ada.next().await else {
+        panic!("no push");
+    };
+    assert_eq!(*push, Push::Notice(notice));
+    for socket in [&mut bo, &mut both, &mut room] {
+        let id = socket.send(|id| ClientFrame::Ping { id }).await;
+        assert_eq!(
+            socket.next().await,
+            ServerMessage::Pong { id },
+            "nothing before"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_slow_reader_is_told_to_resume() {
     let house = House::open().await;

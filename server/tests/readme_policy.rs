@@ -52,7 +52,11 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 /// `get_item` as `GetItem`.
 fn right_to(operation: &str) -> String {
     let words = operation.split('_');
-    let capital = |word: &str| word[..1].to_uppercase() + &word[1..];
+    let capital = |word: &str| {
+        let mut letters = word.chars();
+        let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+        first.into_iter().chain(letters).collect::<String>()
+    };
     words.map(capital).collect()
 }
 
@@ -96,10 +100,9 @@ fn given(ending: &str) -> BTreeSet<String> {
     };
     let actions = statements.iter().filter(about).flat_map(|statement| {
         assert_eq!(statement["Effect"], "Allow");
-        match &statement["Action"] {
-            Value::Array(several) => several.clone(),
-            one => vec![one.clone()],
-        }
+        let action = &statement["Action"];
+        let several = action.as_array().cloned();
+        several.unwrap_or_else(|| vec![action.clone()])
     });
     let right = |action: Value| {
         let action = action.as_str().expect("a right").to_owned();

@@ -2,8 +2,10 @@
 #![allow(dead_code, reason = "each test file uses what it needs")]
 
 use dynoxide::Database;
+use serde_json::Value;
 use server::clock::Clock;
 use server::firehose::{Firehose, FirehoseConfig};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpSocket};
@@ -49,6 +51,16 @@ impl Store {
             let items = self.database.scan(request.expect("a request"));
             format!("{:?}", items.expect("scans").items).contains(text)
         })
+    }
+
+    /// The keys of a table's partitions.
+    pub fn partitions(&self, table: &str) -> BTreeSet<String> {
+        let request = serde_json::from_value(serde_json::json!({ "TableName": table }));
+        let scanned = self.database.scan(request.expect("a request"));
+        let items = serde_json::to_value(scanned.expect("scans").items).expect("JSON");
+        let items = items.as_array().expect("items");
+        let key = |item: &Value| item["pk"]["S"].as_str().expect("a key").to_owned();
+        items.iter().map(key).collect()
     }
 
     /// Breaks every connection and refuses new ones; what is stored stays.

@@ -213,6 +213,25 @@ async fn after_the_wait(hub: &Hub) {
     }
 }
 
+/// A frame is encoded once however many hear it: all of them hold the same bytes, and so does the
+/// ring that whoever comes back is served from.
+#[tokio::test]
+async fn everybody_holds_the_same_bytes_of_a_frame() {
+    let hub = hub(&[]);
+    let listeners: Vec<_> = (0..3).map(|_| listener(&hub, 4)).collect();
+    hub.deliver(&event(5));
+    let late = connect(&hub);
+    hub.register(LOT(), &late);
+    assert!(hub.resume(lot(), late.id, at(4), "subscribed".into()));
+    let hold = |lanes: &Arc<Lanes>| {
+        let batch = lanes.take(32);
+        batch.frames.back().cloned().expect("the event")
+    };
+    let frames: Vec<_> = listeners.iter().chain([&late]).map(hold).collect();
+    let places: Vec<_> = frames.iter().map(|frame| frame.bytes().as_ptr()).collect();
+    assert!(places.iter().all(|place| *place == places[0]), "{places:?}");
+}
+
 #[tokio::test]
 async fn events_go_out_once_in_order_and_repeats_are_dropped() {
     let hub = hub(&[]);
