@@ -19,7 +19,8 @@ use shared::live::{
 };
 use shared::view::Reaction;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
 use tokio_tungstenite::MaybeTlsStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
@@ -82,6 +83,46 @@ async fn handshakes_are_checked_before_the_upgrade() {
         }
     }
     assert_eq!(house.hub.counters.upgrades_refused.get(), 10);
+}
+
+#[tokio::test]
+async fn a_request_that_is_no_handshake_is_told_what_one_is() {
+    const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+    let house = House::open().await;
+    let handshake = |version: u32| {
+        format!(
+            "Connection: Upgrade\r\nUpgrade: websocket\r\n{KEY}\r\nSec-WebSocket-Version: {version}"
+        )
+    };
+    let rows = [
+        ("GET", "Accept: */*".to_owned(), 400, ""),
+        ("GET", handshake(12), 426, "sec-websocket-version: 13"),
+        ("POST", handshake(13), 405, "allow: get"),
+        ("GET", handshake(13), 101, "upgrade: websocket"),
+    ];
+    for (method, headers, status, says) in rows {
+        let mut stream = TcpStream::connect(house.address).await.expect("connects");
+        let request = format!(
+            "{method} /live HTTP/1.1\r\nHost: {0}\r\nOrigin: http://{0}\r\n\
+             Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n{headers}\r\n\r\n",
+            house.address
+        );
+        stream.write_all(request.as_bytes()).await.expect("sends");
+        let mut head = String::new();
+        let mut lines = BufReader::new(stream).lines();
+        while let Some(line) = lines.next_line().await.expect("reads") {
+            if line.is_empty() {
+                break;
+            }
+            head.push_str(&line.to_lowercase());
+            head.push('\n');
+        }
+        assert!(
+            head.starts_with(&format!("http/1.1 {status} ")),
+            "{method}: {head}"
+        );
+        assert!(head.contains(says), "{method}: {head}");
+    }
 }
 
 #[tokio::test]
