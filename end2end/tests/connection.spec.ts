@@ -137,6 +137,38 @@ test("a drop's room comes back with the claims it missed", async ({ page, contex
   expect(asked).not.toHaveProperty("since");
 });
 
+test("chat that does not answer is said, loses nothing and stops no bid", async ({
+  page,
+  context,
+  house,
+}) => {
+  const lot = await house.english();
+  const amara = await Person.stepIn(context.request, "amara", "eu-west-1");
+  await amara.fund();
+  const wire = await Wire.of(page);
+  await openLive(page, amara.at(`/lots/${lot.id}`));
+  const [down, input, send] = ["chat-down", "chat-input", "chat-send"].map((id) => page.getByTestId(id));
+  await expect(down).toHaveCount(0);
+
+  wire.chatIsDown = true;
+  const text = `Is it signed? ${Date.now()}`;
+  await input.fill(text);
+  await send.click();
+  await expect(down).toHaveText("Chat is slow to answer. Bids are not affected.");
+  await expect(input, "what was written is still there").toHaveValue(text);
+  await expect(send).toHaveText("Send again");
+  const { minor } = lot.terms.next_minimum;
+  await page.getByTestId("bid-submit").click();
+  await expect(priceOf(page)).toHaveAttribute("value", String(minor));
+  await expect(page.getByTestId("connection")).toHaveAttribute("data-state", "live");
+
+  wire.chatIsDown = false;
+  await expect(down).toHaveCount(0, { timeout: RETURN_LIMIT_MS });
+  await send.click();
+  await expect(page.getByTestId("chat-message").filter({ hasText: text })).toHaveCount(1);
+  await expect(input).toHaveValue("");
+});
+
 test("a page that is refused a channel is not live, and asks again", async ({ page, house }) => {
   const lot = await house.english();
   const wire = await Wire.of(page);

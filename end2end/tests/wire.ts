@@ -9,6 +9,8 @@ export class Wire {
   private readonly dead = new Set<WebSocketRoute>();
   /** The channel whose subscriptions the house says it cannot serve now. */
   refuses: string | undefined;
+  /** Whether the house says that it cannot serve chat now, neither messages nor the channel. */
+  chatIsDown = false;
   attempts = 0;
   readonly sent: Record<string, unknown>[] = [];
   readonly received: Record<string, unknown>[] = [];
@@ -33,7 +35,7 @@ export class Wire {
       if (this.dead.has(route)) {
         return;
       }
-      if (asked.type === "subscribe" && asked.channel === this.refuses) {
+      if (this.isRefused(asked)) {
         const refusal = { type: "error", code: "unavailable", message: "Try again.", temporary: true };
         route.send(JSON.stringify({ server_time: Date.now(), id: asked.id, ...refusal }));
         return;
@@ -46,6 +48,13 @@ export class Wire {
         route.send(frame);
       }
     });
+  }
+
+  private isRefused({ type, channel }: { type: string; channel?: string }): boolean {
+    if (this.chatIsDown && (type === "chat" || channel?.startsWith("chat:"))) {
+      return true;
+    }
+    return type === "subscribe" && channel === this.refuses;
   }
 
   /** Nothing goes through any more, and nobody is told. */

@@ -31,6 +31,7 @@
 //! | log an event, once | conditional Put on the keys |
 //! | log an event with sums (balances, boards), once | a transaction: conditional Put, Updates with ADD |
 //! | project buckets of the checkout | conditional Put of each by version |
+//! | what readers see of stock and budgets; of a balance | Query of one partition, added up; Get |
 //! | somebody's highest offer on a lot | conditional Update, if the amount is higher |
 //! | a line of activity, once | conditional Put of its hour, if this node has not seen it; then of the line |
 //! | events after an offset | Query `EVENT#lot`, sk between |
@@ -54,6 +55,8 @@
 //!
 //! - Events without a place have a partition of their own, so that a drop with thousands of claims
 //!   a second never meets that ceiling.
+//! - A lot's events have one partition, since their order is what they are for: 1,000 bids a second.
+//!   What is beyond stays in the outbox for a while; sockets of the bid's own node have it already.
 //! - Reactions: a node writes a room at most four times a second, however many people react, each
 //!   time into any of 8 shards: 8 × 500 writes a second are a thousand nodes in one room.
 //! - Presence: one write a watcher in ten seconds; 8 shards take 80,000 watchers of one room.

@@ -37,7 +37,8 @@ const GAP_WAIT: Duration = Duration::from_millis(200);
 /// How long one history may take to fill a gap.
 const FILL_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A shutdown closes sockets spread over this time, so that not all reconnect at once.
+/// A shutdown closes sockets spread over this time, so that not all are told at once. The return is
+/// spread by the clients' own pauses of 2 to 20 s, so a longer one would only delay the restart.
 const DRAIN_TIME: Duration = Duration::from_secs(2);
 
 /// Steps in which a shutdown does that.
