@@ -32,10 +32,17 @@ const MAX_CACHED: usize = 10_000;
 /// The Region of somebody who did not choose one.
 pub const DEFAULT_REGION: Region = Region::Frankfurt;
 
-type Cached = (Instant, Vec<Person>);
-
 /// SHA-256 of a secret.
 type SecretHash = [u8; 32];
+
+/// What this node has read of sessions.
+#[derive(Debug, Default)]
+struct Cache {
+    /// By the secret's hash: when the ledger was asked, and whom the browser may act as.
+    people: BTreeMap<SecretHash, (Instant, Vec<Person>)>,
+    /// How often a session changed here: what was asked for before is not kept.
+    forgotten: u64,
+}
 
 /// The browsers' sessions.
 pub struct BrowserSessions {
@@ -45,8 +52,7 @@ pub struct BrowserSessions {
     demo: bool,
     /// Handles of those who moderate every room.
     operators: BTreeSet<String>,
-    /// By the secret's hash: when it was read, and whom it may act as.
-    cache: Mutex<BTreeMap<SecretHash, Cached>>,
+    cache: Mutex<Cache>,
     /// Reads what the cache does not have.
     reads: Gather<SecretHash, Vec<Person>>,
 }
@@ -100,24 +106,29 @@ impl BrowserSessions {
 
     async fn people(&self, secret_hash: &SecretHash) -> Result<Vec<Person>, Failure> {
         if let Ok(cache) = self.cache.lock()
-            && let Some((read, people)) = cache.get(secret_hash)
-            && read.elapsed() < CACHE_LIFE
+            && let Some((asked, people)) = cache.people.get(secret_hash)
+            && asked.elapsed() < CACHE_LIFE
         {
             return Ok(people.clone());
         }
+        let forgotten = || self.cache.lock().map(|cache| cache.forgotten).ok();
+        let (asked, before) = (Instant::now(), forgotten());
         let people = self.reads.get(*secret_hash).await?.unwrap_or_default();
-        if let Ok(mut cache) = self.cache.lock() {
-            if cache.len() >= MAX_CACHED {
-                cache.clear();
+        if let Ok(mut cache) = self.cache.lock()
+            && Some(cache.forgotten) == before
+        {
+            if cache.people.len() >= MAX_CACHED {
+                cache.people.clear();
             }
-            cache.insert(*secret_hash, (Instant::now(), people.clone()));
+            cache.people.insert(*secret_hash, (asked, people.clone()));
         }
         Ok(people)
     }
 
     fn forget(&self, secret_hash: &SecretHash) {
         if let Ok(mut cache) = self.cache.lock() {
-            cache.remove(secret_hash);
+            cache.people.remove(secret_hash);
+            cache.forgotten += 1;
         }
     }
 }

@@ -4,7 +4,7 @@
 
 mod common;
 
-use app::ports::{Ledger as _, Sessions as _, StepIn};
+use app::ports::{Actor, Ledger as _, Sessions as _, StepIn};
 use common::{Database, english, eventually, usd};
 use futures::future::join_all;
 use http::HeaderMap;
@@ -16,6 +16,7 @@ use server::ledger::sweeper;
 use server::sessions::BrowserSessions;
 use shared::auction::{Mechanism, Status};
 use shared::view::{LotView, Terms};
+use shared::{Currency, PrincipalId};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -169,6 +170,27 @@ async fn outside_a_demo_nobody_steps_in() {
     ] {
         assert!(cookie.contains(part), "{part} in {cookie}");
     }
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn wallets_that_are_read_together_are_each_their_owners() {
+    let database = Database::create().await;
+    let node = database.node().await;
+    let (ann, ben) = (node.person("ann", 100).await, node.person("ben", 250).await);
+    let poor = node.person("cat", 0).await;
+    let people = [ben.person.id, ann.person.id, poor.person.id];
+    let nobody = PrincipalId::from_uuid(ids::event().uuid());
+    let asked = people.into_iter().chain([nobody, people[0]]).collect();
+    let wallets = node.ledger.wallets(asked, Currency::Usd).await;
+    let wallets = wallets.expect("answers");
+    let funded = |who: &Actor| wallets.get(&who.person.id).map(|wallet| wallet.funded);
+    assert_eq!(funded(&ann), Some(node.wallet(&ann).await.funded));
+    assert_eq!(funded(&ben), Some(node.wallet(&ben).await.funded));
+    assert_ne!(funded(&ann), funded(&ben));
+    assert!(wallets.len() <= 3, "nobody else's: {wallets:?}");
+    let euros = node.ledger.wallets(vec![people[0]], Currency::Eur).await;
+    assert!(euros.expect("answers").is_empty(), "of that currency");
     database.drop().await;
 }
 

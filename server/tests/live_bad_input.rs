@@ -477,7 +477,7 @@ async fn talking_and_reacting_too_fast_is_refused_and_later_fine() {
 const REACTS: u32 = 32;
 
 #[tokio::test]
-async fn feeling_too_much_at_once_is_refused_and_the_rest_is_counted() {
+async fn reacting_too_much_at_once_is_refused_and_the_rest_is_counted() {
     let house = House::open().await;
     let lot = house.lot;
     let mut socket = house.socket(Some("ada")).await;
@@ -486,24 +486,17 @@ async fn feeling_too_much_at_once_is_refused_and_the_rest_is_counted() {
         let frame = |id| ClientFrame::React { id, lot, reaction };
         socket.send(frame).await;
     }
-    socket.send(|id| ClientFrame::Ping { id }).await;
-    let (mut done, mut refused, mut before_pong) = (0, 0, None);
-    for _ in 0..=REACTS {
+    let (mut done, mut refused) = (0, 0);
+    for _ in 0..REACTS {
         match socket.next().await {
             ServerMessage::Done { .. } => done += 1,
             ServerMessage::Error { code, .. } => {
                 assert_eq!(code, ErrorCode::RateLimited);
                 refused += 1;
             }
-            ServerMessage::Pong { .. } => before_pong = Some(done),
             other => panic!("unexpected {other:?}"),
         }
     }
-    let before_pong = before_pong.expect("a pong");
-    assert!(
-        before_pong < done,
-        "a ping waits for no reaction to be written"
-    );
     // Twenty at once; on a slow machine one or the other more while the rest is sent.
     assert!((1..=REACTS - 20).contains(&refused), "{refused} refused");
     for _ in 0..100 {
@@ -514,6 +507,32 @@ async fn feeling_too_much_at_once_is_refused_and_the_rest_is_counted() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("{done} reactions were acknowledged and not counted");
+}
+
+/// A room's reactions are written four times a second; what a socket says after one is not held up
+/// until then. On a machine that stalls it may be, so it is tried a few times.
+#[tokio::test]
+async fn a_ping_waits_for_no_reaction_to_be_written() {
+    let house = House::open().await;
+    let lot = house.lot;
+    let mut socket = house.socket(Some("ada")).await;
+    for _ in 0..5 {
+        for _ in 0..2 {
+            let reaction = Reaction::Clap;
+            let frame = |id| ClientFrame::React { id, lot, reaction };
+            socket.send(frame).await;
+        }
+        socket.send(|id| ClientFrame::Ping { id }).await;
+        let answers = [
+            socket.next().await,
+            socket.next().await,
+            socket.next().await,
+        ];
+        if matches!(answers[2], ServerMessage::Done { .. }) {
+            return;
+        }
+    }
+    panic!("a pong always came last");
 }
 
 #[tokio::test]

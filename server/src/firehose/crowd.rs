@@ -117,7 +117,7 @@ impl Firehose {
         let mut item = Item::from([
             (
                 keys::PK.to_owned(),
-                keys::text(keys::presence_pk(lot, keys::shard_of(watcher))),
+                keys::text(keys::presence_pk(lot, keys::shard_of_watcher(watcher))),
             ),
             (keys::SK.to_owned(), keys::text(watcher)),
             (keys::KIND.to_owned(), keys::text(keys::KIND_PRESENCE)),
@@ -145,7 +145,7 @@ impl Firehose {
 
     /// Says that a watcher left the room.
     pub async fn leave(&self, lot: LotId, watcher: &str) -> Result<(), FirehoseError> {
-        let pk = keys::presence_pk(lot, keys::shard_of(watcher));
+        let pk = keys::presence_pk(lot, keys::shard_of_watcher(watcher));
         let delete = self
             .dynamo
             .delete_item()

@@ -134,10 +134,21 @@ pub(super) fn lot_of_presence(pk: &str) -> Option<LotId> {
     lot.parse().ok()
 }
 
-/// The shard of something with a name: any spread will do, as long as it stays.
-pub(super) fn shard_of(key: &str) -> u32 {
-    // By a hash that is good in every bit: watchers of one node differ in their last digits only.
-    let first = Sha256::digest(key)[0];
+/// The shard of something with an id: sums are kept by it, so it stays what it is. The last two
+/// characters hardly count, so only what differs before them, as ids do, is spread.
+pub(super) fn shard_of(id: &str) -> u32 {
+    // FNV-1a, of which the upper bits are spread best.
+    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let shard = (hash >> 32) % u64::from(SHARDS);
+    u32::try_from(shard).unwrap_or(0)
+}
+
+/// The shard of a watcher. Those of one node differ in their last digits only, so every bit of the
+/// hash has to be good.
+pub(super) fn shard_of_watcher(watcher: &str) -> u32 {
+    let first = Sha256::digest(watcher)[0];
     u32::from(first) % SHARDS
 }
 
@@ -191,7 +202,10 @@ mod tests {
             let name = PrincipalId::from_uuid(Uuid::from_u128(n << 64 | n)).to_string();
             hits[usize::try_from(shard_of(&name)).expect("small")] += 1;
         }
-        assert!(is_even(hits), "{hits:?}");
+        assert!(
+            hits.iter().all(|hit| (500..2_000).contains(hit)),
+            "{hits:?}"
+        );
     }
 
     #[test]
@@ -200,14 +214,23 @@ mod tests {
         let mut hits = [0_u32; SHARDS as usize];
         for n in 1_000..9_000 {
             let name = format!("{node}-{n}");
-            hits[usize::try_from(shard_of(&name)).expect("small")] += 1;
+            hits[usize::try_from(shard_of_watcher(&name)).expect("small")] += 1;
         }
-        assert!(is_even(hits), "{hits:?}");
+        assert!(
+            hits.iter().all(|hit| (800..1_200).contains(hit)),
+            "{hits:?}"
+        );
     }
 
-    /// Whether each of eight got about a thousand.
-    fn is_even(hits: [u32; SHARDS as usize]) -> bool {
-        hits.iter().all(|hit| (800..1_200).contains(hit))
+    /// What is in a table already is found by these.
+    #[test]
+    fn ids_keep_their_shards() {
+        let ids = [
+            "usr_00000000000000000000000000000001",
+            "usr_01a2204c48367297999e93046ad06fe7",
+            "usr_01a220520c01756280f055416364074c",
+        ];
+        assert_eq!(ids.map(shard_of), [0, 2, 7]);
     }
 
     proptest! {

@@ -153,7 +153,7 @@ impl Session {
                 text,
             } => return Box::pin(self.say(id, lot, client_id, &text)).await,
             ClientFrame::React { id, lot, reaction } => {
-                return self.react(id, lot, reaction);
+                return Box::pin(self.react(id, lot, reaction)).await;
             }
             ClientFrame::History { id, lot, before } => {
                 return Box::pin(self.history(id, lot, before)).await;

@@ -44,7 +44,7 @@ type Answer = oneshot::Sender<Result<Taken, ErrorCode>>;
 struct Waiting {
     for_it: Vec<Answer>,
     /// Whether somebody reads or is about to.
-    is_read: bool,
+    has_reader: bool,
     read_at: Option<Instant>,
 }
 
@@ -61,11 +61,11 @@ impl Snapshots {
     fn wait(&self, audience: Audience, answer: Answer) -> bool {
         let mut all = self.all();
         if all.len() > REMEMBERED {
-            all.retain(|_, waiting| waiting.is_read);
+            all.retain(|_, waiting| waiting.has_reader);
         }
         let waiting = all.entry(audience).or_default();
         waiting.for_it.push(answer);
-        !std::mem::replace(&mut waiting.is_read, true)
+        !std::mem::replace(&mut waiting.has_reader, true)
     }
 
     /// When the channel may be read again.
@@ -81,7 +81,7 @@ impl Snapshots {
         let Some(waiting) = all.get_mut(&audience) else {
             return Vec::new();
         };
-        waiting.is_read = !waiting.for_it.is_empty();
+        waiting.has_reader = !waiting.for_it.is_empty();
         waiting.read_at = Some(Instant::now());
         std::mem::take(&mut waiting.for_it)
     }
@@ -110,6 +110,10 @@ impl LiveState {
         audience: Audience,
         person: Option<&Person>,
     ) -> Result<Taken, ErrorCode> {
+        // Nobody waits with somebody else for what is a person's own; the wallet's read is shared.
+        if channel == Channel::Me {
+            return in_time(self.take(channel, person)).await;
+        }
         let (answer, taken) = oneshot::channel();
         if self.snapshots.wait(audience, answer) {
             let (live, person) = (self.clone(), person.cloned());

@@ -60,6 +60,19 @@ pub fn person(handle: &str) -> Person {
     }
 }
 
+/// The wallet of everybody but Bo, who has none: no two people have the same.
+pub fn wallet_of(who: PrincipalId) -> WalletView {
+    let number = who.uuid().as_u128() % 1_000_000_007;
+    let funded = money(i64::try_from(number).expect("small"));
+    WalletView {
+        available: funded,
+        held: money(0),
+        spent: money(0),
+        funded,
+        version: 3,
+    }
+}
+
 pub fn drop_lot(id: LotId, offset: i64) -> LotView {
     LotView {
         id,
@@ -285,15 +298,8 @@ impl Ledger for FakeLedger {
         _: Currency,
     ) -> Result<BTreeMap<PrincipalId, WalletView>, Failure> {
         self.wallet_reads.fetch_add(1, Ordering::Relaxed);
-        let wallet = WalletView {
-            available: money(7),
-            held: money(0),
-            spent: money(0),
-            funded: money(7),
-            version: 3,
-        };
         let rich = of.into_iter().filter(|who| *who != person("bo").id);
-        Ok(rich.map(|who| (who, wallet.clone())).collect())
+        Ok(rich.map(|who| (who, wallet_of(who))).collect())
     }
 
     async fn wallet_page(

@@ -85,11 +85,15 @@ impl Session {
 
     /// A room's reactions are written together a few times a second. The answer comes when they are;
     /// what the socket says next does not wait for it.
-    pub(super) fn react(&mut self, id: u32, lot: LotId, reaction: Reaction) -> Flow {
+    pub(super) async fn react(&mut self, id: u32, lot: LotId, reaction: Reaction) -> Flow {
         if !self.reactions.take(Instant::now()) || !self.may_ask_for(lot) {
             return self.too_fast(Some(id));
         }
-        if let Err(code) = self.person() {
+        let may = async {
+            self.person()?;
+            self.live.seller_of(lot).await
+        };
+        if let Err(code) = in_time(may).await {
             self.refuse(id, code);
             return Flow::GoOn;
         }
@@ -97,7 +101,6 @@ impl Session {
         let cancel = live.cancel.clone();
         let counting = async move {
             let counted = in_time(async {
-                live.seller_of(lot).await?;
                 let counted = live.firehose.react(lot, reaction).await;
                 counted.map_err(|error| unavailable(error.into_failure()))
             });
