@@ -195,13 +195,22 @@ mod tests {
         assert_eq!(hour(Timestamp(-5)), "1970-01-01T00");
     }
 
-    #[test]
-    fn names_are_spread_over_all_shards() {
-        let mut hits = [0_u32; SHARDS as usize];
-        for n in 0..8_000_u128 {
-            let name = PrincipalId::from_uuid(Uuid::from_u128(n << 64 | n)).to_string();
+    /// How many names each shard gets.
+    fn hits(
+        shard_of: fn(&str) -> u32,
+        names: impl Iterator<Item = String>,
+    ) -> [u32; SHARDS as usize] {
+        let mut hits = [0; SHARDS as usize];
+        for name in names {
             hits[usize::try_from(shard_of(&name)).expect("small")] += 1;
         }
+        hits
+    }
+
+    #[test]
+    fn names_are_spread_over_all_shards() {
+        let id = |n: u128| PrincipalId::from_uuid(Uuid::from_u128(n << 64 | n)).to_string();
+        let hits = hits(shard_of, (0..8_000).map(id));
         assert!(
             hits.iter().all(|hit| (500..2_000).contains(hit)),
             "{hits:?}"
@@ -211,11 +220,10 @@ mod tests {
     #[test]
     fn a_nodes_watchers_are_spread_over_all_shards() {
         let node = Uuid::from_u128(7);
-        let mut hits = [0_u32; SHARDS as usize];
-        for n in 1_000..9_000 {
-            let name = format!("{node}-{n}");
-            hits[usize::try_from(shard_of_watcher(&name)).expect("small")] += 1;
-        }
+        let hits = hits(
+            shard_of_watcher,
+            (1_000..9_000).map(|n| format!("{node}-{n}")),
+        );
         assert!(
             hits.iter().all(|hit| (800..1_200).contains(hit)),
             "{hits:?}"

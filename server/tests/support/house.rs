@@ -24,7 +24,7 @@ use server::live::{self, Hub, LiveConfig, LiveParts, LiveState};
 use shared::auction::english::Band;
 use shared::auction::{Dutch, Extension, Increments, Status};
 use shared::live::{
-    Channel, ClientFrame, LotEvent, Position, SUBPROTOCOL, ServerFrame, ServerMessage,
+    Channel, ClientFrame, ErrorCode, LotEvent, Position, SUBPROTOCOL, ServerFrame, ServerMessage,
 };
 use shared::view::{
     Activity, ActivityKind, FloorView, LadderLine, LotView, Outcome, Person, Reserve, RoomView,
@@ -552,6 +552,23 @@ impl Socket {
             if let Err(code) = self.next_or_close().await {
                 return code.expect("a close code");
             }
+        }
+    }
+
+    /// The error that comes next: whose frame, which, and whether it may be tried again.
+    pub async fn error(&mut self) -> (Option<u32>, ErrorCode, bool) {
+        match self.next().await {
+            ServerMessage::Error {
+                id,
+                code,
+                temporary,
+                message,
+                ..
+            } => {
+                assert!(!message.is_empty());
+                (id, code, temporary)
+            }
+            other => panic!("no error: {other:?}"),
         }
     }
 

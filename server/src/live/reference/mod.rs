@@ -200,8 +200,8 @@ const RESUMING: &str = "<h2>Missing nothing</h2>\
     <li>Codes from 4000 to 4499 mean come back, from 4500 to 4999 stay away.</li></ol>\
     <p>What must arrive (events, notices, answers) arrives in order or the socket is closed with \
     1013. Answers come when they are ready, which may be in another order than the questions: the \
-    <code>id</code> tells which is which. Of prices, crowds, cards and wallets only the latest is kept for a slow reader. Messages \
-    and activity may be left out for one.</p>";
+    <code>id</code> tells which is which. Of prices, crowds, cards and wallets only the latest is \
+    kept for a slow reader. Messages and activity may be left out for one.</p>";
 
 const CLOSING: &str = "<p>A native client of two hundred lines is in the project, \
     <code>server/examples/watch.rs</code>: <code>cargo run -p server --example watch -- \
